@@ -1,0 +1,222 @@
+"""The database: engine, column types, and the rule that decides each transaction.
+
+The HTTP method decides (DESIGN.md section 5, rule 2): GET and HEAD read in a transaction that cannot write, everything
+else writes. A page asks for ``transaction()`` once; a worker step asks for ``writing()`` or ``reading()``.
+
+SQLite and PostgreSQL are equals here. What SQLite needs on top — BEGIN IMMEDIATE, WAL, a turn for each writer — stays
+in this file.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app, request
+from flask_sqlalchemy_lite import SQLAlchemy
+from sqlalchemy import DateTime, Dialect, Engine, Enum, MetaData, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from portal import wakeup
+
+LOCK_WAIT = 5.0
+"""Seconds a writer waits for its turn before the visitor is told to try again."""
+
+
+class Base(DeclarativeBase):
+    """All tables. Constraints have names, because a migration can only drop what has one."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant. Refuses naive values, stores UTC, returns aware UTC on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime is no instant")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def one_of(members: type[StrEnum], *, checked: bool = True) -> Enum:
+    """A column type that holds the values of ``members``; the schema refuses every other.
+
+    Unchecked for a vocabulary that grows with the product: a new word must not rebuild a table.
+    """
+    return Enum(
+        members,
+        native_enum=False,
+        create_constraint=checked,
+        name=members.__name__.lower(),
+        length=30,
+        values_callable=lambda kinds: [kind.value for kind in kinds],
+    )
+
+
+db = SQLAlchemy(session_options={"expire_on_commit": False})
+
+
+def init_app(app: Flask, url: str) -> None:
+    """Bind ``app`` to the database at ``url``; makes the folder of a SQLite file."""
+    parsed = make_url(url)
+    options: dict[str, Any] = {"url": parsed}
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).resolve().parent.mkdir(parents=True, exist_ok=True)
+        options["connect_args"] = {"timeout": LOCK_WAIT}
+    else:
+        options["pool_pre_ping"] = True
+        options["connect_args"] = {
+            "connect_timeout": 5,
+            "options": "-c timezone=UTC -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+        }
+    app.config["SQLALCHEMY_ENGINES"] = {"default": options}
+    db.init_app(app)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "connect", _prepare_sqlite)
+            event.listen(db.engine, "begin", _begin_sqlite)
+        app.extensions["portal.read"] = db.engine.execution_options(portal_writes=False, postgresql_readonly=True)
+        app.extensions["portal.write"] = db.engine.execution_options(portal_writes=True)
+        app.extensions["portal.turn"] = Turn(db.engine)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """The transaction of this request: read-only for GET and HEAD, writing for every other method."""
+    with reading() if request.method in ("GET", "HEAD", "OPTIONS") else writing() as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A transaction that the database itself keeps from writing. Raises OperationalError if it is out of reach."""
+    with db.sessionmaker(bind=current_app.extensions["portal.read"], autoflush=False) as session:
+        yield session
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A writing transaction: committed at the end of the block, rolled back by any exception.
+
+    Raises OperationalError when the database is out of reach or no turn to write came within LOCK_WAIT seconds.
+    """
+    with current_app.extensions["portal.turn"]:
+        with db.sessionmaker(bind=current_app.extensions["portal.write"]) as session, session.begin():
+            yield session
+    if session.info.pop("wake_worker", False):
+        wakeup.send(db.engine)
+
+
+def wake_worker(session: Session) -> None:
+    """Tell the workers, once this transaction is committed, that there is something to do."""
+    if session.info.get("wake_worker"):
+        return
+    session.info["wake_worker"] = True
+    wakeup.notify(session)
+
+
+class Turn:
+    """One writer at a time on SQLite; nothing on PostgreSQL.
+
+    SQLite's own busy handler sleeps up to 100 ms between looks at a lock that was free long before
+    (reference/performance.md 1c: p99 219 ms against 11 ms). Here the threads of a process wait in the kernel, and
+    processes look at an advisory file lock every millisecond. BEGIN IMMEDIATE stays the real guard.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._path = f"{path}.turn" if path and path != ":memory:" else None
+        self._thread_lock = threading.Lock()
+        self._file: int | None = None
+
+    def __enter__(self) -> None:
+        if self._path is None:
+            return
+        deadline = time.monotonic() + LOCK_WAIT
+        if not self._thread_lock.acquire(timeout=LOCK_WAIT):
+            raise _locked()
+        try:
+            self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            while not self._lock_file():
+                if time.monotonic() > deadline:
+                    raise _locked()
+                time.sleep(0.001)
+        except BaseException:
+            self._release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._path is not None:
+            self._release()
+
+    def _lock_file(self) -> bool:
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _release(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._thread_lock.release()
+
+
+def _locked() -> OperationalError:
+    return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    """Set what SQLite keeps per connection; ``isolation_level=None`` leaves BEGIN to us."""
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={int(LOCK_WAIT * 1000)}",
+        "secure_delete=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """BEGIN, in the mode the transaction was opened with.
+
+    A deferred transaction that reads first and writes later fails beside another writer, whatever the timeout
+    (SQLITE_BUSY_SNAPSHOT): so a writing one takes the lock at once, and a reading one cannot write.
+    """
+    writes = connection.get_execution_options().get("portal_writes", True)
+    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,54 @@
+"""Logs: one line per event, as text or as JSON. No token, no address, no name and no message text is ever written."""
+
+import logging
+import sys
+
+import structlog
+
+
+def set_up(form: str) -> None:
+    """Send every log line of the process to standard error, in the form ``text`` or ``json``."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    sink = logging.StreamHandler(sys.stderr)
+    sink.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_message_of_faults,
+                last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [sink]
+    root.setLevel(logging.INFO)
+
+
+def _without_message_of_faults(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep where a fault happened, drop what it says: a driver's message quotes rows, an SMTP reply an address."""
+    fault = event.pop("exc_info", None)
+    if isinstance(fault, BaseException):
+        fault = (type(fault), fault, fault.__traceback__)
+    if isinstance(fault, tuple) and fault[0] is not None:
+        place = fault[2]
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        event["fault"] = fault[0].__name__
+        if place is not None:
+            event["at"] = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}"
+    return event
