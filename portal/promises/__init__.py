@@ -1,0 +1,1 @@
+"""Promises: what the customer was told, by which medium and by when."""
