@@ -1,0 +1,1 @@
+"""Migrations: numbered sentences, one set for both databases."""

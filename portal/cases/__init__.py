@@ -1,0 +1,1 @@
+"""Cases: one tracked request each, and the whole steps of the flow."""

@@ -1,0 +1,1 @@
+"""Who asks: customers, and the companies we know them by."""

@@ -1,0 +1,1 @@
+"""The journal: every contact on every channel and every change, append-only."""

@@ -1,0 +1,54 @@
+"""Writing the journal and, on its date, blanking it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from portal.journal.models import Actor, Channel, Direction, Entry, Kind
+
+
+def record(
+    session: Session,
+    *,
+    case_id: int | None,
+    kind: Kind,
+    channel: Channel,
+    actor: Actor,
+    now: datetime,
+    direction: Direction = Direction.NONE,
+    person_id: int | None = None,
+    visible: bool = True,
+    text: str = "",
+    facts: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+    corrects_id: int | None = None,
+) -> Entry:
+    """Write one entry. ``at`` is when it happened, if that was earlier than ``now``."""
+    entry = Entry(
+        case_id=case_id,
+        at=at or now,
+        noted_at=now,
+        kind=kind,
+        channel=channel,
+        direction=direction,
+        actor=actor,
+        person_id=person_id,
+        visible=visible,
+        text=text,
+        facts=dict(facts or {}),
+        corrects_id=corrects_id,
+    )
+    session.add(entry)
+    return entry
+
+
+def blank(session: Session, case_id: int, *, now: datetime) -> None:
+    """Erase what the entries of a case say; kind and time stay. The one path the schema allows."""
+    session.execute(
+        update(Entry)
+        .where(Entry.case_id == case_id, Entry.erased_at.is_(None))
+        .values(text="", facts={}, erased_at=now)
+    )

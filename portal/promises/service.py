@@ -1,0 +1,101 @@
+"""Promises: given, kept, moved, withdrawn. Each function changes rows of this subject only; the whole steps are in cases."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from portal.promises.service_level import Schedule
+
+
+def give(
+    session: Session,
+    *,
+    case_id: int,
+    person_id: int,
+    kind: PromiseKind,
+    medium: Medium,
+    schedule: Schedule,
+    now: datetime,
+    what: str = "",
+    given_by_id: int | None = None,
+) -> Promise:
+    """Open a promise. The schema refuses a second open one of the same kind."""
+    promise = Promise(
+        case_id=case_id,
+        person_id=person_id,
+        kind=kind,
+        medium=medium,
+        what=what,
+        given_by_id=given_by_id,
+        given_at=now,
+        due_at=schedule.due_at,
+        first_due_at=schedule.due_at,
+        remind_at=schedule.remind_at,
+        notice_at=schedule.notice_at,
+    )
+    session.add(promise)
+    session.flush()
+    return promise
+
+
+def move(
+    session: Session,
+    promise: Promise,
+    schedule: Schedule,
+    *,
+    now: datetime,
+    medium: Medium | None = None,
+    person_id: int | None = None,
+    what: str | None = None,
+    given_by_id: int | None = None,
+    reason: str | None = None,
+) -> Promise:
+    """End a promise and open its successor, which carries the first date on."""
+    promise.state, promise.ended_at, promise.reason = PromiseState.MOVED, now, reason
+    session.flush()
+    successor = Promise(
+        case_id=promise.case_id,
+        person_id=person_id or promise.person_id,
+        kind=promise.kind,
+        medium=medium or promise.medium,
+        what=promise.what if what is None else what,
+        given_by_id=given_by_id,
+        given_at=now,
+        due_at=schedule.due_at,
+        first_due_at=promise.first_due_at,
+        remind_at=schedule.remind_at,
+        notice_at=schedule.notice_at,
+        replaces_id=promise.id,
+    )
+    session.add(successor)
+    session.flush()
+    return successor
+
+
+def keep(promise: Promise, *, entry_id: int, now: datetime) -> None:
+    """The person says that this entry kept it."""
+    promise.state, promise.ended_at, promise.kept_by_entry_id = PromiseState.KEPT, now, entry_id
+
+
+def withdraw(promise: Promise, *, now: datetime) -> None:
+    """It is no longer waited for: the case was closed, or another step took its place."""
+    promise.state, promise.ended_at = PromiseState.WITHDRAWN, now
+
+
+def open_of(session: Session, case_id: int) -> list[Promise]:
+    """The open promises of a case, the next one first."""
+    return list(
+        session.scalars(
+            select(Promise)
+            .where(Promise.case_id == case_id, Promise.state == PromiseState.OPEN)
+            .order_by(Promise.due_at, Promise.id)
+        )
+    )
+
+
+def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | None:
+    """The one of this kind, or None."""
+    return next((promise for promise in open_promises if promise.kind == kind), None)
