@@ -1,0 +1,225 @@
+"""The outbox: letters wait here, each a row, until the relay has taken them.
+
+Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send with none open, note the outcome. What is
+promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import uniform
+
+from sqlalchemy import Select, case, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
+
+from portal.db import wake_worker
+from portal.links import new_secret
+from portal.mail.models import Audience, Letter, LetterState, MailChannel
+
+CHANNEL = "smtp"
+GIVE_UP_AFTER = timedelta(hours=48)
+RETRY_CAP = 900.0
+"""Longest pause between attempts in seconds: greylisting lasts 5 to 15 minutes."""
+PAUSE_CAP = 300.0
+"""Longest pause of a faulty channel in seconds."""
+
+_WAITING = (LetterState.QUEUED, LetterState.SENDING)
+
+
+def queue(session: Session, letter: Letter) -> Letter:
+    """Put a rendered letter into the outbox and wake the worker once this transaction is committed."""
+    session.add(letter)
+    wake_worker(session)
+    return letter
+
+
+def withdraw(
+    session: Session,
+    case_id: int,
+    *,
+    now: datetime,
+    audience: Audience | None = None,
+    automatic: bool | None = None,
+    promise_id: int | None = None,
+) -> bool:
+    """Take back letters of a case that events have overtaken; True if one of them was for the customer.
+
+    A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as sent.
+    """
+    conditions = [Letter.case_id == case_id]
+    if audience is not None:
+        conditions.append(Letter.audience == audience)
+    if automatic is not None:
+        conditions.append(Letter.automatic == automatic)
+    if promise_id is not None:
+        conditions.append(Letter.promise_id == promise_id)
+    being_sent = Letter.state == LetterState.SENDING
+    # One statement, so that no claim and no retry slips between two looks at the row.
+    readers = session.scalars(
+        update(Letter)
+        .where(*conditions, Letter.state.in_((*_WAITING, LetterState.HELD)))
+        .values(
+            state=case((being_sent, LetterState.SENDING), else_=LetterState.WITHDRAWN),
+            hold_reason=None,
+            withdraw_wished_at=now,
+            ended_at=case((being_sent, None), else_=now),
+        )
+        .returning(Letter.audience)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return Audience.CUSTOMER in readers
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What a worker needs to send one letter: nothing of it is read again from the row but the right to send."""
+
+    id: int
+    token: str
+    to_address: str
+    message: bytes
+
+
+def claim(session: Session, *, now: datetime, lease: timedelta) -> Claimed | None:
+    """Take the next due letter, or None if there is none (or another worker took it).
+
+    Never one that would overtake an older letter of the same case and recipient.
+    """
+    candidate = _next_due(now)
+    if session.get_bind().dialect.name == "postgresql":
+        # A lost claim is harmless (the letter is claimed again): it need not wait for the disk.
+        session.execute(text("SET LOCAL synchronous_commit = off"))
+        candidate = candidate.with_for_update(skip_locked=True)
+    token = new_secret()
+    row = session.execute(
+        update(Letter)
+        .where(Letter.id == candidate.scalar_subquery())
+        .values(state=LetterState.SENDING, lease_token=token, lease_until=now + lease)
+        .returning(Letter.id, Letter.to_address, Letter.message)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return None if row is None else Claimed(row.id, token, row.to_address, row.message)
+
+
+def may_send(session: Session, claimed: Claimed, *, now: datetime) -> bool:
+    """Read right before DATA: is the letter still ours, still wanted and still valid?"""
+    row = session.execute(
+        select(Letter.id).where(
+            Letter.id == claimed.id,
+            Letter.lease_token == claimed.token,
+            Letter.withdraw_wished_at.is_(None),
+            or_(Letter.valid_until.is_(None), Letter.valid_until > now),
+        )
+    ).one_or_none()
+    return row is not None
+
+
+def mark_sent(session: Session, claimed: Claimed, *, now: datetime) -> bool:
+    """The relay said 250. False if the lease was lost meanwhile; the letter then goes out once more."""
+    return _end_claim(session, claimed, state=LetterState.SENT, ended_at=now, last_error=None)
+
+
+def drop(session: Session, claimed: Claimed, *, now: datetime) -> bool:
+    """A letter withdrawn, or overtaken by time, before its DATA began."""
+    return _end_claim(session, claimed, state=LetterState.WITHDRAWN, ended_at=now)
+
+
+def fail(session: Session, claimed: Claimed, reason: str, *, now: datetime) -> bool:
+    """The letter will not arrive."""
+    return _end_claim(session, claimed, state=LetterState.FAILED, ended_at=now, last_error=reason[:300])
+
+
+def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> bool:
+    """Put a letter back after a fault that may pass. False when it has been tried for 48 hours: it will not arrive."""
+    letter = session.get_one(Letter, claimed.id, with_for_update=True)
+    if letter.lease_token != claimed.token:
+        return True
+    letter.give_up_at = letter.give_up_at or now + GIVE_UP_AFTER
+    if now >= letter.give_up_at:
+        return False
+    letter.tries += 1
+    letter.last_error = reason[:300]
+    _give_back(letter, uniform(0, min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
+    return True
+
+
+def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> None:
+    """The channel is faulty: the letter goes back, its attempts untouched, and nobody tries for a while."""
+    letter = session.get_one(Letter, claimed.id, with_for_update=True)
+    if letter.lease_token == claimed.token:
+        _give_back(letter, 0, now=now)
+    channel = session.get(MailChannel, CHANNEL) or MailChannel(name=CHANNEL, faults=0)
+    session.add(channel)
+    channel.faults += 1
+    channel.paused_until = now + timedelta(seconds=min(PAUSE_CAP, base * 2 ** min(channel.faults - 1, 10)))
+    channel.reason = reason[:300]
+
+
+def channel(session: Session) -> MailChannel | None:
+    """The state of the channel, or None while it never had a fault."""
+    return session.get(MailChannel, CHANNEL)
+
+
+def channel_works(session: Session) -> None:
+    """A letter went out: whatever was wrong is over."""
+    session.execute(
+        update(MailChannel)
+        .where(MailChannel.name == CHANNEL, MailChannel.faults > 0)
+        .values(faults=0, paused_until=None, reason=None)
+    )
+
+
+def return_expired(session: Session, *, now: datetime, base: float) -> int:
+    """Put letters back whose lease ran out: their worker died or hung. Returns how many."""
+    rows = session.scalars(
+        select(Letter)
+        .where(Letter.state == LetterState.SENDING, Letter.lease_until <= now)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for letter in rows:
+        letter.tries += 1
+        _give_back(letter, uniform(0, base), now=now)
+    return len(rows)
+
+
+def _give_back(letter: Letter, pause: float, *, now: datetime) -> None:
+    """Return a claimed letter to the queue; one that was to be withdrawn meanwhile ends here."""
+    letter.lease_token, letter.lease_until = None, None
+    if letter.withdraw_wished_at is not None:
+        letter.state, letter.ended_at = LetterState.WITHDRAWN, now
+        return
+    letter.state, letter.due_at = LetterState.QUEUED, now + timedelta(seconds=pause)
+
+
+def _next_due(now: datetime) -> Select[tuple[int]]:
+    older = aliased(Letter)
+    paused = select(MailChannel.name).where(MailChannel.name == CHANNEL, MailChannel.paused_until > now)
+    overtakes = select(older.id).where(
+        older.case_id == Letter.case_id,
+        older.to_address == Letter.to_address,
+        older.id < Letter.id,
+        older.state.in_(_WAITING),
+    )
+    return (
+        select(Letter.id)
+        .where(Letter.state == LetterState.QUEUED, Letter.due_at <= now, ~overtakes.exists(), ~paused.exists())
+        .order_by(Letter.due_at, Letter.id)
+        .limit(1)
+    )
+
+
+def _end_claim(session: Session, claimed: Claimed, **values: object) -> bool:
+    """Change the row if the fencing token still matches; a worker that lost its lease changes nothing."""
+    ended = session.execute(
+        update(Letter)
+        .where(Letter.id == claimed.id, Letter.lease_token == claimed.token)
+        .values(lease_token=None, lease_until=None, **values)
+        .returning(Letter.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return ended is not None
+
+
+def has_expired(session: Session, *, now: datetime) -> bool:
+    """Whether a lease ran out; an empty look costs one index entry."""
+    query = select(Letter.id).where(Letter.state == LetterState.SENDING, Letter.lease_until <= now).limit(1)
+    return session.execute(query).first() is not None

@@ -1,0 +1,202 @@
+"""The values each letter is filled with in the tests: Sabine Krüger asks, Miriam Albrecht answers.
+
+Numbers come from the block kept free for the media (089 99998-000 to -999), addresses from example domains.
+"""
+
+from typing import Any
+
+from portal.mail.letters import LetterKind
+
+REFERENCE = "K7P-3M9"
+STATUS_URL = (
+    "https://service.beispielwerke.example/s/bm9uY2VfMTIzNDU2Nzg5MDEy.Q2xpY2tfYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo"
+)
+CASE_URL = "https://service.beispielwerke.example/staff/cases/K7P-3M9"
+
+WORDS: dict[str, dict[str, str]] = {
+    "de": {
+        "topic": "Wartungsvertrag",
+        "role": "Vertrieb Süd",
+        "hours": "Montag bis Donnerstag 8 bis 17 Uhr, Freitag 8 bis 14 Uhr",
+        "today": "Mittwoch, 25. November",
+        "now_moment": "Mittwoch, 25. November, 10:05 Uhr",
+        "received": "Dienstag, 24. November, 9:12 Uhr",
+        "due": "Donnerstag, 26. November, 14 Uhr",
+        "short_due": "Do., 26. November, 14 Uhr",
+        "sentence": "{name} antwortet bis Donnerstag, 26. November, 14 Uhr.",
+        "short": "{name} antwortet bis Do., 26. November, 14 Uhr",
+        "again": "{name} meldet sich bis Mittwoch, 2. Dezember, 12 Uhr wieder bei Ihnen.",
+        "short_again": "{name} meldet sich bis Mi., 2. Dezember, 12 Uhr wieder bei Ihnen",
+        "again_due": "Mittwoch, 2. Dezember, 12 Uhr",
+        "reopen_until": "Mittwoch, 9. Dezember",
+        "erase_on": "Donnerstag, 27. Mai 2027",
+        "outcome": "Erledigt",
+        "outcome_text": "Der Wartungsvertrag beginnt am 1. Januar. Die Unterlagen haben Sie seit gestern.",
+        "what": "Preis für die jährliche Wartung von vier Anlagen",
+        "reason": "Die Lieferzeit für Ihr Modell bestätigt das Werk erst morgen.",
+        "reply": "der Preis für die jährliche Wartung steht fest: 1.840 Euro für vier Anlagen, Anfahrt "
+        "inbegriffen. Das Angebot finden Sie unter https://www.beispielwerke.example/angebote/2026-4711?seite=1&druck=ja.\n\n"
+        "Dazu gehören:\n- die Prüfung aller Dichtungen und der elektrischen Anschlüsse, "
+        "jeweils im Frühjahr vor der Saison\n"
+        "- ein Bericht\n\nOffen ist nur noch die Lieferzeit der Filter.",
+        "question": "welche Baujahre haben Ihre vier Anlagen? Das Typenschild neben der Tür nennt sie.",
+        "why_doubtful": "Ein Feld, das Menschen nicht sehen, war ausgefüllt.",
+        "why_undeliverable": "Das Postfach gibt es nicht.",
+        "zone": "deutsche Zeit",
+    },
+    "en": {
+        "topic": "Maintenance contract",
+        "role": "Sales South",
+        "hours": "Monday to Thursday 8 am to 5 pm, Friday 8 am to 2 pm",
+        "today": "Wednesday 25 November",
+        "now_moment": "10:05 am on Wednesday 25 November",
+        "received": "9:12 am on Tuesday 24 November",
+        "due": "2 pm on Thursday 26 November",
+        "short_due": "Thu 26 November, 2 pm",
+        "sentence": "{name} will reply by 2 pm on Thursday 26 November.",
+        "short": "{name} will reply by Thu 26 November, 2 pm",
+        "again": "{name} gets in touch with you again by 12 pm on Wednesday 2 December.",
+        "short_again": "{name} gets in touch with you again by Wed 2 December, 12 pm",
+        "again_due": "12 pm on Wednesday 2 December",
+        "reopen_until": "Wednesday 9 December",
+        "erase_on": "Thursday 27 May 2027",
+        "outcome": "Done",
+        "outcome_text": "The maintenance contract starts on 1 January. You received the documents yesterday.",
+        "what": "Price of the yearly maintenance of four machines",
+        "reason": "The factory confirms the delivery time of your model tomorrow.",
+        "reply": "The price of the yearly maintenance is settled: 1,840 euros for four machines, travel "
+        "included. The offer is at https://www.beispielwerke.example/angebote/2026-4711?seite=1&druck=ja.\n\n"
+        "It includes:\n- a check of all seals and of the electrical connections, "
+        "each spring before the season begins\n"
+        "- a report\n\nOnly the delivery time of the filters is still open.",
+        "question": "In which years were your four machines built? The type plate beside the door says so.",
+        "why_doubtful": "A field that people do not see was filled in.",
+        "why_undeliverable": "The mailbox does not exist.",
+        "zone": "German time",
+    },
+}
+
+
+def sample_values(
+    kind: LetterKind, language: str, country: str = "DE", *, deputy: bool = False, **changes: Any
+) -> dict[str, Any]:
+    """Exactly the values a kind documents, in a language and country; ``deputy`` lets Jonas Weidner stand in.
+
+    ``changes`` replace single values.
+    """
+    words = WORDS[language]
+    name = "Jonas Weidner" if deputy else "Miriam Albrecht"
+    owner = "Miriam Albrecht" if deputy else None
+    if kind.is_for_staff:
+        common = _staff_values(words, name)
+        own = _own_staff_values(kind, words, name, owner)
+    else:
+        common = _customer_values(words, country, name, owner, kind)
+        own = _own_customer_values(kind, words)
+    return {**common, **own, **changes}
+
+
+def _company() -> dict[str, Any]:
+    return {
+        "name": "Beispielwerke GmbH",
+        "legal_lines": [
+            "Beispielwerke GmbH, Musterstraße 12, 80331 München",
+            "Amtsgericht München, HRB 000000",
+            "Geschäftsführung: Dr. Katharina Voss, Heinz Groß",
+        ],
+        "privacy_url": "https://www.beispielwerke.example/datenschutz",
+        "imprint_url": "https://www.beispielwerke.example/impressum",
+        "accent": "#0b5c6b",
+    }
+
+
+def _step(words: dict[str, str], name: str, kind: LetterKind) -> dict[str, str] | None:
+    if kind is LetterKind.CLOSED:
+        return None
+    again = kind is LetterKind.QUESTION
+    return {
+        "name": name,
+        "sentence": words["again" if again else "sentence"].format(name=name),
+        "short": words["short_again" if again else "short"].format(name=name),
+        "due": words["again_due" if again else "due"],
+        "kind": "follow_up" if again else "reply",
+        "medium": "mail",
+    }
+
+
+def _customer_values(
+    words: dict[str, str], country: str, name: str, owner: str | None, kind: LetterKind
+) -> dict[str, Any]:
+    return {
+        "customer": "Sabine Krüger",
+        "topic": words["topic"],
+        "reference": REFERENCE,
+        "person": {
+            "name": name,
+            "role": words["role"],
+            "line": "089 99998-231" if owner else "089 99998-214",
+            "tel": "+498999998231" if owner else "+498999998214",
+            "email": f"{name.lower().replace(' ', '.')}@beispielwerke.example",
+            "hours": words["hours"],
+            "for_name": owner,
+        },
+        "company": _company(),
+        "status_url": STATUS_URL,
+        "country": country,
+        "zone": words["zone"],
+        "today": words["today"],
+        "now_moment": words["now_moment"],
+        "step": _step(words, name, kind),
+    }
+
+
+def _own_customer_values(kind: LetterKind, words: dict[str, str]) -> dict[str, Any]:
+    own: dict[LetterKind, dict[str, Any]] = {
+        LetterKind.CONFIRMATION: {"received": words["received"], "not_me_url": f"{STATUS_URL}/not-me"},
+        LetterKind.MESSAGE_RECEIVED: {},
+        LetterKind.PROMISE_GIVEN: {"what": words["what"], "moved": False, "before": None, "reason": None},
+        LetterKind.REPLY: {"text": words["reply"]},
+        LetterKind.QUESTION: {"text": words["question"]},
+        LetterKind.CLOSED: {
+            "by_customer": False,
+            "outcome": words["outcome"],
+            "outcome_text": words["outcome_text"],
+            "reopen_until": words["reopen_until"],
+            "erase_on": words["erase_on"],
+        },
+        LetterKind.REOPENED: {"by_customer": True},
+        LetterKind.LINK: {"reopen_until": None, "replaced": False},
+    }
+    return own[kind]
+
+
+def _staff_values(words: dict[str, str], name: str) -> dict[str, Any]:
+    return {
+        "person": {"name": name},
+        "case_url": CASE_URL,
+        "reference": REFERENCE,
+        "topic": words["topic"],
+        "customer": "Sabine Krüger",
+        "company": _company(),
+    }
+
+
+def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner: str | None) -> dict[str, Any]:
+    own: dict[LetterKind, dict[str, Any]] = {
+        LetterKind.STAFF_NEW_CASE: {
+            "due": words["due"],
+            "step_sentence": words["sentence"].format(name=name),
+            "for_name": owner,
+        },
+        LetterKind.STAFF_MESSAGE: {"due": words["due"]},
+        LetterKind.STAFF_DOUBTFUL: {"check_by": words["due"], "why": words["why_doubtful"]},
+        LetterKind.STAFF_NOT_ME: {"erase_on": words["erase_on"], "check_by": words["due"]},
+        LetterKind.STAFF_UNDELIVERABLE: {
+            "letter": LetterKind.CONFIRMATION,
+            "why": words["why_undeliverable"],
+            "due": words["due"],
+            "has_number": True,
+        },
+        LetterKind.STAFF_REOPENED: {"due": words["due"]},
+    }
+    return own[kind]
