@@ -1,0 +1,5 @@
+"""`python -m portal` is `durchwahl`."""
+
+from portal.commands import main
+
+main()

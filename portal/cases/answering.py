@@ -1,0 +1,504 @@
+"""Answering: what customers write, what staff answer, log, ask and promise while a case is open.
+
+Every step ends with settle(): whoever ends a step leaves another (law 1). Every step is told: where a letter that stated
+the old truth is taken back, one that states the new truth takes its place (DESIGN.md section 5, rule 6).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from portal.cases import closing, opening, writing
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.errors import DateOutOfReach, NoNumber, NoRoom, NotAllowed, NotOpen, WrongMedium
+from portal.cases.models import Case, CaseState
+from portal.cases.settling import hold, hold_open, settle
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Entry, Kind
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.promises import business_time, service_level
+from portal.promises import service as promises
+from portal.promises.models import Medium, Promise, PromiseKind
+from portal.promises.service_level import Schedule
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the customer can wait for: a promise somebody gives."""
+
+    kind: PromiseKind
+    medium: Medium
+    due_at: datetime
+    what: str = ""
+
+
+class Contact(StrEnum):
+    """A contact outside the status page, as staff log it."""
+
+    MAIL_IN = "mail_in"
+    CALL_IN = "call_in"
+    CALL_REACHED = "call_reached"
+    CALL_NOT_REACHED = "call_not_reached"
+    CALL_MAILBOX = "call_mailbox"
+    VISIT = "visit"
+    LETTER_IN = "letter_in"
+    LETTER_OUT = "letter_out"
+
+
+_ENTRY = {
+    Contact.MAIL_IN: (Kind.MAIL, Channel.MAIL, Direction.IN),
+    Contact.CALL_IN: (Kind.CALL, Channel.PHONE, Direction.IN),
+    Contact.CALL_REACHED: (Kind.CALL, Channel.PHONE, Direction.OUT),
+    Contact.CALL_NOT_REACHED: (Kind.CALL, Channel.PHONE, Direction.OUT),
+    Contact.CALL_MAILBOX: (Kind.CALL, Channel.PHONE, Direction.OUT),
+    Contact.VISIT: (Kind.VISIT, Channel.VISIT, Direction.OUT),
+    Contact.LETTER_IN: (Kind.LETTER, Channel.POST, Direction.IN),
+    Contact.LETTER_OUT: (Kind.LETTER, Channel.POST, Direction.OUT),
+}
+_WRITTEN_TO_US = {Contact.MAIL_IN, Contact.LETTER_IN}
+_TALKED = {Contact.CALL_IN, Contact.CALL_REACHED}
+_KEPT_BY: dict[Contact, set[Medium]] = {
+    Contact.CALL_IN: {Medium.CALL},
+    Contact.CALL_REACHED: {Medium.CALL},
+    Contact.VISIT: {Medium.VISIT},
+    Contact.LETTER_OUT: {Medium.LETTER},
+}
+"""Which medium a contact makes good. A call that reached nobody, and anything the customer sent, keep nothing."""
+
+
+def customer_message(session: Session, case: Case, text: str, *, now: datetime) -> Case:
+    """The customer writes: confirmed at once, with a date for our reply.
+
+    On a closed case it reopens it until the date named, and opens a new, linked case afterwards. Returns the case that
+    holds the message. Raises NotOpen for an entry that is not a case.
+    """
+    hold(session, case)
+    if case.state == CaseState.CLOSED:
+        return _message_after_closing(session, case, text, now=now)
+    if case.state != CaseState.OPEN:
+        raise NotOpen
+    directory = directories.load(session, now=now)
+    entry = journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.MESSAGE,
+        channel=Channel.PAGE,
+        direction=Direction.IN,
+        actor=Actor.CUSTOMER,
+        text=text,
+        now=now,
+    )
+    await_reply(session, directory, case, entry, now=now)
+    return case
+
+
+def await_reply(session: Session, directory: Directory, case: Case, entry: Entry, *, now: datetime) -> None:
+    """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
+
+    A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
+    """
+    steps = promises.open_of(session, case.id)
+    waiting = promises.of_kind(steps, PromiseKind.FOLLOW_UP)
+    if waiting is not None:
+        _end_letters_of(session, waiting, now=now)
+        promises.withdraw(waiting, now=now)
+    schedule = opening.first_answer(directory, directory.team_of(case), directory.topics[case.topic_id], now)
+    reply = promises.of_kind(steps, PromiseKind.REPLY)
+    if reply is None:
+        reply = _give(
+            session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now
+        )
+    elif reply.due_at > schedule.due_at or reply.due_at <= now:
+        _end_letters_of(session, reply, now=now)
+        reply = promises.move(session, reply, schedule, now=now)
+    settle(session, case)
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.MESSAGE_RECEIVED,
+        key=f"message_received:{entry.id}",
+        promise=case.promise,
+        now=now,
+    )
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_MESSAGE,
+        key=f"staff_message:{entry.id}",
+        promise=case.promise,
+        now=now,
+    )
+
+
+def reply(
+    session: Session,
+    case: Case,
+    *,
+    by_id: int,
+    text: str,
+    keeps: Collection[int],
+    step: Step | None,
+    now: datetime,
+    version: int | None = None,
+) -> None:
+    """Answer by mail. ``keeps`` are the promises the person says this answer keeps.
+
+    Raises NotOpen, StaleCase, WrongMedium, NoNextStep, NoRoom, DateOutOfReach.
+    """
+    _write(session, case, Kind.REPLY, LetterKind.REPLY, by_id, text, keeps, step, version, now)
+
+
+def ask(
+    session: Session,
+    case: Case,
+    *,
+    by_id: int,
+    text: str,
+    keeps: Collection[int],
+    follow_up_at: datetime,
+    now: datetime,
+    version: int | None = None,
+) -> None:
+    """Ask the customer something; ``follow_up_at`` is when we get in touch again if nothing comes.
+
+    Raises as reply does.
+    """
+    step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, follow_up_at)
+    _write(session, case, Kind.QUESTION, LetterKind.QUESTION, by_id, text, keeps, step, version, now)
+
+
+def log_contact(
+    session: Session,
+    case: Case,
+    *,
+    by_id: int,
+    contact: Contact,
+    text: str,
+    at: datetime,
+    keeps: Collection[int],
+    step: Step | None,
+    visible: bool,
+    now: datetime,
+    version: int | None = None,
+) -> None:
+    """Log a call, a visit, a letter or a mail that came in.
+
+    A mail or letter from the customer awaits an answer, as a message on the status page does. Raises as reply does.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    kind, channel, direction = _ENTRY[contact]
+    entry = journal.record(
+        session,
+        case_id=case.id,
+        kind=kind,
+        channel=channel,
+        direction=direction,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        visible=visible,
+        text=text,
+        at=at,
+        now=now,
+        facts={"contact": contact},
+    )
+    told_otherwise = _keep(session, case, entry, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, now=now)
+    if contact in _WRITTEN_TO_US and step is None:
+        await_reply(session, directory, case, entry, now=now)
+        return
+    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    settle(session, case)
+    if promise is not None or told_otherwise:
+        _tell_step(session, directory, case, promise or case.promise, by_id=by_id, now=now)
+
+
+def note(session: Session, case: Case, *, by_id: int, text: str, now: datetime) -> None:
+    """Write down something that only colleagues read. Allowed in every state but erased."""
+    hold(session, case)
+    if case.state == CaseState.ERASED:
+        raise NotOpen
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.NOTE,
+        channel=Channel.SYSTEM,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        visible=False,
+        text=text,
+        now=now,
+    )
+
+
+def promise_date(
+    session: Session, case: Case, *, by_id: int, step: Step, now: datetime, version: int | None = None
+) -> None:
+    """Promise a date by a medium; moves the open promise of that kind. The customer is written to at once.
+
+    Raises NotOpen, StaleCase, NoRoom, DateOutOfReach.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    promise = _step(session, directory, case, step, by_id=by_id, now=now)
+    settle(session, case)
+    _tell_step(session, directory, case, promise, by_id=by_id, now=now)
+
+
+@dataclass(frozen=True)
+class StartedCall:
+    """The one answer that holds the customer's number."""
+
+    number_shown: str
+    number_e164: str
+
+
+def start_call(session: Session, case: Case, *, by_id: int, version: int, now: datetime) -> StartedCall:
+    """Log the attempt and give the number out, to whoever the next step names (law 3).
+
+    Raises NotOpen, StaleCase, NotAllowed, NoNumber.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    if by_id not in may_call(directory, case, now=now):
+        raise NotAllowed
+    if case.customer.phone_e164 is None or case.customer.phone_shown is None:
+        raise NoNumber
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.CALL_STARTED,
+        channel=Channel.PHONE,
+        direction=Direction.OUT,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        visible=False,
+        now=now,
+    )
+    return StartedCall(case.customer.phone_shown, case.customer.phone_e164)
+
+
+def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[int]:
+    """The person the next step names, the deputy who acts for them, and the lead once the case has come to them."""
+    if case.promise is None:
+        return frozenset()
+    allowed = {case.promise.person_id, directory.acting_person(case, now).person_id}
+    lead_id = directory.team_of(case).lead_id
+    if case.lead_since is not None and lead_id is not None:
+        allowed.add(lead_id)
+    return frozenset(allowed)
+
+
+def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:
+    """The date a form proposes for the next step: the service level's time between updates."""
+    team = directory.team_of(case)
+    level = directory.levels[directory.topics[case.topic_id].level_id].level
+    return service_level.due_after(
+        level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
+    ).due_at
+
+
+def _message_after_closing(session: Session, case: Case, text: str, *, now: datetime) -> Case:
+    assert case.reopen_until is not None
+    if now <= case.reopen_until:
+        closing.reopen(session, case, by_id=None, text=text, now=now)
+        return case
+    return opening.continue_case(session, case, text, now=now)
+
+
+def _write(
+    session: Session,
+    case: Case,
+    kind: Kind,
+    letter: LetterKind,
+    by_id: int,
+    text: str,
+    keeps: Collection[int],
+    step: Step | None,
+    version: int | None,
+    now: datetime,
+) -> None:
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    entry = journal.record(
+        session,
+        case_id=case.id,
+        kind=kind,
+        channel=Channel.MAIL,
+        direction=Direction.OUT,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        text=text,
+        now=now,
+    )
+    _keep(session, case, entry, keeps, {Medium.MAIL}, False, now=now)
+    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    settle(session, case)
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        letter,
+        key=f"{letter}:{entry.id}",
+        promise=promise or case.promise,
+        by_id=by_id,
+        now=now,
+        says={"text": text},
+    )
+
+
+def _keep(
+    session: Session,
+    case: Case,
+    entry: Entry,
+    keeps: Collection[int],
+    media: set[Medium],
+    talked: bool,
+    *,
+    now: datetime,
+) -> bool:
+    """End the promises the person says this entry kept; True if letters that named them were taken back.
+
+    A plain reply may also be made good by a talk: who was promised an answer and got it on the phone has it.
+    """
+    session.flush()
+    taken_back = False
+    for promise in [one for one in promises.open_of(session, case.id) if one.id in keeps]:
+        if promise.medium not in media and not (talked and promise.kind == PromiseKind.REPLY):
+            raise WrongMedium
+        promises.keep(promise, entry_id=entry.id, now=now)
+        taken_back = _end_letters_of(session, promise, now=now) or taken_back
+        case.notices = 0
+        journal.record(
+            session,
+            case_id=case.id,
+            kind=Kind.PROMISE_KEPT,
+            channel=Channel.SYSTEM,
+            actor=Actor.PERSON,
+            person_id=entry.person_id,
+            now=now,
+            facts={"kind": promise.kind, "medium": promise.medium, "due_at": promise.due_at.isoformat()},
+        )
+    return taken_back
+
+
+def _step(
+    session: Session, directory: Directory, case: Case, step: Step, *, by_id: int | None, now: datetime
+) -> Promise:
+    """Give the step, or move the open promise of its kind. Raises NoRoom, DateOutOfReach."""
+    schedule = _schedule(directory, case, step.due_at, now=now)
+    open_one = promises.of_kind(promises.open_of(session, case.id), step.kind)
+    if open_one is None:
+        return _give(session, directory, case, step, schedule, by_id=by_id, now=now)
+    _end_letters_of(session, open_one, now=now)
+    moved = promises.move(session, open_one, schedule, medium=step.medium, what=step.what, given_by_id=by_id, now=now)
+    _note_promise(session, directory, case, moved, Kind.PROMISE_MOVED, by_id=by_id, before=open_one.due_at, now=now)
+    return moved
+
+
+def _give(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    step: Step,
+    schedule: Schedule,
+    *,
+    now: datetime,
+    by_id: int | None = None,
+) -> Promise:
+    assert case.owner_id is not None
+    promise = promises.give(
+        session,
+        case_id=case.id,
+        person_id=case.owner_id,
+        kind=step.kind,
+        medium=step.medium,
+        what=step.what,
+        schedule=schedule,
+        given_by_id=by_id,
+        now=now,
+    )
+    _note_promise(session, directory, case, promise, Kind.PROMISE_GIVEN, by_id=by_id, now=now)
+    return promise
+
+
+def _note_promise(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    kind: Kind,
+    *,
+    by_id: int | None,
+    now: datetime,
+    before: datetime | None = None,
+) -> None:
+    facts = opening.promise_facts(directory, promise)
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=kind,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM if by_id is None else Actor.PERSON,
+        person_id=by_id,
+        now=now,
+        facts=facts if before is None else {**facts, "before": before.isoformat()},
+    )
+
+
+def _schedule(directory: Directory, case: Case, due_at: datetime, *, now: datetime) -> Schedule:
+    team = directory.team_of(case)
+    calendar = directory.calendar(team)
+    try:
+        if business_time.latest_open(calendar, due_at) != due_at:
+            raise DateOutOfReach
+        return service_level.schedule(
+            directory.levels[directory.topics[case.topic_id].level_id].level,
+            calendar,
+            directory.sending(team),
+            given_at=now,
+            due_at=due_at,
+        )
+    except service_level.NoRoom as error:
+        raise NoRoom from error
+    except (business_time.NoBusinessTime, business_time.BeyondHolidayTable) as error:
+        raise DateOutOfReach from error
+
+
+def _tell_step(
+    session: Session, directory: Directory, case: Case, promise: Promise | None, *, by_id: int, now: datetime
+) -> None:
+    """Write the customer what comes next and until when."""
+    assert promise is not None
+    voice = directory.voice_of(case)
+    before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.PROMISE_GIVEN,
+        key=f"promise_given:{promise.id}:{case.version}",
+        promise=promise,
+        by_id=by_id,
+        now=now,
+        says={
+            "what": promise.what,
+            "moved": before is not None,
+            "before": None if before is None else voice.moment(before.due_at, now=now),
+            "reason": None,
+        },
+    )
+
+
+def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> bool:
+    """Take back unsent automatic letters that state this promise; True if a customer's was among them.
+
+    Letters in a person's own words are never taken back: the one that states the new date follows them in order.
+    """
+    return outbox.withdraw(session, promise.case_id, promise_id=promise.id, automatic=True, now=now)

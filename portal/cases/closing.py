@@ -1,0 +1,344 @@
+"""Closing, reopening, and the customer's other rights over a case: the link, the address, "Das war ich nicht", erasure."""
+
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases import opening, writing
+from portal.cases.directory import Directory
+from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
+from portal.cases.models import Case, CaseState, Doubt, Outcome, Submission
+from portal.cases.settling import end_steps, hold, hold_open, settle
+from portal.customers.mailboxes import mailbox_key
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Entry, Kind
+from portal.languages import Voice
+from portal.links import new_secret
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter, LetterState
+from portal.promises import service as promises
+from portal.promises.models import Medium, Promise
+
+REOPEN_DAYS = 14
+LINK_DAYS = 90
+"""How long after closing the status link works."""
+NOT_ME_DAYS = 7
+"""How long staff can undo a "that was not me" before the data is erased."""
+CORRECTION_TIME = timedelta(minutes=15)
+
+
+def close(
+    session: Session,
+    case: Case,
+    *,
+    by_id: int | None,
+    outcome: Outcome,
+    text: str,
+    now: datetime,
+    version: int | None = None,
+) -> None:
+    """End a case with an outcome; ``by_id`` is None when the customer closes it.
+
+    A written promise is kept by the closing letter when the outcome is that it is done; the others end unkept.
+    Raises NotOpen, StaleCase.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    today = directory.voice_of(case).local(now).date()
+    entry = journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.CLOSED,
+        channel=Channel.PAGE if by_id is None else Channel.MAIL,
+        direction=Direction.IN if by_id is None else Direction.OUT,
+        actor=Actor.CUSTOMER if by_id is None else Actor.PERSON,
+        person_id=by_id,
+        text=text,
+        now=now,
+        facts={"outcome": outcome},
+    )
+    session.flush()
+    if by_id is not None and outcome == Outcome.DONE:
+        _keep_written(session, case, entry, now=now)
+    end_steps(session, case, now=now)
+    case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
+    case.reopen_until = _end_of_day(directory.voice_of(case), today + timedelta(days=REOPEN_DAYS))
+    case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
+    settle(session, case)
+    outbox.withdraw(session, case.id, automatic=True, now=now)
+    _tell_closed(session, directory, case, entry, by_id=by_id, now=now)
+
+
+def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: datetime) -> None:
+    """Open a closed case again, with a new promise; the customer may until the date named, staff always.
+
+    Raises NotReopenable, NotOpen.
+    """
+    hold(session, case)
+    if case.state != CaseState.CLOSED or case.reopen_until is None:
+        raise NotOpen
+    if by_id is None and now > case.reopen_until:
+        raise NotReopenable
+    directory = directories.load(session, now=now)
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.REOPENED,
+        channel=Channel.PAGE if by_id is None else Channel.SYSTEM,
+        direction=Direction.IN if by_id is None else Direction.NONE,
+        actor=Actor.CUSTOMER if by_id is None else Actor.PERSON,
+        person_id=by_id,
+        text=text,
+        now=now,
+    )
+    promise = reopen_row(session, directory, case, now=now)
+    settle(session, case)
+    outbox.withdraw(session, case.id, automatic=True, now=now)
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.REOPENED,
+        key=f"reopened:{promise.id}",
+        promise=promise,
+        now=now,
+        says={"by_customer": by_id is None},
+    )
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_REOPENED,
+        key=f"staff_reopened:{promise.id}",
+        promise=promise,
+        now=now,
+    )
+
+
+def reopen_row(
+    session: Session, directory: Directory, case: Case, *, now: datetime, promise: Promise | None = None
+) -> Promise:
+    """Turn a closed row into an open one with a first promise; the caller settles and writes."""
+    promise = promise or opening.promise_first_answer(session, directory, case, now=now)
+    case.state, case.notices = CaseState.OPEN, 0
+    case.closed_at, case.outcome, case.outcome_text, case.reopen_until, case.erase_on = (
+        None,
+        None,
+        "",
+        None,
+        None,
+    )
+    return promise
+
+
+def link_until(case: Case, voice: Voice) -> date | None:
+    """The last day on which the status link of a closed case works; None while it is open."""
+    return None if case.closed_at is None else voice.local(case.closed_at).date() + timedelta(days=LINK_DAYS)
+
+
+def replace_link(session: Session, case: Case, *, now: datetime) -> None:
+    """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen."""
+    hold(session, case)
+    if case.state not in (CaseState.OPEN, CaseState.CLOSED):
+        raise NotOpen
+    directory = directories.load(session, now=now)
+    case.link_nonce = new_secret()
+    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, automatic=True, now=now)
+    entry = journal.record(
+        session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
+    )
+    session.flush()
+    send_link(session, directory, case, key=f"link_replaced:{entry.id}", replaced=True, now=now)
+
+
+def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
+    """Mail the current link to the stored address."""
+    voice = directory.voice_of(case)
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.LINK,
+        key=key,
+        promise=case.promise,
+        now=now,
+        says={
+            "replaced": replaced,
+            "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now)
+            if case.reopen_until is not None and case.reopen_until > now
+            else None,
+        },
+    )
+
+
+def correct_address(session: Session, submission: Submission, email: str, *, now: datetime) -> None:
+    """Replace a mistyped address: a new link, the queued letters withdrawn, the confirmation to the new mailbox.
+
+    Once, within 15 minutes of the form, and before anybody acted on the case. Raises AlreadyCorrected.
+    """
+    case = session.get_one(Case, submission.case_id)
+    hold(session, case)
+    if now > submission.at + CORRECTION_TIME or case.state not in (CaseState.OPEN, CaseState.RECEIVED):
+        raise AlreadyCorrected
+    if case.doubt == Doubt.NOT_ME or _somebody_acted(session, case):
+        raise AlreadyCorrected
+    directory = directories.load(session, now=now)
+    case.customer.email, case.customer.email_key = email, mailbox_key(email)
+    case.link_nonce = new_secret()
+    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.ADDRESS_CORRECTED,
+        channel=Channel.FORM,
+        actor=Actor.CUSTOMER,
+        now=now,
+    )
+    if case.promise is not None:
+        opening.confirm(session, directory, case, case.promise, key=f"confirmation:{case.id}:corrected", now=now)
+
+
+def not_me(session: Session, case: Case, *, now: datetime) -> None:
+    """Whoever reads the mailbox did not write to us: letters stop, staff look, and on a date everything is erased.
+
+    The case becomes an entry in doubt again; release() undoes it. Raises NotOpen when there is nothing to stop.
+    """
+    hold(session, case)
+    if case.state not in (CaseState.OPEN, CaseState.CLOSED):
+        raise NotOpen
+    directory = directories.load(session, now=now)
+    team, voice = directory.team_of(case), directory.voice_of(case)
+    end_steps(session, case, now=now)
+    case.state, case.doubt = CaseState.RECEIVED, Doubt.NOT_ME
+    case.check_by_at = opening.check_by(directory, team, now=now)
+    case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
+    case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
+    settle(session, case)
+    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
+    entry = journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.NOT_ME,
+        channel=Channel.PAGE,
+        direction=Direction.IN,
+        actor=Actor.CUSTOMER,
+        now=now,
+    )
+    session.flush()
+    reader_id = directory.acting_person(case, now).person_id
+    staff_voice = writing.staff_voice(directory, case, reader_id)
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_NOT_ME,
+        key=f"staff_not_me:{entry.id}",
+        reader_id=reader_id,
+        now=now,
+        says={
+            "erase_on": staff_voice.day(case.erase_on, now=now),
+            "check_by": staff_voice.moment(case.check_by_at, now=now),
+        },
+    )
+
+
+def next_to_erase(session: Session, *, today: date) -> Case | None:
+    """A case whose date has come and of which no letter is on its way, or None."""
+    being_sent = select(Letter.id).where(Letter.case_id == Case.id, Letter.state == LetterState.SENDING)
+    return session.scalars(
+        select(Case)
+        .where(Case.state != CaseState.ERASED, Case.erase_on.is_not(None), Case.erase_on <= today)
+        .where(Case.state != CaseState.OPEN, ~being_sent.exists())
+        .order_by(Case.erase_on)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+
+
+def erase(session: Session, case: Case, *, now: datetime) -> None:
+    """Blank everything that says who it was and what was said; kinds and times stay (law 7)."""
+    hold(session, case)
+    if case.state == CaseState.OPEN:
+        raise NotOpen
+    outbox.withdraw(session, case.id, now=now)
+    customer = case.customer
+    customer.name, customer.email, customer.email_key = "", None, None
+    customer.phone_e164, customer.phone_shown, customer.company = None, None, None
+    customer.number_typed, customer.postcode, customer.account_id = None, None, None
+    customer.erased_at = now
+    case.state, case.check_by_at, case.outcome_text, case.doubt = CaseState.ERASED, None, "", None
+    session.execute(update(Promise).where(Promise.case_id == case.id).values(what="", reason=None))
+    session.execute(update(Letter).where(Letter.case_id == case.id).values(message=b"", to_address="", last_error=None))
+    session.execute(delete(Submission).where(Submission.case_id == case.id))
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.ERASED,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM,
+        visible=False,
+        now=now,
+    )
+    session.flush()
+    journal.blank(session, case.id, now=now)
+    case.version += 1
+
+
+def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
+    """How it ended, in words."""
+    return {
+        Outcome.DONE: voice.say("Done"),
+        Outcome.NO_ANSWER: voice.say("Closed without an answer from you"),
+        Outcome.WITHDRAWN: voice.say("No longer needed"),
+        Outcome.NOT_POSSIBLE: voice.say("Not possible"),
+    }[outcome]
+
+
+def _keep_written(session: Session, case: Case, entry: Entry, *, now: datetime) -> None:
+    for promise in promises.open_of(session, case.id):
+        if promise.medium == Medium.MAIL:
+            promises.keep(promise, entry_id=entry.id, now=now)
+
+
+def _tell_closed(
+    session: Session, directory: Directory, case: Case, entry: Entry, *, by_id: int | None, now: datetime
+) -> None:
+    voice = directory.voice_of(case)
+    assert case.outcome is not None and case.reopen_until is not None and case.erase_on is not None
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.CLOSED,
+        key=f"closed:{entry.id}",
+        by_id=by_id,
+        now=now,
+        says={
+            "by_customer": by_id is None,
+            "outcome": outcome_sentence(case.outcome, voice),
+            "outcome_text": "" if by_id is None else case.outcome_text,
+            "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
+            "erase_on": voice.day(case.erase_on, now=now),
+        },
+    )
+
+
+def _end_of_day(voice: Voice, day: date) -> datetime:
+    """The last minute of a local day, as the instant it is."""
+    local = datetime(day.year, day.month, day.day, 23, 59, 59)
+    return voice.instant(local)
+
+
+def _somebody_acted(session: Session, case: Case) -> bool:
+    """Whether anything happened since the form, other than what the system wrote itself."""
+    return (
+        session.scalars(
+            select(Entry.id)
+            .where(Entry.case_id == case.id, Entry.actor != Actor.SYSTEM, Entry.kind != Kind.RECEIVED)
+            .limit(1)
+        ).first()
+        is not None
+    )

@@ -1,0 +1,45 @@
+"""Finding a case: by its status link, by its reference."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal import config
+from portal.cases import directory as directories
+from portal.cases.closing import link_until
+from portal.cases.models import Case, CaseState
+from portal.links import InvalidLink, Purpose
+
+
+@dataclass(frozen=True)
+class Found:
+    """The case behind a genuine link. An expired link opens nothing, but may name the person."""
+
+    case: Case
+    expired: bool
+
+
+def by_token(session: Session, token: str, *, now: datetime) -> Found | None:
+    """The case of a status link; None alike for a bad, an unknown, a revoked link and an erased case."""
+    try:
+        nonce = config.links().read(Purpose.STATUS, token)
+    except InvalidLink:
+        return None
+    case = session.scalars(select(Case).where(Case.link_nonce == nonce)).one_or_none()
+    if case is None or case.state in (CaseState.ERASED, CaseState.SPAM):
+        return None
+    voice = directories.load(session, now=now).voice_of(case)
+    last_day = link_until(case, voice)
+    return Found(case, expired=last_day is not None and voice.local(now).date() > last_day)
+
+
+def by_reference(session: Session, reference: str) -> Case | None:
+    """The case of a reference, however it was typed."""
+    return session.scalars(select(Case).where(Case.reference == reference.strip().upper())).one_or_none()
+
+
+def status_token(case: Case) -> str:
+    """The secret part of the case's status link."""
+    return config.links().sign(Purpose.STATUS, case.link_nonce)

@@ -1,0 +1,88 @@
+"""Routing: who becomes the owner of a new case."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases.directory import Directory, open_cases
+from portal.cases.models import Case, CaseState, Route, RoutedBy, Topic
+from portal.customers.models import Account, Customer
+from portal.people import presence
+from portal.people.models import Team
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The owner, and what named them."""
+
+    owner_id: int
+    by: RoutedBy
+
+
+def route(session: Session, directory: Directory, topic: Topic, customer: Customer, *, now: datetime) -> Routed:
+    """The account's own manager; the person this customer already knows; else the topic's team (DESIGN.md section 4).
+
+    A known person stays the owner even while absent (a deputy acts); a new customer never gets an absent one.
+    """
+    manager_id = _manager(session, customer)
+    if manager_id is not None and _works_here(directory, manager_id, now):
+        return Routed(manager_id, RoutedBy.ACCOUNT)
+    known_id = _known(session, customer)
+    if known_id is not None and _works_here(directory, known_id, now):
+        return Routed(known_id, RoutedBy.KNOWN)
+    team = team_for(session, directory, topic, customer.postcode)
+    return Routed(_least_busy(session, directory, team, topic, now), RoutedBy.TOPIC)
+
+
+def team_for(session: Session, directory: Directory, topic: Topic, postcode: str | None) -> Team:
+    """The team that takes this topic from this postcode; the topic's own team where no rule says otherwise."""
+    if postcode:
+        row = session.scalars(
+            select(Route)
+            .where(Route.topic_id == topic.id, Route.postcode_from <= postcode, Route.postcode_to >= postcode)
+            .order_by(Route.postcode_from.desc())
+        ).first()
+        if row is not None:
+            return directory.teams[row.team_id]
+    return directory.teams[topic.team_id]
+
+
+def _manager(session: Session, customer: Customer) -> int | None:
+    if not customer.number_typed:
+        return None
+    account = session.scalars(select(Account).where(Account.number == customer.number_typed)).one_or_none()
+    if account is None:
+        return None
+    customer.account_id = account.id
+    return account.manager_id
+
+
+def _known(session: Session, customer: Customer) -> int | None:
+    if not customer.email_key:
+        return None
+    return session.scalars(
+        select(Case.owner_id)
+        .join(Customer, Customer.id == Case.customer_id)
+        .where(
+            Customer.email_key == customer.email_key,
+            Case.state.in_((CaseState.OPEN, CaseState.CLOSED)),
+            Case.owner_id.is_not(None),
+        )
+        .order_by(Case.id.desc())
+    ).first()
+
+
+def _works_here(directory: Directory, person_id: int, now: datetime) -> bool:
+    person = directory.people[person_id]
+    return person.answers and (person.left_on is None or person.left_on > now.date())
+
+
+def _least_busy(session: Session, directory: Directory, team: Team, topic: Topic, now: datetime) -> int:
+    at = directory.business_minute(team, now)
+    free = presence.available(directory.roster, team.id, topic.id, at)
+    if not free:
+        return directory.acting(team.lead_id or directory.company.last_instance_id, at).person_id
+    load = open_cases(session)
+    return min(free, key=lambda person_id: (load.get(person_id, 0), person_id))

@@ -1,0 +1,50 @@
+"""What every step begins and ends with: hold the case, and settle it."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal.cases.errors import NoNextStep, NotOpen, StaleCase
+from portal.cases.models import Case, CaseState
+from portal.promises import service as promises
+from portal.promises.models import PromiseState
+
+
+def hold(session: Session, case: Case, *, version: int | None = None) -> None:
+    """Keep everybody else from changing this case until the transaction ends.
+
+    Raises StaleCase when the page that asks showed another ``version``.
+    """
+    session.refresh(case, with_for_update=True)
+    if version is not None and case.version != version:
+        raise StaleCase
+
+
+def hold_open(session: Session, case: Case, *, version: int | None = None) -> None:
+    """Hold a case that must be open. Raises NotOpen, StaleCase."""
+    hold(session, case, version=version)
+    if case.state != CaseState.OPEN:
+        raise NotOpen
+
+
+def settle(session: Session, case: Case) -> None:
+    """Point the case at the earliest of its open steps; called last in every step.
+
+    A step that changes the case's state does so right before, so that both reach the database in one UPDATE: its
+    checks look at every statement. Raises NoNextStep when an open case has no step left (law 1); the schema would
+    refuse it too, this says it in words.
+    """
+    with session.no_autoflush:
+        steps = [step for step in promises.open_of(session, case.id) if step.state == PromiseState.OPEN]
+    if case.state == CaseState.OPEN and not steps:
+        raise NoNextStep
+    case.promise_id = steps[0].id if case.state == CaseState.OPEN else None
+    case.version += 1
+    session.flush()
+    session.expire(case, ["promise"])
+
+
+def end_steps(session: Session, case: Case, *, now: datetime) -> None:
+    """Withdraw whatever is still open: the case is closed or no case any more."""
+    for promise in promises.open_of(session, case.id):
+        promises.withdraw(promise, now=now)

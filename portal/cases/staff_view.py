@@ -1,0 +1,90 @@
+"""The case as colleagues see it: everything but the customer's number."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import answering, timeline
+from portal.cases import directory as directories
+from portal.cases.models import Case, CaseState
+from portal.cases.timeline import EntryView, PersonCard, PromiseView
+from portal.customers.models import Account
+from portal.languages import Voice
+from portal.mail.models import Audience, Letter, LetterState
+from portal.promises import service as promises
+
+
+@dataclass(frozen=True)
+class LetterView:
+    """What became of a letter."""
+
+    kind: str
+    audience: Audience
+    to: str
+    state: LetterState
+    queued: str
+    ended: str | None
+    tries: int
+    last_error: str | None
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """Everything the case page says."""
+
+    case: Case
+    voice: Voice
+    topic: str
+    owner_name: str | None
+    acting: PersonCard
+    account: Account | None
+    has_number: bool
+    promises: tuple[PromiseView, ...]
+    proposed_due: datetime
+    entries: tuple[EntryView, ...]
+    older: int | None
+    letters: tuple[LetterView, ...]
+    may_call: frozenset[int]
+
+
+def case_file(session: Session, case: Case, *, language: str, now: datetime, before: int | None = None) -> CaseFile:
+    """The case at ``now``, in the reader's language; dates in the place of the case's team."""
+    directory = directories.load(session, now=now)
+    voice = directory.voice(directory.team_of(case), language)
+    entries, older = timeline.history(session, directory, case, voice, before=before, internal=True, now=now, limit=50)
+    steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
+    account_id = case.customer.account_id
+    return CaseFile(
+        case=case,
+        voice=voice,
+        topic=directory.topics[case.topic_id].name(language),
+        owner_name=None if case.owner_id is None else directory.people[case.owner_id].name,
+        acting=timeline.person_card(directory, directory.acting_person(case, now), voice, now=now),
+        account=None if account_id is None else session.get(Account, account_id),
+        has_number=case.customer.phone_e164 is not None,
+        promises=tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps),
+        proposed_due=answering.proposed_due(directory, case, now=now),
+        entries=entries,
+        older=older,
+        letters=_letters(session, case, voice, now),
+        may_call=answering.may_call(directory, case, now=now),
+    )
+
+
+def _letters(session: Session, case: Case, voice: Voice, now: datetime) -> tuple[LetterView, ...]:
+    rows = session.scalars(select(Letter).where(Letter.case_id == case.id).order_by(Letter.id.desc()).limit(50))
+    return tuple(
+        LetterView(
+            kind=letter.kind,
+            audience=letter.audience,
+            to=letter.to_address,
+            state=letter.state,
+            queued=voice.moment(letter.queued_at, now=now),
+            ended=None if letter.ended_at is None else voice.moment(letter.ended_at, now=now),
+            tries=letter.tries,
+            last_error=letter.last_error,
+        )
+        for letter in rows
+    )

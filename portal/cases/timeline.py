@@ -1,0 +1,325 @@
+"""What a case looks like: plain values for the status page, the thank-you page and the case page.
+
+Reads only. Every value is ready to be shown in the case's language; templates decide nothing but where it stands.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases.closing import link_until, outcome_sentence
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState, Doubt, RoutedBy
+from portal.journal.models import Actor, Channel, Direction, Entry, Kind
+from portal.languages import Voice
+from portal.people import presence
+from portal.people.presence import Acting
+from portal.promises import business_time, wording
+from portal.promises import service as promises
+from portal.promises.models import Medium, Promise, PromiseKind
+
+PAGE = 20
+"""Entries of a history shown at once."""
+
+
+class StatusWord(StrEnum):
+    """The one word at the top of the page; each is an adjective or participle in the reader's language."""
+
+    RECEIVED = "received"
+    IN_PROGRESS = "in_progress"
+    WAITING_FOR_YOU = "waiting_for_you"
+    DELAYED = "delayed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class PersonCard:
+    """Who answers, and how they are reached today."""
+
+    name: str
+    role: str
+    initials: str
+    line_shown: str | None
+    line_e164: str | None
+    email: str
+    week: str
+    reachable: str
+    """"heute bis 17 Uhr", or "wieder ab Montag, 30. November, 8 Uhr"."""
+    for_name: str | None
+    """Whom this person stands in for."""
+    owner_back: str | None
+    """The day from which that person is there again, if known."""
+
+
+@dataclass(frozen=True)
+class PromiseView:
+    """A promise as the customer reads it."""
+
+    id: int
+    kind: PromiseKind
+    medium: Medium
+    name: str
+    sentence: str
+    due_at: datetime
+    due: str
+    first_due_at: datetime
+    first_due: str
+    moved: bool
+    late: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class EntryView:
+    """One line of the history."""
+
+    id: int
+    at: datetime
+    when: str
+    kind: Kind
+    channel: Channel
+    direction: Direction
+    actor: Actor
+    person_name: str | None
+    text: str
+    facts: dict[str, str]
+    due: str | None
+    """A promised date among the facts, in words."""
+    visible: bool
+    erased: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything the status page says."""
+
+    reference: str
+    topic: str
+    state: CaseState
+    word: StatusWord
+    voice: Voice
+    promise: PromiseView | None
+    others: tuple[PromiseView, ...]
+    person: PersonCard
+    named_on_thanks: bool
+    """Whether the thank-you page may name the person: routing used nothing but the topic."""
+    question: str | None
+    """What we asked and wait for."""
+    check_by: str | None
+    not_me: bool
+    closed_at: datetime | None
+    outcome: str | None
+    outcome_text: str
+    reopen_until: datetime | None
+    link_until: date | None
+    erase_on: date | None
+    received: str
+    customer_name: str
+    email_masked: str
+    can: frozenset[str]
+    version: int
+    entries: tuple[EntryView, ...]
+    older: int | None
+    """The entry before which the history goes on."""
+
+
+def status_of(session: Session, case: Case, *, now: datetime, before: int | None = None) -> Status:
+    """The case as its customer sees it at ``now``."""
+    directory = directories.load(session, now=now)
+    voice = directory.voice_of(case)
+    steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
+    entries, older = history(session, directory, case, voice, before=before, internal=False, now=now)
+    views = tuple(promise_view(directory, case, promise, voice, now=now) for promise in steps)
+    question = _question(session, case, steps)
+    reopenable = case.reopen_until is not None and now <= case.reopen_until
+    return Status(
+        reference=case.reference,
+        topic=directory.topics[case.topic_id].name(case.language),
+        state=case.state,
+        word=_word(case, steps, question, now),
+        voice=voice,
+        promise=views[0] if views else None,
+        others=views[1:],
+        person=person_card(directory, directory.acting_person(case, now), voice, now=now),
+        named_on_thanks=case.routed_by == RoutedBy.TOPIC,
+        question=question,
+        check_by=None if case.check_by_at is None else voice.moment(case.check_by_at, now=now),
+        not_me=case.doubt == Doubt.NOT_ME,
+        closed_at=case.closed_at,
+        outcome=None if case.outcome is None else outcome_sentence(case.outcome, voice),
+        outcome_text=case.outcome_text,
+        reopen_until=case.reopen_until if reopenable else None,
+        link_until=link_until(case, voice),
+        erase_on=case.erase_on,
+        received=voice.moment(case.received_at, now=now),
+        customer_name=case.customer.name,
+        email_masked=mask(case.customer.email),
+        can=_can(case, reopenable),
+        version=case.version,
+        entries=entries,
+        older=older,
+    )
+
+
+def front_desk(session: Session, *, language: str, now: datetime) -> tuple[PersonCard, Voice]:
+    """Who answers the company's general line, for pages that may name nobody else."""
+    directory = directories.load(session, now=now)
+    desk = directory.people[directory.company.front_desk_id]
+    voice = directory.voice(directory.teams[desk.team_id], language)
+    return person_card(directory, directory.front_desk(now), voice, now=now), voice
+
+
+def person_card(directory: Directory, acting: Acting, voice: Voice, *, now: datetime) -> PersonCard:
+    """The card of whoever acts."""
+    person = directory.people[acting.person_id]
+    back_at = None if acting.for_id is None else presence.back_at(directory.roster, acting.for_id, now)
+    return PersonCard(
+        name=person.name,
+        role=person.role,
+        initials=_initials(person.name),
+        line_shown=person.line_shown,
+        line_e164=person.line_e164,
+        email=person.email,
+        week=voice.week(directory.person_weeks.get(person.id, {})),
+        reachable=reachable(directory, acting.person_id, voice, now=now),
+        for_name=None if acting.for_id is None else directory.people[acting.for_id].name,
+        owner_back=None if back_at is None else voice.day(voice.local(back_at).date(), now=now),
+    )
+
+
+def reachable(directory: Directory, person_id: int, voice: Voice, *, now: datetime) -> str:
+    """Until when this person can be called today, or from when again. Own hours and own holidays decide."""
+    person = directory.people[person_id]
+    calendar = business_time.Calendar(
+        tz=voice.tz,
+        hours=directory.person_weeks.get(person_id, {}),
+        is_day_off=lambda day: directory.is_holiday(person.place, day),
+        ends_on=directory.calendar(directory.teams[person.team_id]).ends_on,
+    )
+    at = now
+    for _ in range(10):
+        opens = business_time.next_open(calendar, at)
+        away_until = presence.back_at(directory.roster, person_id, opens)
+        if away_until is None:
+            break
+        at = away_until
+    if opens == now:
+        until = next(end for start, end in business_time.spans(calendar, voice.local(now).date()) if start <= now < end)
+        return voice.say("today until %(time)s", time=voice.time(until))
+    if voice.local(opens).date() == voice.local(now).date():
+        return voice.say("today from %(time)s", time=voice.time(opens))
+    return voice.say("again from %(moment)s", moment=voice.moment(opens, now=now))
+
+
+def promise_view(directory: Directory, case: Case, promise: Promise, voice: Voice, *, now: datetime) -> PromiseView:
+    """A promise in the reader's words; the name is that of whoever acts now."""
+    acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
+    name, due = directory.people[acting.person_id].name, voice.moment(promise.due_at, now=now)
+    return PromiseView(
+        id=promise.id,
+        kind=promise.kind,
+        medium=promise.medium,
+        name=name,
+        sentence=wording.sentence(promise.kind, promise.medium, name, due, voice),
+        due_at=promise.due_at,
+        due=due,
+        first_due_at=promise.first_due_at,
+        first_due=voice.moment(promise.first_due_at, now=now),
+        moved=promise.due_at > promise.first_due_at,
+        late=promise.due_at <= now,
+        what=promise.what,
+    )
+
+
+def history(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    voice: Voice,
+    *,
+    before: int | None,
+    internal: bool,
+    now: datetime,
+    limit: int = PAGE,
+) -> tuple[tuple[EntryView, ...], int | None]:
+    """A page of the history, newest first, and the entry before which it goes on (None at its end)."""
+    query = select(Entry).where(Entry.case_id == case.id).order_by(Entry.at.desc(), Entry.id.desc())
+    if not internal:
+        query = query.where(Entry.visible)
+    if before is not None:
+        edge = session.get(Entry, before)
+        if edge is not None and edge.case_id == case.id:
+            query = query.where((Entry.at < edge.at) | ((Entry.at == edge.at) & (Entry.id < edge.id)))
+    rows = session.scalars(query.limit(limit + 1)).all()
+    shown = rows[:limit]
+    return (
+        tuple(_entry_view(directory, entry, voice, now) for entry in shown),
+        shown[-1].id if len(rows) > limit else None,
+    )
+
+
+def mask(email: str | None) -> str:
+    """ "sa…@example.com": enough to recognise, too little to learn."""
+    local, _, domain = (email or "").partition("@")
+    return f"{local[:2]}…@{domain}" if domain else ""
+
+
+def _entry_view(directory: Directory, entry: Entry, voice: Voice, now: datetime) -> EntryView:
+    due = entry.facts.get("due_at")
+    return EntryView(
+        id=entry.id,
+        at=entry.at,
+        when=voice.moment(entry.at, now=now),
+        kind=entry.kind,
+        channel=entry.channel,
+        direction=entry.direction,
+        actor=entry.actor,
+        person_name=None if entry.person_id is None else directory.people[entry.person_id].name,
+        text=entry.text,
+        facts=entry.facts,
+        due=None if due is None else voice.moment(datetime.fromisoformat(due), now=now),
+        visible=entry.visible,
+        erased=entry.erased_at is not None,
+    )
+
+
+def _question(session: Session, case: Case, steps: list[Promise]) -> str | None:
+    """What we last asked, while all we wait for is the customer."""
+    if not steps or any(promise.kind != PromiseKind.FOLLOW_UP for promise in steps):
+        return None
+    asked = session.scalars(
+        select(Entry)
+        .where(Entry.case_id == case.id, Entry.kind.in_((Kind.QUESTION, Kind.MESSAGE, Kind.MAIL)))
+        .order_by(Entry.at.desc(), Entry.id.desc())
+        .limit(1)
+    ).first()
+    return asked.text if asked is not None and asked.kind == Kind.QUESTION else None
+
+
+def _word(case: Case, steps: list[Promise], question: str | None, now: datetime) -> StatusWord:
+    if case.state == CaseState.CLOSED:
+        return StatusWord.CLOSED
+    if case.state != CaseState.OPEN or not steps:
+        return StatusWord.RECEIVED
+    if question is not None:
+        return StatusWord.WAITING_FOR_YOU
+    if steps[0].due_at <= now or case.notices > 0:
+        return StatusWord.DELAYED
+    return StatusWord.IN_PROGRESS
+
+
+def _can(case: Case, reopenable: bool) -> frozenset[str]:
+    if case.state == CaseState.OPEN:
+        return frozenset({"message", "close", "replace_link", "not_me"})
+    if case.state == CaseState.CLOSED:
+        return frozenset({"reopen" if reopenable else "message", "replace_link", "not_me"})
+    return frozenset()
+
+
+def _initials(name: str) -> str:
+    words = [word for word in name.replace("Dr.", "").split() if word]
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()

@@ -1,0 +1,113 @@
+"""When a letter dies: the case shows it, and somebody phones the customer."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal.cases import closing, opening, writing
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState
+from portal.cases.settling import hold, settle
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Kind
+from portal.languages import Voice
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter
+from portal.promises import service as promises
+from portal.promises import service_level
+from portal.promises.models import Medium, Promise, PromiseKind
+
+
+def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
+    """A letter to a customer will not arrive: note it, leave a dated call (a reply where there is no number), and
+    reopen the case if the letter was what closed it. A staff letter that dies changes no case."""
+    letter = session.get_one(Letter, letter_id)
+    if letter.audience != Audience.CUSTOMER or letter.case_id is None:
+        return
+    case = session.get_one(Case, letter.case_id)
+    hold(session, case)
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.LETTER_FAILED,
+        channel=Channel.MAIL,
+        direction=Direction.OUT,
+        actor=Actor.SYSTEM,
+        visible=False,
+        now=now,
+        facts={"letter": letter.kind},
+    )
+    told_of_closing = case.state == CaseState.CLOSED and letter.kind in (LetterKind.CLOSED, LetterKind.REPLY)
+    if case.state != CaseState.OPEN and not told_of_closing:
+        return
+    directory = directories.load(session, now=now)
+    task = _leave_a_call(session, directory, case, now=now)
+    if told_of_closing:
+        closing.reopen_row(session, directory, case, promise=task, now=now)
+    settle(session, case)
+    _tell_staff(session, directory, case, letter, task, now=now)
+
+
+def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
+    """The open promise of that kind if there is one ahead, else a new one within the time between updates."""
+    by_call = case.customer.phone_e164 is not None
+    kind = PromiseKind.CALL if by_call else PromiseKind.REPLY
+    open_one = promises.of_kind(promises.open_of(session, case.id), kind)
+    if open_one is not None and open_one.due_at > now:
+        return open_one
+    team = directory.team_of(case)
+    level = directory.levels[directory.topics[case.topic_id].level_id].level
+    schedule = service_level.due_after(
+        level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
+    )
+    if open_one is not None:
+        return promises.move(session, open_one, schedule, now=now)
+    assert case.owner_id is not None
+    promise = promises.give(
+        session,
+        case_id=case.id,
+        person_id=case.owner_id,
+        kind=kind,
+        medium=Medium.CALL if by_call else Medium.MAIL,
+        schedule=schedule,
+        now=now,
+    )
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.PROMISE_GIVEN,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM,
+        now=now,
+        facts=opening.promise_facts(directory, promise),
+    )
+    return promise
+
+
+def _tell_staff(
+    session: Session, directory: Directory, case: Case, letter: Letter, task: Promise, *, now: datetime
+) -> None:
+    reader_id = directory.acting(task.person_id, now, topic_id=case.topic_id).person_id
+    voice = writing.staff_voice(directory, case, reader_id)
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_UNDELIVERABLE,
+        key=f"staff_undeliverable:{letter.id}",
+        promise=task,
+        reader_id=reader_id,
+        now=now,
+        says={
+            "letter": letter.kind,
+            "why": _why(letter, voice),
+            "has_number": case.customer.phone_e164 is not None,
+        },
+    )
+
+
+def _why(letter: Letter, voice: Voice) -> str:
+    if letter.give_up_at is not None:
+        return voice.say("The mail could not be delivered for 48 hours.")
+    return voice.say("The receiving side refuses the address or the mail for good.")

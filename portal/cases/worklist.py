@@ -1,0 +1,176 @@
+"""The worklist: what waits for whom, by next step. There is no task table; every list is a question."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState, Doubt
+from portal.customers.models import Customer
+from portal.languages import Voice
+from portal.mail.models import Audience, Letter, LetterState
+from portal.promises import wording
+from portal.promises.models import Medium, Promise, PromiseKind
+
+
+class Scope(StrEnum):
+    """Whose steps are listed: one's own (as owner or as deputy), the team's, everybody's."""
+
+    MINE = "mine"
+    TEAM = "team"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One open case and what its customer waits for."""
+
+    reference: str
+    customer_name: str
+    topic: str
+    kind: PromiseKind
+    medium: Medium
+    sentence: str
+    due_at: datetime
+    due: str
+    late: bool
+    acting_name: str
+    owner_name: str
+    in_deputy: bool
+    waits_for_customer: bool
+    letter_failed: bool
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """An entry that is not a case, or not yet."""
+
+    reference: str
+    customer_name: str
+    topic: str
+    doubt: Doubt | None
+    state: CaseState
+    received: str
+    check_by_at: datetime | None
+    check_by: str | None
+    late: bool
+
+
+def worklist(session: Session, *, person_id: int, scope: Scope, language: str, now: datetime) -> list[Row]:
+    """Open cases, the most urgent first."""
+    directory = directories.load(session, now=now)
+    found = session.execute(
+        select(Case, Promise, Customer)
+        .join(Promise, Promise.id == Case.promise_id)
+        .join(Customer, Customer.id == Case.customer_id)
+        .where(Case.state == CaseState.OPEN)
+        .order_by(Promise.due_at, Case.id)
+    ).all()
+    failed = _with_failed_letter(session)
+    rows = []
+    for case, promise, customer in found:
+        acting_id = directory.acting(promise.person_id, now, topic_id=case.topic_id).person_id
+        if _concerns(directory, case, promise, acting_id, person_id, scope):
+            rows.append(_row(directory, case, promise, customer, acting_id, case.id in failed, language, now))
+    return rows
+
+
+def doubtful(session: Session, *, states: Iterable[CaseState], language: str, now: datetime) -> list[Doubtful]:
+    """Entries that wait to be released or discarded, the first to check first; or those discarded."""
+    directory = directories.load(session, now=now)
+    cases = session.scalars(
+        select(Case).where(Case.state.in_(tuple(states))).order_by(Case.check_by_at, Case.id.desc())
+    )
+    return [_doubtful(directory, case, language, now) for case in cases]
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """A letter that will not arrive."""
+
+    reference: str | None
+    kind: str
+    audience: Audience
+    ended: str
+
+
+def undelivered(session: Session, *, voice: Voice, now: datetime) -> list[Undelivered]:
+    """Letters that died and whose case is still open, and staff letters that died; the newest first."""
+    rows = session.execute(
+        select(Letter.kind, Letter.audience, Letter.ended_at, Case.reference)
+        .outerjoin(Case, Case.id == Letter.case_id)
+        .where(Letter.state == LetterState.FAILED, Case.state == CaseState.OPEN)
+        .order_by(Letter.ended_at.desc())
+        .limit(50)
+    )
+    return [Undelivered(row.reference, row.kind, row.audience, voice.moment(row.ended_at, now=now)) for row in rows]
+
+
+def _concerns(directory: Directory, case: Case, promise: Promise, acting_id: int, person_id: int, scope: Scope) -> bool:
+    if scope is Scope.ALL:
+        return True
+    if scope is Scope.MINE:
+        return person_id in (acting_id, promise.person_id, case.owner_id)
+    team_id = directory.people[person_id].team_id
+    return team_id in (directory.people[acting_id].team_id, directory.team_of(case).id)
+
+
+def _row(
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    customer: Customer,
+    acting_id: int,
+    letter_failed: bool,
+    language: str,
+    now: datetime,
+) -> Row:
+    voice = directory.voice(directory.team_of(case), language)
+    due = voice.moment(promise.due_at, now=now)
+    acting_name, owner_id = directory.people[acting_id].name, case.owner_id or promise.person_id
+    return Row(
+        reference=case.reference,
+        customer_name=customer.name,
+        topic=directory.topics[case.topic_id].name(language),
+        kind=promise.kind,
+        medium=promise.medium,
+        sentence=wording.sentence(promise.kind, promise.medium, acting_name, due, voice),
+        due_at=promise.due_at,
+        due=due,
+        late=promise.due_at <= now,
+        acting_name=acting_name,
+        owner_name=directory.people[owner_id].name,
+        in_deputy=acting_id != promise.person_id,
+        waits_for_customer=promise.kind == PromiseKind.FOLLOW_UP,
+        letter_failed=letter_failed,
+    )
+
+
+def _doubtful(directory: Directory, case: Case, language: str, now: datetime) -> Doubtful:
+    voice = directory.voice(directory.team_of(case), language)
+    return Doubtful(
+        reference=case.reference,
+        customer_name=case.customer.name,
+        topic=directory.topics[case.topic_id].name(language),
+        doubt=case.doubt,
+        state=case.state,
+        received=voice.moment(case.received_at, now=now),
+        check_by_at=case.check_by_at,
+        check_by=None if case.check_by_at is None else voice.moment(case.check_by_at, now=now),
+        late=case.check_by_at is not None and case.check_by_at <= now,
+    )
+
+
+def _with_failed_letter(session: Session) -> frozenset[int]:
+    return frozenset(
+        session.scalars(
+            select(Letter.case_id)
+            .join(Case, Case.id == Letter.case_id)
+            .where(Letter.state == LetterState.FAILED, Case.state == CaseState.OPEN)
+        )
+    )

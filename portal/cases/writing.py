@@ -1,0 +1,250 @@
+"""Writing letters about a case: what each states, who signs it, and its row in the outbox.
+
+A letter is rendered here, in the transaction that changes the domain, and never again.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from portal import config
+from portal.cases.directory import Directory
+from portal.cases.models import Case
+from portal.languages import Voice
+from portal.links import Purpose
+from portal.mail import letters, message, outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter
+from portal.people.models import Person
+from portal.people.presence import Acting
+from portal.promises import wording
+from portal.promises.models import Promise
+
+WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
+"""Kinds whose words a person wrote: they carry no Auto-Submitted."""
+ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK}
+"""Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
+
+
+def status_url(case: Case) -> str:
+    """The customer's page."""
+    return f"{config.current().base_url}/s/{config.links().sign(Purpose.STATUS, case.link_nonce)}"
+
+
+def staff_url(case: Case, kind: LetterKind) -> str:
+    """The page on which staff do what this letter asks for."""
+    page = "doubtful" if kind in (LetterKind.STAFF_DOUBTFUL, LetterKind.STAFF_NOT_ME) else "cases"
+    return f"{config.current().base_url}/staff/{page}/{case.reference}"
+
+
+def to_customer(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    kind: LetterKind,
+    *,
+    key: str,
+    now: datetime,
+    promise: Promise | None = None,
+    says: Mapping[str, Any] | None = None,
+    by_id: int | None = None,
+) -> Letter | None:
+    """Queue a letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
+
+    None where there is no address to write to. ``says`` holds the values of this kind of letter.
+    """
+    if not case.customer.email:
+        return None
+    voice = directory.voice_of(case)
+    acting = _signer(directory, case, promise, by_id, now)
+    person = directory.people[acting.person_id]
+    values = {
+        "customer": case.customer.name,
+        "topic": directory.topics[case.topic_id].name(case.language),
+        "reference": case.reference,
+        "person": _card(directory, acting, voice),
+        "company": _company(directory),
+        "status_url": status_url(case),
+        "country": voice.country,
+        "zone": voice.zone,
+        "today": voice.day(voice.local(now).date(), now=now),
+        "now_moment": voice.moment(now, now=now),
+        "step": None if promise is None else _step(directory, case, promise, voice, now),
+        **(says or {}),
+    }
+    return _queue(
+        session,
+        directory,
+        case,
+        kind,
+        values,
+        language=case.language,
+        to_address=case.customer.email,
+        person=person,
+        audience=Audience.CUSTOMER,
+        key=key,
+        promise=promise,
+        now=now,
+    )
+
+
+def to_staff(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    kind: LetterKind,
+    *,
+    key: str,
+    now: datetime,
+    promise: Promise | None = None,
+    says: Mapping[str, Any] | None = None,
+    reader_id: int | None = None,
+) -> Letter:
+    """Queue a letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text."""
+    acting = directory.acting_person(case, now) if reader_id is None else Acting(reader_id, None, False)
+    reader = directory.people[acting.person_id]
+    voice = directory.voice(directory.team_of(case), reader.language)
+    values = {
+        "person": {"name": reader.name},
+        "case_url": staff_url(case, kind),
+        "reference": case.reference,
+        "topic": directory.topics[case.topic_id].name(reader.language),
+        "customer": case.customer.name,
+        "company": _company(directory),
+        "country": voice.country,
+        "zone": voice.zone,
+        "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
+        "due": None if promise is None else voice.moment(promise.due_at, now=now),
+        "step_sentence": None
+        if promise is None
+        else wording.sentence(promise.kind, promise.medium, reader.name, voice.moment(promise.due_at, now=now), voice),
+        **(says or {}),
+    }
+    return _queue(
+        session,
+        directory,
+        case,
+        kind,
+        values,
+        language=reader.language,
+        to_address=reader.email,
+        person=reader,
+        audience=Audience.STAFF,
+        key=key,
+        promise=promise,
+        now=now,
+    )
+
+
+def staff_voice(directory: Directory, case: Case, reader_id: int) -> Voice:
+    """How a colleague is spoken to about this case."""
+    return directory.voice(directory.team_of(case), directory.people[reader_id].language)
+
+
+def _queue(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    kind: LetterKind,
+    values: Mapping[str, Any],
+    *,
+    language: str,
+    to_address: str,
+    person: Person,
+    audience: Audience,
+    key: str,
+    promise: Promise | None,
+    now: datetime,
+) -> Letter:
+    rendered = letters.render(kind, language, values)
+    sender = config.current().mail_default_sender
+    domain = sender.rpartition("@")[2]
+    message_id = message.new_message_id(domain)
+    envelope = message.Envelope(
+        from_name=f"{person.name} – {directory.company.name}"
+        if audience is Audience.CUSTOMER
+        else directory.company.name,
+        from_address=sender,
+        to_address=to_address,
+        reply_to=person.email if audience is Audience.CUSTOMER else sender,
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        message_id=message_id,
+        date=now,
+        language=language,
+        kind=kind,
+        reference=case.reference,
+        auto_submitted=_auto_submitted(kind),
+        references=(f"<{case.reference.lower()}.{audience}@{domain}>",),
+    )
+    return outbox.queue(
+        session,
+        Letter(
+            key=key,
+            kind=kind,
+            audience=audience,
+            case_id=case.id,
+            to_address=to_address,
+            person_id=person.id,
+            message=message.build(envelope),
+            message_id=message_id,
+            automatic=kind not in WRITTEN_BY_HAND,
+            promise_id=None if promise is None else promise.id,
+            queued_at=now,
+            due_at=now,
+        ),
+    )
+
+
+def _signer(directory: Directory, case: Case, promise: Promise | None, by_id: int | None, now: datetime) -> Acting:
+    """Who signs: the person who wrote it, with whom they stand in for, or whoever acts for the step named."""
+    named = promise.person_id if promise is not None else case.owner_id or directory.company.front_desk_id
+    if by_id is not None:
+        return Acting(by_id, None if by_id in (named, case.owner_id) else named, False)
+    return directory.acting(named, now, topic_id=case.topic_id)
+
+
+def _auto_submitted(kind: LetterKind) -> str | None:
+    if kind in WRITTEN_BY_HAND:
+        return None
+    return "auto-replied" if kind in ANSWERS_AN_ACT else "auto-generated"
+
+
+def _step(directory: Directory, case: Case, promise: Promise, voice: Voice, now: datetime) -> dict[str, str]:
+    name = directory.people[directory.acting(promise.person_id, now, topic_id=case.topic_id).person_id].name
+    due, short = voice.moment(promise.due_at, now=now), voice.short_moment(promise.due_at, now=now)
+    return {
+        "name": name,
+        "sentence": wording.sentence(promise.kind, promise.medium, name, due, voice) + ".",
+        "short": wording.sentence(promise.kind, promise.medium, name, short, voice),
+        "due": due,
+        "kind": promise.kind,
+        "medium": promise.medium,
+    }
+
+
+def _card(directory: Directory, acting: Acting, voice: Voice) -> dict[str, str | None]:
+    person = directory.people[acting.person_id]
+    return {
+        "name": person.name,
+        "role": person.role,
+        "line": person.line_shown,
+        "tel": person.line_e164,
+        "email": person.email,
+        "hours": voice.week(directory.person_weeks.get(person.id, {})),
+        "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
+    }
+
+
+def _company(directory: Directory) -> dict[str, Any]:
+    company = directory.company
+    return {
+        "name": company.name,
+        "legal_lines": company.legal_block.splitlines(),
+        "privacy_url": company.privacy_url,
+        "imprint_url": company.imprint_url,
+        "accent": company.accent,
+    }

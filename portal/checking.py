@@ -1,0 +1,114 @@
+"""`durchwahl check`: what is wrong with the configuration, each with its fix."""
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from portal import clock, config, db, heartbeat, schema
+from portal.cases.models import Topic
+from portal.config import Settings, SettingsError
+from portal.core import create_core
+from portal.people.models import Company, Person
+
+LEAST_PYTHON = (3, 11, 4)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong, and what to do about it."""
+
+    wrong: str
+    fix: str
+
+
+def findings(environment: Mapping[str, str]) -> list[Finding]:
+    """Everything wrong that can be seen from here; a wrong setting ends the look at once."""
+    try:
+        settings = config.read(environment)
+        app = create_core(environment)
+    except SettingsError as error:
+        return [Finding(str(error), "Set it in the environment and start again.")]
+    with app.app_context():
+        return [*_python(), *_address(settings), *_mail(settings), *_database()]
+
+
+def _python() -> list[Finding]:
+    if sys.version_info[:3] >= LEAST_PYTHON:
+        return []
+    return [
+        Finding(
+            f"Python {sys.version.split()[0]} has known faults in its email package.",
+            "Use the newest patch level of Python 3.11 or later.",
+        )
+    ]
+
+
+def _address(settings: Settings) -> list[Finding]:
+    if (
+        settings.base_url.startswith("https://")
+        or "://127.0.0.1" in settings.base_url
+        or "://localhost" in settings.base_url
+    ):
+        return []
+    return [Finding("PORTAL_BASE_URL is not https.", "Put a proxy with a certificate in front and use its address.")]
+
+
+def _mail(settings: Settings) -> list[Finding]:
+    found = []
+    if settings.mail_default_sender.endswith(".example"):
+        found.append(
+            Finding("PORTAL_MAIL_DEFAULT_SENDER is not an address of yours.", "Set it to an address of your domain.")
+        )
+    try:
+        socket.create_connection((settings.mail_server, settings.mail_port), timeout=5).close()
+    except OSError:
+        found.append(
+            Finding(
+                "The mail server does not answer.",
+                "Check PORTAL_MAIL_SERVER and PORTAL_MAIL_PORT; letters wait until it does.",
+            )
+        )
+    return found
+
+
+def _database() -> list[Finding]:
+    try:
+        if schema.present(db.db.engine) != schema.newest():
+            return [Finding("The database is not at the newest schema.", "Run `durchwahl migrate`.")]
+        missing = schema.guards_missing(db.db.engine)
+        if missing:
+            return [
+                Finding(f"Guards are missing: {', '.join(sorted(missing))}.", "Restore the database or migrate again.")
+            ]
+        with db.reading() as session:
+            return [*_company(session), *_worker(session)]
+    except SQLAlchemyError as error:
+        return [Finding(f"The database does not answer ({type(error).__name__}).", "Check PORTAL_DATABASE_URL.")]
+
+
+def _company(session: Session) -> list[Finding]:
+    company = session.get(Company, 1)
+    if company is None:
+        return [Finding("There is no company yet.", "Run `durchwahl person add` or `durchwahl demo`.")]
+    found = []
+    if not company.legal_block.strip():
+        found.append(
+            Finding("The company particulars are empty.", "Enter them: every business letter must carry them.")
+        )
+    if session.scalars(select(Topic.id).where(Topic.active).limit(1)).first() is None:
+        found.append(Finding("There is no topic to choose in the form.", "Load the demo, or enter a topic."))
+    alone = session.scalars(select(Person.name).where(Person.answers, Person.deputy_id.is_(None))).all()
+    if alone:
+        found.append(Finding(f"Without a deputy: {', '.join(alone)}.", "Name a deputy for everybody who answers."))
+    return found
+
+
+def _worker(session: Session) -> list[Finding]:
+    if not heartbeat.is_dead(session, now=clock.utc_now()):
+        return []
+    return [Finding("No worker has been heard of for a minute: no letter leaves.", "Start `durchwahl worker`.")]

@@ -1,0 +1,37 @@
+"""The workers' signs of life, and what is said when they stop."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from portal.mail.models import WorkerBeat
+
+EVERY = 10.0
+"""Seconds between two beats of a worker."""
+DEAD_AFTER = timedelta(seconds=60)
+
+
+def beat(session: Session, worker_id: str, *, now: datetime) -> None:
+    """Write one worker's sign of life and forget those of workers that are long gone."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(
+        insert(WorkerBeat)
+        .values(id=worker_id, beat_at=now, loops=1)
+        .on_conflict_do_update(
+            index_elements=[WorkerBeat.id], set_={"beat_at": now, "loops": literal_column("worker.loops + 1")}
+        )
+    )
+    session.execute(delete(WorkerBeat).where(WorkerBeat.beat_at < now - timedelta(days=1)))
+
+
+def last_beat(session: Session) -> datetime | None:
+    """When any worker last gave a sign of life."""
+    return session.scalars(select(WorkerBeat.beat_at).order_by(WorkerBeat.beat_at.desc()).limit(1)).first()
+
+
+def is_dead(session: Session, *, now: datetime) -> bool:
+    """Whether no worker has been heard of for a minute."""
+    beat_at = last_beat(session)
+    return beat_at is None or beat_at < now - DEAD_AFTER

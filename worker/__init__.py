@@ -1,0 +1,1 @@
+"""The worker: delivers letters and does what is due, one item at a time."""

@@ -1,0 +1,49 @@
+"""The worker's start: settings, signals, loop."""
+
+import json
+import signal
+import sys
+
+from flask import Flask
+
+from portal.core import create_core
+from portal.mail.transport import Relay
+from worker import cases, delivery
+from worker.loop import Loop, Step
+
+
+def work(app: Flask) -> None:
+    """Work until SIGTERM or SIGINT; the letter at hand is finished first."""
+    with app.app_context():
+        deliver = delivery.Delivery(Relay(app.extensions["portal.post"]))
+        loop = Loop(_steps(deliver))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stop())
+        try:
+            loop.run()
+        finally:
+            deliver.close()
+
+
+def work_once(app: Flask) -> None:
+    """Do everything that is due now and print one JSON line with counts per step."""
+    with app.app_context():
+        deliver = delivery.Delivery(Relay(app.extensions["portal.post"]))
+        try:
+            print(json.dumps(Loop(_steps(deliver)).run_until_idle()))
+        finally:
+            deliver.close()
+
+
+def _steps(deliver: delivery.Delivery) -> dict[str, Step]:
+    return {
+        "deliver": deliver,
+        "return_expired": delivery.return_expired,
+        "answer_link_wish": cases.answer_link_wish,
+        "erase_due": cases.erase_due,
+        "forget": cases.Forgetting(),
+    }
+
+
+if __name__ == "__main__":
+    (work_once if "--once" in sys.argv[1:] else work)(create_core())

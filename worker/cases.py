@@ -1,0 +1,53 @@
+"""Steps that concern a case: answer a wish for the link, erase what is due, forget what is over."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from portal import clock, config, db, limits
+from portal.cases import closing, linking, submissions
+from portal.cases.models import LinkWish
+
+FORGET_EVERY = timedelta(hours=1)
+
+
+def answer_link_wish() -> bool:
+    """Send the links of one mailbox that somebody asked for."""
+    with db.reading() as session:
+        if session.scalars(select(LinkWish.id).limit(1)).first() is None:
+            return False
+    with db.writing() as session:
+        return linking.answer_wish(session, now=clock.utc_now())
+
+
+def erase_due() -> bool:
+    """Erase one case whose date has come, in the firm's own day."""
+    now = clock.utc_now()
+    today = now.astimezone(ZoneInfo(config.current().timezone)).date()
+    with db.reading() as session:
+        if closing.next_to_erase(session, today=today) is None:
+            return False
+    with db.writing() as session:
+        case = closing.next_to_erase(session, today=today)
+        if case is not None:
+            closing.erase(session, case, now=now)
+    return case is not None
+
+
+class Forgetting:
+    """Once an hour, delete counters and form keys that mean nothing any more."""
+
+    def __init__(self) -> None:
+        self._next_at: datetime | None = None
+
+    def __call__(self) -> bool:
+        """Forget, if an hour has passed; never more than once a round."""
+        now = clock.utc_now()
+        if self._next_at is not None and now < self._next_at:
+            return False
+        with db.writing() as session:
+            limits.forget(session, now=now)
+            submissions.forget(session, now=now)
+        self._next_at = now + FORGET_EVERY
+        return True
