@@ -19,6 +19,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         render_as_batch=sqlite,
         transaction_per_migration=False,
+        transactional_ddl=True,  # SQLite can, too, but Alembic would commit before the check below
         compare_server_default=False,
     )
     with context.begin_transaction():

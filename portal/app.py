@@ -15,8 +15,8 @@ from portal.pages import errors, headers, operation, speaking
 from portal.pages.contact import views as contact
 from portal.pages.link import views as link
 from portal.pages.mailbox import views as mailbox
+from portal.pages.staff import frame as staff
 from portal.pages.staff import login
-from portal.pages.staff import views as staff
 from portal.pages.staff.login import views as login_views
 from portal.pages.status import views as status
 

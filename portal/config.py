@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from flask import current_app
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from portal.links import Links
 
@@ -48,6 +50,7 @@ class Settings:
     mail_use_ssl: bool
     mail_username: str | None
     mail_password: str | None
+    mail_ca_file: str | None
     mail_default_sender: str
     mail_retry_base: float
     mail_deadline: float
@@ -132,6 +135,10 @@ def _base_url(value: str) -> str:
 def _database_url(value: str) -> str:
     if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise ValueError(value)
+    try:
+        make_url(value)
+    except ArgumentError as error:
+        raise ValueError(value) from error
     return value
 
 
@@ -193,6 +200,7 @@ def read(values: Mapping[str, str]) -> Settings:
         mail_use_ssl=use_ssl,
         mail_username=env.text("MAIL_USERNAME"),
         mail_password=env.text("MAIL_PASSWORD"),
+        mail_ca_file=env.text("MAIL_CA_FILE"),
         mail_default_sender=env.parsed(
             "MAIL_DEFAULT_SENDER", "service@localhost.example", _address, "one e-mail address"
         ),

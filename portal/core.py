@@ -30,6 +30,7 @@ def create_core(environment: Mapping[str, str] | None = None) -> Flask:
         MAIL_PASSWORD=settings.mail_password,
         MAIL_DEFAULT_SENDER=settings.mail_default_sender,
         MAIL_DEADLINE=settings.mail_deadline,
+        MAIL_CA_FILE=settings.mail_ca_file,
         MAIL_SUPPRESS_SEND=False,
         MAILBOX_DIR=str(settings.mailbox_dir) if settings.mailbox_dir else None,
     )

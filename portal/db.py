@@ -21,7 +21,7 @@ from typing import Any
 
 from flask import Flask, current_app, request
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, Enum, MetaData, event
+from sqlalchemy import DDL, DateTime, Dialect, Engine, Enum, FromClause, MetaData, event, insert
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -82,6 +82,12 @@ def one_of(members: type[StrEnum], *, checked: bool = True) -> Enum:
     )
 
 
+def after_create(target: MetaData | FromClause, statement: str, *, dialect: str | None = None) -> None:
+    """Have a guard made with the tables, where the models make them (in tests); migrations keep copies of their own."""
+    ddl = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
+    event.listen(target, "after_create", ddl if dialect is None else ddl.execute_if(dialect=dialect))
+
+
 db = SQLAlchemy(session_options={"expire_on_commit": False})
 
 
@@ -130,11 +136,26 @@ def writing() -> Iterator[Session]:
 
     Raises OperationalError when the database is out of reach or no turn to write came within LOCK_WAIT seconds.
     """
-    with current_app.extensions["portal.turn"]:
-        with db.sessionmaker(bind=current_app.extensions["portal.write"]) as session, session.begin():
-            yield session
+    with (
+        current_app.extensions["portal.turn"],
+        db.sessionmaker(bind=current_app.extensions["portal.write"]) as session,
+        session.begin(),
+    ):
+        yield session
     if session.info.pop("wake_worker", False):
         wakeup.send(db.engine)
+
+
+def insert_row(session: Session, model: type[Base], **values: object) -> int:
+    """Insert one row at once and return its id, without an object in the session.
+
+    For rows that are written once and not read again in the same transaction: the unit of work would take twice as
+    long for each. Rows it refers to must have been flushed.
+    """
+    written = session.connection().execute(insert(model), values)
+    key = written.inserted_primary_key
+    assert key is not None
+    return key[0]  # type: ignore[no-any-return]  # the tables this is used for have one integer or text key
 
 
 def wake_worker(session: Session) -> None:
@@ -207,6 +228,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
         "foreign_keys=ON",
         f"busy_timeout={int(LOCK_WAIT * 1000)}",
         "secure_delete=ON",
+        "recursive_triggers=ON",  # without it REPLACE deletes a row past its guard
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -81,7 +81,8 @@ _TEAMS = (
 _TOPICS = (
     ("angebot", "Vertrieb Süd", "Angebot anfragen", "Ask for an offer", "Preise, Mengen, Lieferzeiten",
      "Prices, quantities, delivery times", TopicMedium.REPLY, "Zwei Arbeitstage", 2192),
-    ("rueckruf", "Vertrieb Süd", "Rückruf", "Call me back", "Wir rufen Sie an und nennen Ihnen vorher, wer und bis wann",
+    ("rueckruf", "Vertrieb Süd", "Rückruf", "Call me back",
+     "Wir rufen Sie an und nennen Ihnen vorher, wer und bis wann",
      "We call you and tell you beforehand who and by when", TopicMedium.CALL, "Ein halber Arbeitstag", 183),
     ("lieferung", "Auftrag und Rechnung", "Frage zur Lieferung", "Question about a delivery",
      "Termin, Menge oder Adresse einer Bestellung", "Date, quantity or address of an order", TopicMedium.REPLY,
@@ -323,7 +324,7 @@ class _Story:
             "technik",
             "Harriet Cole",
             "h.cole@colefacilities.example",
-            "One of the two circulation pumps you delivered in October has become very loud. Which spare part do we need?",
+            "One of the two pumps you delivered in October has become very loud. Which spare part do we need?",
             at=self.ago(150),
             language="en",
             company="Cole Facilities",

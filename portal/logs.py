@@ -37,11 +37,16 @@ def set_up(form: str) -> None:
     root = logging.getLogger()
     root.handlers = [sink]
     root.setLevel(logging.INFO)
+    for talkative in ("mail.log", "mail.debug", "alembic", "asyncio"):
+        # The local mailbox's SMTP dialogue holds addresses; Alembic announces every look at the schema.
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def _without_message_of_faults(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Keep where a fault happened, drop what it says: a driver's message quotes rows, an SMTP reply an address."""
     fault = event.pop("exc_info", None)
+    if fault is True:  # structlog's own log.exception() leaves looking to us
+        fault = sys.exc_info()
     if isinstance(fault, BaseException):
         fault = (type(fault), fault, fault.__traceback__)
     if isinstance(fault, tuple) and fault[0] is not None:

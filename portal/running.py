@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,16 +25,24 @@ STOP_TIME = 25.0
 
 def run(*, host: str, port: int, folder: Path) -> int:
     """Start everything, print the addresses, stop everything on Ctrl-C. Returns the exit code."""
+    if not _is_free(host, port):
+        click.echo(
+            f"durchwahl: port {port} is in use; choose another with --port (make run PORT={port + 1}).", err=True
+        )
+        return 2
     folder.mkdir(parents=True, exist_ok=True)
     mailbox = folder / "mailbox"
-    with receiver.start(directory=mailbox) as mail_port:
-        environment = _environment(host, port, folder, mailbox, mail_port)
+    local_mail = receiver.start(mailbox)
+    try:
+        environment = _environment(host, port, folder, mailbox, local_mail.port)
         password = _prepare(environment, folder)
         with _processes(environment, host, port) as processes:
             if not _answers(f"http://{host}:{port}/healthz", processes):
                 return 1
             _greet(f"http://{host}:{port}", password)
             return _wait(processes)
+    finally:
+        local_mail.stop()
 
 
 def new_password() -> str:
@@ -92,8 +101,9 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
 def _processes(environment: dict[str, str], host: str, port: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Web and worker, each in a process of its own; both are stopped by their own process ids."""
     command = [sys.executable, "-m", "portal"]
-    web = subprocess.Popen([*command, "serve", "--host", host, "--port", str(port)], env=environment)
-    worker = subprocess.Popen([*command, "worker"], env=environment)
+    serve = [*command, "serve", "--host", host, "--port", str(port)]
+    web = subprocess.Popen(serve, env=environment)  # noqa: S603  # our own commands, no shell
+    worker = subprocess.Popen([*command, "worker"], env=environment)  # noqa: S603
     processes = [web, worker]
     try:
         yield processes
@@ -108,13 +118,24 @@ def _processes(environment: dict[str, str], host: str, port: int) -> Iterator[li
                 process.kill()
 
 
+def _is_free(host: str, port: int) -> bool:
+    """Whether the web server can have the port; otherwise somebody else's would answer in its place."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 def _answers(address: str, processes: list[subprocess.Popen[bytes]]) -> bool:
     """Wait until the web server answers; False when a process ended instead."""
     for _ in range(300):
         if any(process.poll() is not None for process in processes):
             click.echo("durchwahl: the web server or the worker ended at once; the reason stands above.", err=True)
             return False
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # http, see run()
             return True
         time.sleep(0.1)
     click.echo("durchwahl: the web server does not answer.", err=True)

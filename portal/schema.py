@@ -1,12 +1,15 @@
 """The schema: bringing a database to the newest version, and saying what is missing from it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import alembic.command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, text
 
 GUARDS = {
     "sqlite": {"entry_is_never_deleted", "entry_is_never_edited"},
@@ -21,6 +24,7 @@ def _configuration() -> Config:
     return configuration
 
 
+@cache
 def newest() -> str:
     """The newest revision the program knows."""
     head = ScriptDirectory.from_config(_configuration()).get_current_head()
@@ -35,10 +39,7 @@ def present(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to ``revision``; a fault leaves it as it was.
-
-    On SQLite foreign keys are switched off first, which works only outside a transaction.
-    """
+    """Bring the database to ``revision``; a fault leaves it as it was."""
     _run(engine, alembic.command.upgrade, revision)
 
 
@@ -47,22 +48,27 @@ def unmigrate(engine: Engine, revision: str) -> None:
     _run(engine, alembic.command.downgrade, revision)
 
 
-def _run(engine: Engine, command: object, revision: str) -> None:
-    assert callable(command)
+def _run(engine: Engine, command: Callable[[Config, str], None], revision: str) -> None:
     configuration = _configuration()
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            driver.execute("PRAGMA foreign_keys=OFF")
-        try:
-            configuration.attributes["connection"] = connection
-            command(configuration, revision)
-            connection.commit()
-        finally:
-            connection.rollback()
-            if engine.dialect.name == "sqlite":
-                driver.execute("PRAGMA foreign_keys=ON")
+    with engine.connect() as connection, _without_foreign_keys(connection):
+        configuration.attributes["connection"] = connection
+        command(configuration, revision)
+        connection.commit()
+
+
+@contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """On SQLite rebuilding a table would delete its children; the pragma works only outside a transaction."""
+    driver = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def guards_missing(engine: Engine) -> set[str]:
@@ -73,8 +79,3 @@ def guards_missing(engine: Engine) -> set[str]:
     }[engine.dialect.name]
     with engine.connect() as connection:
         return GUARDS[engine.dialect.name] - set(connection.scalars(text(catalogue)))
-
-
-def is_empty(engine: Engine) -> bool:
-    """Whether there is no table at all."""
-    return not inspect(engine).get_table_names()

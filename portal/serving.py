@@ -15,7 +15,7 @@ from portal.app import create_app
 THREADS = 4
 
 
-class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class Server(BaseApplication):
     """gunicorn, configured in code."""
 
     def __init__(self, options: dict[str, Any]) -> None:

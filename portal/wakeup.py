@@ -1,7 +1,8 @@
 """Waking the worker: from a commit to the worker's ear in about a millisecond.
 
 PostgreSQL carries the word itself (NOTIFY, delivered by the commit). Beside a SQLite file each worker listens on a
-datagram socket in ``<file>.wake/``. A lost word costs nothing but time: a worker also looks by itself every POLL seconds.
+datagram socket in ``<file>.wake/``. A lost word costs nothing but time: a worker also looks by itself every POLL
+seconds.
 """
 
 import contextlib

@@ -1,16 +1,25 @@
 """Delivering letters: claim, send, note the outcome; three short transactions, the sending between them in none."""
 
+import time
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal import clock, config, db
 from portal.cases import undelivered
 from portal.mail import outbox
+from portal.mail.message import UnsafeHeader, ascii_address
 from portal.mail.outbox import Claimed
 from portal.mail.transport import ChannelFault, Refused, Relay, TryLater
 
 log = structlog.get_logger(__name__)
+
+PAUSE_BEFORE_NOTING_AGAIN = 0.5
+
+
+class _Unsendable(Exception):
+    """SMTP cannot carry the recipient's address; the relay is not asked."""
 
 
 class Delivery:
@@ -18,34 +27,47 @@ class Delivery:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._faulty = False
+        # Whoever starts a worker has often just mended the channel: the first letter that leaves says so.
+        self._faulty = True
 
     def __call__(self) -> bool:
         """Send one letter; False if none was due."""
-        settings = config.current()
+        lease = config.current().mail_lease
         with db.writing() as session:
-            claimed = outbox.claim(session, now=clock.utc_now(), lease=timedelta(seconds=settings.mail_lease))
+            claimed = outbox.claim(session, now=clock.utc_now(), lease=timedelta(seconds=lease))
         if claimed is None:
             return False
+        lease_ends_at = time.monotonic() + lease
         try:
-            sent = self._relay.send(
-                message=claimed.message,
-                sender=settings.mail_default_sender,
-                recipient=claimed.to_address,
-                before_data=lambda: _may_send(claimed),
-            )
-        except Refused as fault:
-            _died(claimed, f"{fault.code}")
+            sent = self._send(claimed)
+        except (Refused, _Unsendable) as fault:
+            _died(claimed, str(fault))
         except TryLater as fault:
             _again(claimed, str(fault))
-        except ChannelFault as fault:
+        except (ChannelFault, UnsafeHeader) as fault:  # the header is our sender's, the same in all letters
             self._faulty = True
             _pause(claimed, str(fault))
+        except Exception as fault:
+            # A fault of ours counts on this letter alone; unnoted, it would come back first with every lease.
+            _again(claimed, f"a fault of ours ({type(fault).__name__})")
+            raise
         else:
             # The very next statement after the 250: what comes between could only send the letter twice.
-            _note(claimed, sent)
+            _note_for_sure(claimed, sent, until=lease_ends_at)
             self._over()
         return True
+
+    def _send(self, claimed: Claimed) -> bool:
+        try:
+            recipient = ascii_address(claimed.to_address, "recipient")
+        except UnsafeHeader as fault:
+            raise _Unsendable(str(fault)) from None
+        return self._relay.send(
+            message=claimed.message,
+            sender=config.current().mail_default_sender,
+            recipient=recipient,
+            before_data=lambda: _may_send(claimed),
+        )
 
     def close(self) -> None:
         """Say goodbye to the relay."""
@@ -74,27 +96,48 @@ def _may_send(claimed: Claimed) -> bool:
         return outbox.may_send(session, claimed, now=clock.utc_now())
 
 
+def _note_for_sure(claimed: Claimed, sent: bool, *, until: float) -> None:
+    """Note what only we know: a database that is away for a moment must not send the letter twice.
+
+    ``until`` is the end of the lease on the monotonic clock. Raises SQLAlchemyError when the database stays away.
+    """
+    while True:
+        try:
+            return _note(claimed, sent)
+        except SQLAlchemyError as fault:
+            if time.monotonic() > until:
+                raise
+            log.error("outcome not noted yet", letter=claimed.id, fault=type(fault).__name__)
+            time.sleep(PAUSE_BEFORE_NOTING_AGAIN)
+
+
 def _note(claimed: Claimed, sent: bool) -> None:
     with db.writing() as session:
         noted = (outbox.mark_sent if sent else outbox.drop)(session, claimed, now=clock.utc_now())
     if not noted:
-        log.warning("lease lost", letter=claimed.id)
+        _lease_lost(claimed)
 
 
 def _died(claimed: Claimed, reason: str) -> None:
     now = clock.utc_now()
     with db.writing() as session:
-        if outbox.fail(session, claimed, reason, now=now):
+        died = outbox.fail(session, claimed, reason, now=now)
+        if died:
             undelivered.letter_died(session, claimed.id, now=now)
+    if not died:
+        return _lease_lost(claimed)
     log.warning("letter refused", letter=claimed.id, reason=reason)
 
 
 def _again(claimed: Claimed, reason: str) -> None:
     now = clock.utc_now()
     with db.writing() as session:
-        again = outbox.retry(session, claimed, reason, now=now, base=config.current().mail_retry_base)
-        if not again and outbox.fail(session, claimed, reason, now=now):
+        ours = outbox.is_ours(session, claimed)
+        again = ours and outbox.retry(session, claimed, reason, now=now, base=config.current().mail_retry_base)
+        if ours and not again and outbox.fail(session, claimed, reason, now=now):
             undelivered.letter_died(session, claimed.id, now=now)
+    if not ours:
+        return _lease_lost(claimed)
     log.info("letter will be tried again" if again else "letter given up", letter=claimed.id, reason=reason)
 
 
@@ -102,3 +145,8 @@ def _pause(claimed: Claimed, reason: str) -> None:
     with db.writing() as session:
         outbox.pause_channel(session, claimed, reason, now=clock.utc_now(), base=config.current().mail_retry_base)
     log.error("mail channel paused", reason=reason)
+
+
+def _lease_lost(claimed: Claimed) -> None:
+    """Another worker has the letter, and its word counts; ours changed nothing."""
+    log.warning("lease lost", letter=claimed.id)

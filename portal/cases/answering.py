@@ -1,7 +1,7 @@
 """Answering: what customers write, what staff answer, log, ask and promise while a case is open.
 
-Every step ends with settle(): whoever ends a step leaves another (law 1). Every step is told: where a letter that stated
-the old truth is taken back, one that states the new truth takes its place (DESIGN.md section 5, rule 6).
+Every step ends with settle(): whoever ends a step leaves another (law 1). Every step is told: where a letter that
+stated the old truth is taken back, one that states the new truth takes its place (DESIGN.md section 5, rule 6).
 """
 
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from portal.cases.errors import DateOutOfReach, NoNumber, NoRoom, NotAllowed, No
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, hold_open, settle
 from portal.journal import service as journal
-from portal.journal.models import Actor, Channel, Direction, Entry, Kind
+from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises import business_time, service_level
@@ -83,7 +83,7 @@ def customer_message(session: Session, case: Case, text: str, *, now: datetime) 
     if case.state != CaseState.OPEN:
         raise NotOpen
     directory = directories.load(session, now=now)
-    entry = journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=Kind.MESSAGE,
@@ -93,11 +93,11 @@ def customer_message(session: Session, case: Case, text: str, *, now: datetime) 
         text=text,
         now=now,
     )
-    await_reply(session, directory, case, entry, now=now)
+    await_reply(session, directory, case, entry_id, now=now)
     return case
 
 
-def await_reply(session: Session, directory: Directory, case: Case, entry: Entry, *, now: datetime) -> None:
+def await_reply(session: Session, directory: Directory, case: Case, entry_id: int, *, now: datetime) -> None:
     """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
@@ -122,7 +122,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry: Entry
         directory,
         case,
         LetterKind.MESSAGE_RECEIVED,
-        key=f"message_received:{entry.id}",
+        key=f"message_received:{entry_id}",
         promise=case.promise,
         now=now,
     )
@@ -131,7 +131,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry: Entry
         directory,
         case,
         LetterKind.STAFF_MESSAGE,
-        key=f"staff_message:{entry.id}",
+        key=f"staff_message:{entry_id}",
         promise=case.promise,
         now=now,
     )
@@ -195,7 +195,7 @@ def log_contact(
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
     kind, channel, direction = _ENTRY[contact]
-    entry = journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=kind,
@@ -209,9 +209,11 @@ def log_contact(
         now=now,
         facts={"contact": contact},
     )
-    told_otherwise = _keep(session, case, entry, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, now=now)
+    told_otherwise = _keep(
+        session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now
+    )
     if contact in _WRITTEN_TO_US and step is None:
-        await_reply(session, directory, case, entry, now=now)
+        await_reply(session, directory, case, entry_id, now=now)
         return
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case)
@@ -326,7 +328,7 @@ def _write(
 ) -> None:
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
-    entry = journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=kind,
@@ -337,7 +339,7 @@ def _write(
         text=text,
         now=now,
     )
-    _keep(session, case, entry, keeps, {Medium.MAIL}, False, now=now)
+    _keep(session, case, entry_id, keeps, {Medium.MAIL}, False, by_id=by_id, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case)
     writing.to_customer(
@@ -345,7 +347,7 @@ def _write(
         directory,
         case,
         letter,
-        key=f"{letter}:{entry.id}",
+        key=f"{letter}:{entry_id}",
         promise=promise or case.promise,
         by_id=by_id,
         now=now,
@@ -356,23 +358,23 @@ def _write(
 def _keep(
     session: Session,
     case: Case,
-    entry: Entry,
+    entry_id: int,
     keeps: Collection[int],
     media: set[Medium],
     talked: bool,
     *,
+    by_id: int,
     now: datetime,
 ) -> bool:
     """End the promises the person says this entry kept; True if letters that named them were taken back.
 
     A plain reply may also be made good by a talk: who was promised an answer and got it on the phone has it.
     """
-    session.flush()
     taken_back = False
     for promise in [one for one in promises.open_of(session, case.id) if one.id in keeps]:
         if promise.medium not in media and not (talked and promise.kind == PromiseKind.REPLY):
             raise WrongMedium
-        promises.keep(promise, entry_id=entry.id, now=now)
+        promises.keep(promise, entry_id=entry_id, now=now)
         taken_back = _end_letters_of(session, promise, now=now) or taken_back
         case.notices = 0
         journal.record(
@@ -381,7 +383,7 @@ def _keep(
             kind=Kind.PROMISE_KEPT,
             channel=Channel.SYSTEM,
             actor=Actor.PERSON,
-            person_id=entry.person_id,
+            person_id=by_id,
             now=now,
             facts={"kind": promise.kind, "medium": promise.medium, "due_at": promise.due_at.isoformat()},
         )

@@ -1,6 +1,6 @@
-"""Closing, reopening, and the customer's other rights over a case: the link, the address, "Das war ich nicht", erasure."""
+"""Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht", erasure."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -48,7 +48,7 @@ def close(
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
     today = directory.voice_of(case).local(now).date()
-    entry = journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=Kind.CLOSED,
@@ -60,16 +60,15 @@ def close(
         now=now,
         facts={"outcome": outcome},
     )
-    session.flush()
     if by_id is not None and outcome == Outcome.DONE:
-        _keep_written(session, case, entry, now=now)
+        _keep_written(session, case, entry_id, now=now)
     end_steps(session, case, now=now)
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
     case.reopen_until = _end_of_day(directory.voice_of(case), today + timedelta(days=REOPEN_DAYS))
     case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
     settle(session, case)
     outbox.withdraw(session, case.id, automatic=True, now=now)
-    _tell_closed(session, directory, case, entry, by_id=by_id, now=now)
+    _tell_closed(session, directory, case, entry_id, by_id=by_id, now=now)
 
 
 def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: datetime) -> None:
@@ -147,11 +146,10 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     case.link_nonce = new_secret()
     outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, automatic=True, now=now)
-    entry = journal.record(
+    entry_id = journal.record(
         session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
     )
-    session.flush()
-    send_link(session, directory, case, key=f"link_replaced:{entry.id}", replaced=True, now=now)
+    send_link(session, directory, case, key=f"link_replaced:{entry_id}", replaced=True, now=now)
 
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
@@ -218,7 +216,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
     settle(session, case)
     outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
-    entry = journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=Kind.NOT_ME,
@@ -227,7 +225,6 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
         actor=Actor.CUSTOMER,
         now=now,
     )
-    session.flush()
     reader_id = directory.acting_person(case, now).person_id
     staff_voice = writing.staff_voice(directory, case, reader_id)
     writing.to_staff(
@@ -235,7 +232,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
         directory,
         case,
         LetterKind.STAFF_NOT_ME,
-        key=f"staff_not_me:{entry.id}",
+        key=f"staff_not_me:{entry_id}",
         reader_id=reader_id,
         now=now,
         says={
@@ -297,14 +294,14 @@ def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
     }[outcome]
 
 
-def _keep_written(session: Session, case: Case, entry: Entry, *, now: datetime) -> None:
+def _keep_written(session: Session, case: Case, entry_id: int, *, now: datetime) -> None:
     for promise in promises.open_of(session, case.id):
         if promise.medium == Medium.MAIL:
-            promises.keep(promise, entry_id=entry.id, now=now)
+            promises.keep(promise, entry_id=entry_id, now=now)
 
 
 def _tell_closed(
-    session: Session, directory: Directory, case: Case, entry: Entry, *, by_id: int | None, now: datetime
+    session: Session, directory: Directory, case: Case, entry_id: int, *, by_id: int | None, now: datetime
 ) -> None:
     voice = directory.voice_of(case)
     assert case.outcome is not None and case.reopen_until is not None and case.erase_on is not None
@@ -313,7 +310,7 @@ def _tell_closed(
         directory,
         case,
         LetterKind.CLOSED,
-        key=f"closed:{entry.id}",
+        key=f"closed:{entry_id}",
         by_id=by_id,
         now=now,
         says={
@@ -327,9 +324,8 @@ def _tell_closed(
 
 
 def _end_of_day(voice: Voice, day: date) -> datetime:
-    """The last minute of a local day, as the instant it is."""
-    local = datetime(day.year, day.month, day.day, 23, 59, 59)
-    return voice.instant(local)
+    """The last second of a local day, as the instant it is."""
+    return voice.instant(datetime.combine(day, time(23, 59, 59)))
 
 
 def _somebody_acted(session: Session, case: Case) -> bool:

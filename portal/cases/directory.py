@@ -4,18 +4,18 @@ Read once per step with a handful of queries and handed on; every rule about peo
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
 from typing import TypeVar
 
 from flask import current_app
-from sqlalchemy import DDL, CheckConstraint, String, event, func, select
+from sqlalchemy import CheckConstraint, String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from portal.cases.models import Case, CaseState, Topic
-from portal.db import Base
+from portal.db import Base, after_create
 from portal.languages import Voice
 from portal.people import places, presence
 from portal.people.models import Absence, Closure, ClosureKind, Company, Competence, Hours, Person, Team
@@ -188,10 +188,12 @@ def _rows(session: Session, model: type[Row]) -> list[Row]:
     return [model(**row._mapping) for row in session.execute(select(model.__table__))]
 
 
-def open_cases(session: Session) -> dict[int, int]:
-    """How many open cases each person owns."""
+def open_cases(session: Session, owner_ids: Collection[int]) -> dict[int, int]:
+    """How many open cases each of these people owns; who owns none is missing."""
     rows = session.execute(
-        select(Case.owner_id, func.count()).where(Case.state == CaseState.OPEN).group_by(Case.owner_id)
+        select(Case.owner_id, func.count())
+        .where(Case.state == CaseState.OPEN, Case.owner_id.in_(owner_ids))
+        .group_by(Case.owner_id)
     )
     return {owner_id: count for owner_id, count in rows if owner_id is not None}
 
@@ -211,7 +213,7 @@ FIRST_REVISION = "INSERT INTO directory_revision (id, revision) VALUES (1, 'empt
 def sqlite_watch(table: str) -> list[str]:
     """Triggers that change the mark with every change of ``table``."""
     return [
-        f"CREATE TRIGGER {table}_revision_{verb.lower()} AFTER {verb} ON {table} "
+        f"CREATE TRIGGER {table}_revision_{verb.lower()} AFTER {verb} ON {table} "  # noqa: S608  # our own table names
         "BEGIN UPDATE directory_revision SET revision = hex(randomblob(16)); END"
         for verb in ("INSERT", "UPDATE", "DELETE")
     ]
@@ -232,13 +234,12 @@ def postgresql_watch(table: str) -> str:
 
 
 def _watch() -> None:
-    event.listen(Base.metadata, "after_create", DDL(FIRST_REVISION))
-    event.listen(Base.metadata, "after_create", DDL(POSTGRESQL_WATCH).execute_if(dialect="postgresql"))
+    after_create(Base.metadata, FIRST_REVISION)
+    after_create(Base.metadata, POSTGRESQL_WATCH, dialect="postgresql")
     for model in WATCHED:
         for statement in sqlite_watch(model.__tablename__):
-            event.listen(Base.metadata, "after_create", DDL(statement).execute_if(dialect="sqlite"))
-        watch = DDL(postgresql_watch(model.__tablename__))
-        event.listen(Base.metadata, "after_create", watch.execute_if(dialect="postgresql"))
+            after_create(Base.metadata, statement, dialect="sqlite")
+        after_create(Base.metadata, postgresql_watch(model.__tablename__), dialect="postgresql")
 
 
 _watch()

@@ -1,73 +1,75 @@
 """Why a step is refused. Each error carries the sentence a person reads; pages show it in their language."""
 
+from portal.languages import marked
+
 
 class Refused(Exception):
     """A rule does not allow the step; nothing was changed."""
 
-    sentence = "This is not possible right now."
+    sentence = marked("This is not possible right now.")
 
 
 class StaleCase(Refused):
     """The case changed since the page was shown."""
 
-    sentence = "The case has changed in the meantime. Please look at the present state and try again."
+    sentence = marked("The case has changed in the meantime. Please look at the present state and try again.")
 
 
 class NoNextStep(Refused):
     """The step would leave an open case without a next step (law 1)."""
 
-    sentence = "Say what the customer can wait for next: a date and a medium, or close the case."
+    sentence = marked("Say what the customer can wait for next: a date and a medium, or close the case.")
 
 
 class NoRoom(Refused):
     """The date leaves no room for a notice before it, or lies outside what can be promised."""
 
-    sentence = "This date is too close. Choose one at least 30 business minutes from now."
+    sentence = marked("This date is too close. Choose one at least 30 business minutes from now.")
 
 
 class DateOutOfReach(Refused):
     """The date lies outside business hours or beyond the holiday table."""
 
-    sentence = "Choose a date and time within the team’s working hours."
+    sentence = marked("Choose a date and time within the team’s working hours.")
 
 
 class WrongMedium(Refused):
     """A promise is kept only by the medium it named (law 6)."""
 
-    sentence = "This contact does not keep that promise: it was promised by another medium."
+    sentence = marked("This contact does not keep that promise: it was promised by another medium.")
 
 
 class NotAllowed(Refused):
     """Somebody else is named for this step."""
 
-    sentence = "Only the person the customer is waiting for, the deputy or the lead may do this."
+    sentence = marked("Only the person the customer is waiting for, the deputy or the lead may do this.")
 
 
 class NotOpen(Refused):
     """The case is not open."""
 
-    sentence = "This case is not open."
+    sentence = marked("This case is not open.")
 
 
 class NotReopenable(Refused):
     """The date until which the case could be reopened has passed."""
 
-    sentence = "This case can no longer be reopened. Please write to us again."
+    sentence = marked("This case can no longer be reopened. Please write to us again.")
 
 
 class AlreadyCorrected(Refused):
     """The address was corrected before, too late, or somebody already acted on the case."""
 
-    sentence = "The address can no longer be changed here."
+    sentence = marked("The address can no longer be changed here.")
 
 
 class NoNumber(Refused):
     """There is no number to call."""
 
-    sentence = "The customer left no phone number."
+    sentence = marked("The customer left no phone number.")
 
 
 class KeyReused(Refused):
     """A form's key came again with another content."""
 
-    sentence = "You have already sent this form. If this is a new request, please send it once more."
+    sentence = marked("You have already sent this form. If this is a new request, please send it once more.")

@@ -179,7 +179,8 @@ def open_case(session: Session, directory: Directory, case: Case, *, now: dateti
     topic = directory.topics[case.topic_id]
     again = case.opened_at is not None
     if case.owner_id is None:
-        routed = routing.route(session, directory, topic, case.customer, now=now)
+        with session.no_autoflush:  # everything pending goes out in one flush at the end
+            routed = routing.route(session, directory, topic, case.customer, now=now)
         case.owner_id, case.routed_by = routed.owner_id, routed.by
     promise = promise_first_answer(session, directory, case, now=now)
     journal.record(
@@ -286,14 +287,11 @@ def _receive(
     channel: Channel,
     now: datetime,
 ) -> Case:
-    session.add(customer)
-    session.flush()
     team = directory.teams[directory.topics[wish.topic_id].team_id]
     case = Case(
         reference=new_reference(),
         link_nonce=new_secret(),
         topic_id=wish.topic_id,
-        customer_id=customer.id,
         customer=customer,
         state=CaseState.RECEIVED,
         language=wish.language,

@@ -84,5 +84,5 @@ def _least_busy(session: Session, directory: Directory, team: Team, topic: Topic
     free = presence.available(directory.roster, team.id, topic.id, at)
     if not free:
         return directory.acting(team.lead_id or directory.company.last_instance_id, at).person_id
-    load = open_cases(session)
+    load = open_cases(session, free)
     return min(free, key=lambda person_id: (load.get(person_id, 0), person_id))

@@ -15,6 +15,7 @@ def hold(session: Session, case: Case, *, version: int | None = None) -> None:
 
     Raises StaleCase when the page that asks showed another ``version``.
     """
+    session.flush()  # a refresh would drop what is still pending
     session.refresh(case, with_for_update=True)
     if version is not None and case.version != version:
         raise StaleCase
@@ -40,7 +41,6 @@ def settle(session: Session, case: Case) -> None:
         raise NoNextStep
     case.promise_id = steps[0].id if case.state == CaseState.OPEN else None
     case.version += 1
-    session.flush()
     session.expire(case, ["promise"])
 
 

@@ -16,7 +16,7 @@ from portal.languages import Voice
 from portal.links import Purpose
 from portal.mail import letters, message, outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Audience, Letter
+from portal.mail.models import Audience
 from portal.people.models import Person
 from portal.people.presence import Acting
 from portal.promises import wording
@@ -50,13 +50,13 @@ def to_customer(
     promise: Promise | None = None,
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
-) -> Letter | None:
+) -> None:
     """Queue a letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
-    None where there is no address to write to. ``says`` holds the values of this kind of letter.
+    Where there is no address, nothing is written. ``says`` holds the values of this kind of letter.
     """
     if not case.customer.email:
-        return None
+        return
     voice = directory.voice_of(case)
     acting = _signer(directory, case, promise, by_id, now)
     person = directory.people[acting.person_id]
@@ -74,7 +74,7 @@ def to_customer(
         "step": None if promise is None else _step(directory, case, promise, voice, now),
         **(says or {}),
     }
-    return _queue(
+    _queue(
         session,
         directory,
         case,
@@ -101,7 +101,7 @@ def to_staff(
     promise: Promise | None = None,
     says: Mapping[str, Any] | None = None,
     reader_id: int | None = None,
-) -> Letter:
+) -> None:
     """Queue a letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text."""
     acting = directory.acting_person(case, now) if reader_id is None else Acting(reader_id, None, False)
     reader = directory.people[acting.person_id]
@@ -122,7 +122,7 @@ def to_staff(
         else wording.sentence(promise.kind, promise.medium, reader.name, voice.moment(promise.due_at, now=now), voice),
         **(says or {}),
     }
-    return _queue(
+    _queue(
         session,
         directory,
         case,
@@ -157,7 +157,7 @@ def _queue(
     key: str,
     promise: Promise | None,
     now: datetime,
-) -> Letter:
+) -> None:
     rendered = letters.render(kind, language, values)
     sender = config.current().mail_default_sender
     domain = sender.rpartition("@")[2]
@@ -180,22 +180,19 @@ def _queue(
         auto_submitted=_auto_submitted(kind),
         references=(f"<{case.reference.lower()}.{audience}@{domain}>",),
     )
-    return outbox.queue(
+    outbox.queue(
         session,
-        Letter(
-            key=key,
-            kind=kind,
-            audience=audience,
-            case_id=case.id,
-            to_address=to_address,
-            person_id=person.id,
-            message=message.build(envelope),
-            message_id=message_id,
-            automatic=kind not in WRITTEN_BY_HAND,
-            promise_id=None if promise is None else promise.id,
-            queued_at=now,
-            due_at=now,
-        ),
+        now=now,
+        key=key,
+        kind=kind,
+        audience=audience,
+        case_id=case.id,
+        to_address=to_address,
+        person_id=person.id,
+        message=message.build(envelope),
+        message_id=message_id,
+        automatic=kind not in WRITTEN_BY_HAND,
+        promise_id=None if promise is None else promise.id,
     )
 
 

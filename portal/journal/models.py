@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, JSON, ForeignKey, Index, Text, event
+from sqlalchemy import JSON, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db import Base, UtcDateTime, one_of
+from portal.db import Base, UtcDateTime, after_create, one_of
 
 
 class Kind(StrEnum):
@@ -110,7 +110,8 @@ SQLITE_GUARDS = (
 )
 POSTGRESQL_GUARDS = (
     "CREATE FUNCTION entry_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-    "IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'entry_is_never_deleted' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
+    "IF TG_OP = 'DELETE' THEN RAISE EXCEPTION 'entry_is_never_deleted' "
+    "USING ERRCODE = 'integrity_constraint_violation'; END IF; "
     "IF NEW.erased_at IS NOT NULL AND NEW.text = '' AND NEW.facts::text = '{}' "
     "AND (NEW.person_id IS NOT DISTINCT FROM OLD.person_id OR NEW.person_id IS NULL) AND "
     + " AND ".join(f"NEW.{column} IS NOT DISTINCT FROM OLD.{column}" for column in _KEPT)
@@ -118,7 +119,7 @@ POSTGRESQL_GUARDS = (
     "RAISE EXCEPTION 'entry_is_never_edited' USING ERRCODE = 'integrity_constraint_violation'; END $$",
     "CREATE TRIGGER entry_guard BEFORE UPDATE OR DELETE ON entry FOR EACH ROW EXECUTE FUNCTION entry_guard()",
 )
-for statement in SQLITE_GUARDS:
-    event.listen(Entry.__table__, "after_create", DDL(statement).execute_if(dialect="sqlite"))
-for statement in POSTGRESQL_GUARDS:
-    event.listen(Entry.__table__, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+for guard in SQLITE_GUARDS:
+    after_create(Entry.__table__, guard, dialect="sqlite")
+for guard in POSTGRESQL_GUARDS:
+    after_create(Entry.__table__, guard, dialect="postgresql")

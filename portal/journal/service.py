@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from portal.db import insert_row
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 
 
@@ -25,9 +26,11 @@ def record(
     facts: Mapping[str, Any] | None = None,
     at: datetime | None = None,
     corrects_id: int | None = None,
-) -> Entry:
-    """Write one entry. ``at`` is when it happened, if that was earlier than ``now``."""
-    entry = Entry(
+) -> int:
+    """Write one entry and return its id. ``at`` is when it happened, if that was earlier than ``now``."""
+    return insert_row(
+        session,
+        Entry,
         case_id=case_id,
         at=at or now,
         noted_at=now,
@@ -41,8 +44,6 @@ def record(
         facts=dict(facts or {}),
         corrects_id=corrects_id,
     )
-    session.add(entry)
-    return entry
 
 
 def blank(session: Session, case_id: int, *, now: datetime) -> None:

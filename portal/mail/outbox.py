@@ -1,7 +1,7 @@
 """The outbox: letters wait here, each a row, until the relay has taken them.
 
-Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send with none open, note the outcome. What is
-promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
+Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send with none open, note the outcome.
+What is promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from random import uniform
 from sqlalchemy import Select, case, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from portal.db import wake_worker
+from portal.db import insert_row, wake_worker
 from portal.links import new_secret
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
@@ -25,11 +25,13 @@ PAUSE_CAP = 300.0
 _WAITING = (LetterState.QUEUED, LetterState.SENDING)
 
 
-def queue(session: Session, letter: Letter) -> Letter:
-    """Put a rendered letter into the outbox and wake the worker once this transaction is committed."""
-    session.add(letter)
+def queue(session: Session, *, now: datetime, **values: object) -> int:
+    """Put a rendered letter into the outbox and wake the worker once this transaction is committed.
+
+    ``values`` are the columns of Letter; returns its id.
+    """
     wake_worker(session)
-    return letter
+    return insert_row(session, Letter, queued_at=now, due_at=now, **values)
 
 
 def withdraw(
@@ -43,7 +45,8 @@ def withdraw(
 ) -> bool:
     """Take back letters of a case that events have overtaken; True if one of them was for the customer.
 
-    A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as sent.
+    A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as
+    sent.
     """
     conditions = [Letter.case_id == case_id]
     if audience is not None:
@@ -113,6 +116,12 @@ def may_send(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     return row is not None
 
 
+def is_ours(session: Session, claimed: Claimed) -> bool:
+    """Whether the lease is still ours; nobody else takes it until this transaction ends."""
+    query = select(Letter.lease_token).where(Letter.id == claimed.id).with_for_update()
+    return session.scalars(query).one() == claimed.token
+
+
 def mark_sent(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     """The relay said 250. False if the lease was lost meanwhile; the letter then goes out once more."""
     return _end_claim(session, claimed, state=LetterState.SENT, ended_at=now, last_error=None)
@@ -138,7 +147,7 @@ def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, bas
         return False
     letter.tries += 1
     letter.last_error = reason[:300]
-    _give_back(letter, uniform(0, min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
+    _give_back(letter, _jitter(min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
     return True
 
 
@@ -177,7 +186,7 @@ def return_expired(session: Session, *, now: datetime, base: float) -> int:
     ).all()
     for letter in rows:
         letter.tries += 1
-        _give_back(letter, uniform(0, base), now=now)
+        _give_back(letter, _jitter(base), now=now)
     return len(rows)
 
 
@@ -190,7 +199,12 @@ def _give_back(letter: Letter, pause: float, *, now: datetime) -> None:
     letter.state, letter.due_at = LetterState.QUEUED, now + timedelta(seconds=pause)
 
 
-def _next_due(now: datetime) -> Select[tuple[int]]:
+def _jitter(most: float) -> float:
+    """A pause between nothing and ``most`` seconds, so that letters that failed together do not come back together."""
+    return uniform(0, most)  # noqa: S311  # spreads load, guards nothing
+
+
+def _next_due(now: datetime) -> Select[int]:
     older = aliased(Letter)
     paused = select(MailChannel.name).where(MailChannel.name == CHANNEL, MailChannel.paused_until > now)
     overtakes = select(older.id).where(

@@ -1,9 +1,9 @@
-"""Promises: given, kept, moved, withdrawn. Each function changes rows of this subject only; the whole steps are in cases."""
+"""Promises: given, kept, moved, withdrawn. Only rows of this subject change here; the whole steps are in cases."""
 
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
@@ -23,7 +23,8 @@ def give(
     given_by_id: int | None = None,
 ) -> Promise:
     """Open a promise. The schema refuses a second open one of the same kind."""
-    promise = Promise(
+    return _insert(
+        session,
         case_id=case_id,
         person_id=person_id,
         kind=kind,
@@ -36,9 +37,6 @@ def give(
         remind_at=schedule.remind_at,
         notice_at=schedule.notice_at,
     )
-    session.add(promise)
-    session.flush()
-    return promise
 
 
 def move(
@@ -56,7 +54,8 @@ def move(
     """End a promise and open its successor, which carries the first date on."""
     promise.state, promise.ended_at, promise.reason = PromiseState.MOVED, now, reason
     session.flush()
-    successor = Promise(
+    return _insert(
+        session,
         case_id=promise.case_id,
         person_id=person_id or promise.person_id,
         kind=promise.kind,
@@ -70,9 +69,6 @@ def move(
         notice_at=schedule.notice_at,
         replaces_id=promise.id,
     )
-    session.add(successor)
-    session.flush()
-    return successor
 
 
 def keep(promise: Promise, *, entry_id: int, now: datetime) -> None:
@@ -99,3 +95,9 @@ def open_of(session: Session, case_id: int) -> list[Promise]:
 def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | None:
     """The one of this kind, or None."""
     return next((promise for promise in open_promises if promise.kind == kind), None)
+
+
+def _insert(session: Session, **values: object) -> Promise:
+    """Write the row at once, because the case must point at it, and leave whatever else is pending for later."""
+    with session.no_autoflush:
+        return session.scalars(insert(Promise).returning(Promise), [values]).one()

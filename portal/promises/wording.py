@@ -9,18 +9,17 @@ def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voic
 
     ``due`` is a moment already in the reader's words. The medium speaks where it says more than the kind does.
     """
-    says = voice.say
     if kind == PromiseKind.FOLLOW_UP:
-        return says("%(name)s gets in touch with you again by %(due)s", name=name, due=due)
+        return voice.say("%(name)s gets in touch with you again by %(due)s", name=name, due=due)
     if kind == PromiseKind.CALL or medium == Medium.CALL:
-        return says("%(name)s will call you by %(due)s", name=name, due=due)
+        return voice.say("%(name)s will call you by %(due)s", name=name, due=due)
     if medium == Medium.VISIT:
-        return says("%(name)s will visit you by %(due)s", name=name, due=due)
+        return voice.say("%(name)s will visit you by %(due)s", name=name, due=due)
     if medium == Medium.LETTER:
-        return says("%(name)s will write you a letter by %(due)s", name=name, due=due)
+        return voice.say("%(name)s will write you a letter by %(due)s", name=name, due=due)
     if kind == PromiseKind.RESULT:
-        return says("%(name)s will send you the result by %(due)s", name=name, due=due)
-    return says("%(name)s will reply by %(due)s", name=name, due=due)
+        return voice.say("%(name)s will send you the result by %(due)s", name=name, due=due)
+    return voice.say("%(name)s will reply by %(due)s", name=name, due=due)
 
 
 def offer(is_call: bool, due: str, voice: Voice) -> str:

@@ -1,0 +1,1 @@
+"""What people see, in a browser. Pages know the domain; the domain knows no page."""

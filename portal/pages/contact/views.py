@@ -1,0 +1,238 @@
+"""The form, the thank-you page behind it, and the company's colour."""
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug import Response
+from wtforms.fields.choices import SelectChoice
+
+from portal import clock, config, db
+from portal.cases import closing, opening, submissions, timeline
+from portal.cases.errors import AlreadyCorrected, KeyReused, Refused
+from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
+from portal.cases.timeline import Status
+from portal.journal.models import Kind
+from portal.pages import speaking
+from portal.pages.contact import brand as colours
+from portal.pages.contact.forms import (
+    ContactForm,
+    EmailForm,
+    Ticket,
+    doubt_of,
+    first_values,
+    new_ticket,
+    read_ticket,
+)
+from portal.pages.once import accepted_once
+from portal.people import places
+from portal.people.models import Company, Person
+from portal.promises import wording
+from portal.promises.models import Medium
+
+bp = Blueprint("contact", __name__)
+
+ANSWER = re.compile(r"[\w-]{22}", re.ASCII)
+CORRECTION_DONE = "address"
+
+
+@bp.get("/")
+def start() -> ResponseReturnValue:
+    """The way in is the form."""
+    return redirect(url_for("contact.show"), code=302)
+
+
+@bp.get("/contact")
+def show() -> ResponseReturnValue:
+    """The empty form."""
+    now = clock.utc_now()
+    with db.transaction() as session:
+        return _form_page(session, ContactForm(), new_ticket(now), now=now)
+
+
+@bp.post("/contact")
+def send() -> ResponseReturnValue:
+    """Take the form: a case or, in doubt, an entry; then on to the thank-you page."""
+    now, posted = clock.utc_now(), first_values(request.form)
+    form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
+    complete = form.validate() & form.refuse_what_is_not_offered(posted, list(request.files.values()))
+    if complete and ticket is not None:
+        doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
+        return accepted_once(lambda session: _accept(session, form, ticket, doubt, now=now))
+    with db.reading() as session:
+        _look_up(session, form)
+        sentences = [] if ticket is not None else [_not_ours()]
+        return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
+
+
+@bp.get("/thanks/<answer>")
+def thanks(answer: str) -> ResponseReturnValue:
+    """What will happen now; lives for a day."""
+    return _thanks_page(answer, EmailForm())
+
+
+@bp.post("/thanks/<answer>/address")
+def correct_address(answer: str) -> ResponseReturnValue:
+    """Correct a mistyped address; whether or not it still could be, the answer is the same."""
+    form, now = EmailForm(first_values(request.form)), clock.utc_now()
+    if not form.validate():
+        return _thanks_page(answer, form, code=422)
+    with db.transaction() as session:
+        submission = _submission(session, answer, now)
+        if submission is not None:
+            try:
+                closing.correct_address(session, submission, form.email.data or "", now=now)
+            except AlreadyCorrected:
+                current_app.logger.info("an address came too late to be corrected")
+    return redirect(url_for("contact.thanks", answer=answer, done=CORRECTION_DONE), code=303)
+
+
+@bp.get("/brand.css")
+def brand() -> Response:
+    """The company's colour as a style sheet."""
+    with db.transaction() as session:
+        accent = session.scalars(select(Company.accent)).one()
+    response = make_response(colours.style_sheet(accent))
+    response.mimetype = "text/css"
+    response.cache_control.max_age = 300
+    response.cache_control.public = True
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def _accept(
+    session: Session, form: ContactForm, ticket: Ticket, doubt: Doubt | None, *, now: datetime
+) -> ResponseReturnValue:
+    topic, number = _look_up(session, form)
+    if topic is None or form.errors:
+        return _form_page(session, form, ticket, now=now, code=422)
+    wish = form.wish(topic, number, speaking.language())
+    body_hash = submissions.body_hash(form.body())
+    try:
+        submission = opening.accept(session, wish, key=ticket.key, body_hash=body_hash, doubt=doubt, now=now)
+    except KeyReused as reused:
+        return _form_page(session, form, ticket.again(), [_said(reused)], now=now, code=422)
+    return redirect(url_for("contact.thanks", answer=submission.answer), code=303)
+
+
+def _look_up(session: Session, form: ContactForm) -> tuple[Topic | None, str | None]:
+    """The topic chosen and the number in E.164 form; what rows refuse becomes errors of the form."""
+    if form.topic.errors:
+        return None, None
+    topic = form.chosen(session.scalars(select(Topic)).all())
+    return topic, None if topic is None or form.phone.errors else form.number(topic, _country(session))
+
+
+def _form_page(
+    session: Session,
+    form: ContactForm,
+    ticket: Ticket,
+    sentences: Collection[str] = (),
+    *,
+    now: datetime,
+    code: int = 200,
+) -> Response:
+    language = speaking.language()
+    offers = opening.promised(session, language=language, now=now)
+    form.topic.choices = [SelectChoice(offer.topic.slug, offer.topic.name(language)) for offer in offers]
+    promises = {
+        offer.topic.slug: wording.offer(
+            offer.topic.medium == TopicMedium.CALL, offer.voice.moment(offer.due_at, now=now), offer.voice
+        )
+        for offer in offers
+    }
+    page = render_template(
+        "contact/form.html",
+        form=form,
+        token=ticket.sign(config.links()),
+        offers=offers,
+        hints={offer.topic.slug: offer.topic.hint_en if language == "en" else offer.topic.hint_de for offer in offers},
+        promises=promises,
+        data={slug: {"data-promise": f"{promise}."} for slug, promise in promises.items()},
+        called=[offer.topic.name(language) for offer in offers if offer.topic.medium == TopicMedium.CALL],
+        sentences=sentences,
+        failed=code != 200,
+        languages=True,
+        **speaking.house(session, now=now),
+    )
+    return make_response(page, code)
+
+
+def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
+    now = clock.utc_now()
+    with db.reading() as session:
+        submission = _submission(session, answer, now)
+        case = None if submission is None else session.get(Case, submission.case_id)
+        if submission is None or case is None or case.state in (CaseState.SPAM, CaseState.ERASED):
+            return make_response(render_template("thanks/gone.html", **speaking.house(session, now=now)), 404)
+        speaking.speak(case.language)
+        status = timeline.status_of(session, case, now=now)
+        done = request.args.get("done") == CORRECTION_DONE
+        correctable = not done and _correctable(submission, status, now)
+        values = speaking.house(session, now=now)
+        if _names_the_person(status):
+            values |= {"person": status.person, "voice": status.voice}
+        page = render_template(
+            "thanks/page.html",
+            status=status,
+            form=form,
+            answer=answer,
+            named=_names_the_person(status),
+            promise=_promise(status, values["person"].name),
+            due_at=status.promise.due_at if status.promise else case.received_at,
+            doubtful=status.state == CaseState.RECEIVED,
+            closed=status.state == CaseState.CLOSED,
+            correctable=correctable,
+            address=case.customer.email if correctable else status.email_masked,
+            done=done,
+            failed=bool(form.errors),
+            **values,
+        )
+    return make_response(page, code)
+
+
+def _submission(session: Session, answer: str, now: datetime) -> Submission | None:
+    return submissions.by_answer(session, answer, now=now) if ANSWER.fullmatch(answer) else None
+
+
+def _names_the_person(status: Status) -> bool:
+    """A typed address or customer number proves nothing: what they would reveal stays for the letter (INTERFACE.md)."""
+    return status.named_on_thanks and status.state != CaseState.RECEIVED
+
+
+def _promise(status: Status, name: str) -> str:
+    """The one sentence that says who does what by when."""
+    if status.promise is None:
+        return gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by) if status.check_by else ""
+    if status.promise.late:
+        return gettext("We had promised it by %(due)s. We did not keep that date.", due=status.promise.due)
+    if _names_the_person(status):
+        return f"{status.promise.sentence}."
+    return wording.offer(status.promise.medium == Medium.CALL, status.promise.due, status.voice) + "."
+
+
+def _correctable(submission: Submission, status: Status, now: datetime) -> bool:
+    corrected = any(entry.kind == Kind.ADDRESS_CORRECTED for entry in status.entries)
+    in_time = now <= submission.at + closing.CORRECTION_TIME
+    return in_time and not corrected and status.state in (CaseState.OPEN, CaseState.RECEIVED) and not status.not_me
+
+
+def _country(session: Session) -> str:
+    """The company's country: where a number typed without one is dialled from."""
+    desk = select(Person.place).join(Company, Company.front_desk_id == Person.id)
+    return places.country(session.scalars(desk).one())
+
+
+def _not_ours() -> str:
+    return str(
+        gettext("This form was open for more than a day or did not come from our page. Please send it once more.")
+    )
+
+
+def _said(refused: Refused) -> str:
+    return str(gettext(refused.sentence))

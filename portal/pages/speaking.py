@@ -1,0 +1,53 @@
+"""Which language a page is in, and who speaks where no case names a person.
+
+The contact form, the link pages and the errors follow `?lang=`, else the browser; pages of a case follow the case
+(``speak``). Flask-Babel asks ``language`` as its locale selector; templates get it as `language`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, g, has_request_context, request
+from flask_babel import refresh
+from sqlalchemy.orm import Session
+
+from portal.cases import timeline
+from portal.languages import LANGUAGES, best_language, iso
+from portal.people.models import Company
+
+
+def init_app(app: Flask) -> None:
+    """Give every template the language of its page and the machine's form of an instant."""
+    app.context_processor(lambda: {"language": language()})
+    app.add_template_filter(iso, "iso")
+
+
+def language() -> str:
+    """The language of the page being made: what ``speak`` said, `?lang=`, the browser's wish, else German."""
+    if not has_request_context():
+        return best_language(None)
+    return str(g.get("language") or _wanted())
+
+
+def speak(code: str) -> None:
+    """From here on this request's page is in the given language; what is not spoken here becomes German."""
+    g.language = best_language(code)
+    refresh()
+
+
+def house(session: Session, *, now: datetime) -> dict[str, Any]:
+    """What a page needs that belongs to no case: the company, and the front desk to turn to."""
+    person, voice = timeline.front_desk(session, language=language(), now=now)
+    return {"company": company(session), "person": person, "voice": voice, "now": now}
+
+
+def company(session: Session) -> Company:
+    """The firm whose page this is."""
+    return session.get_one(Company, 1)
+
+
+def _wanted() -> str:
+    asked = request.args.get("lang")
+    if asked in LANGUAGES:
+        return asked
+    return best_language(request.accept_languages.best_match(LANGUAGES))

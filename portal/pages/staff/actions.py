@@ -1,0 +1,248 @@
+"""What staff do with a case. Each is a POST, and the whole step is one function of the domain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug import Response
+from werkzeug.exceptions import NotFound
+
+from portal import clock, db
+from portal.cases import answering, closing, finding, submissions
+from portal.cases import directory as directories
+from portal.cases.answering import Contact
+from portal.cases.errors import KeyReused, Refused
+from portal.cases.models import Case, Outcome
+from portal.links import new_secret
+from portal.pages.once import accepted_once
+from portal.pages.staff.case_page import call_page, case_page, refused
+from portal.pages.staff.forms import (
+    CaseForm,
+    CloseForm,
+    ContactForm,
+    MailForm,
+    NoteForm,
+    PromiseForm,
+    QuestionForm,
+    ReopenForm,
+    ReplyForm,
+)
+from portal.pages.staff.frame import bp
+from portal.pages.staff.login import note_use
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step of the domain is given."""
+
+    session: Session
+    case: Case
+    by_id: int
+    now: datetime
+
+    @property
+    def tz(self) -> str:
+        """The wall clock that the case's dates are typed by."""
+        return directories.load(self.session, now=self.now).team_of(self.case).tz
+
+
+@bp.post("/cases/<reference>/reply")
+def reply(reference: str) -> Response:
+    """Answer by mail."""
+    form = ReplyForm(request.form, prefix="reply")
+
+    def step(work: Work) -> None:
+        answering.reply(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            text=form.text.data,
+            keeps=form.kept(),
+            step=form.step(work.tz),
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "reply", form, step)
+
+
+@bp.post("/cases/<reference>/ask")
+def ask(reference: str) -> Response:
+    """Ask the customer."""
+    form = QuestionForm(request.form, prefix="ask")
+
+    def step(work: Work) -> None:
+        answering.ask(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            text=form.text.data,
+            keeps=form.kept(),
+            follow_up_at=form.follow_up_at(work.tz),
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "ask", form, step)
+
+
+@bp.post("/cases/<reference>/promise")
+def promise(reference: str) -> Response:
+    """Promise a date with its medium."""
+    form = PromiseForm(request.form, prefix="promise")
+
+    def step(work: Work) -> None:
+        answering.promise_date(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            step=form.step(work.tz),
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "promise", form, step)
+
+
+@bp.post("/cases/<reference>/mail")
+def mail(reference: str) -> Response:
+    """Log an e-mail that came in, in two interactions; it awaits an answer like a message on the status page."""
+    form = MailForm(request.form, prefix="mail")
+
+    def step(work: Work) -> None:
+        answering.log_contact(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            contact=Contact.MAIL_IN,
+            text=form.text.data,
+            at=work.now,
+            keeps=frozenset(),
+            step=None,
+            visible=form.visible.data,
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "mail", form, step, done="contact")
+
+
+@bp.post("/cases/<reference>/contact")
+def contact(reference: str) -> Response:
+    """Log any other contact."""
+    form = ContactForm(request.form, prefix="contact")
+
+    def step(work: Work) -> None:
+        answering.log_contact(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            contact=Contact(form.contact.data),
+            text=form.text.data,
+            at=form.at(work.tz, now=work.now),
+            keeps=form.kept(),
+            step=form.step(work.tz),
+            visible=form.visible.data,
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "contact", form, step)
+
+
+@bp.post("/cases/<reference>/note")
+def note(reference: str) -> Response:
+    """Write a note for colleagues."""
+    form = NoteForm(request.form, prefix="note")
+
+    def step(work: Work) -> None:
+        answering.note(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
+
+    return _do(reference, "note", form, step)
+
+
+@bp.post("/cases/<reference>/close")
+def close(reference: str) -> Response:
+    """Close the case with its outcome."""
+    form = CloseForm(request.form, prefix="close")
+
+    def step(work: Work) -> None:
+        closing.close(
+            work.session,
+            work.case,
+            by_id=work.by_id,
+            outcome=Outcome(form.outcome.data),
+            text=form.text.data,
+            version=form.seen_version,
+            now=work.now,
+        )
+
+    return _do(reference, "close", form, step)
+
+
+@bp.post("/cases/<reference>/reopen")
+def reopen(reference: str) -> Response:
+    """Open a closed case again."""
+    form = ReopenForm(request.form, prefix="reopen")
+
+    def step(work: Work) -> None:
+        closing.reopen(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
+
+    return _do(reference, "reopen", form, step)
+
+
+@bp.post("/cases/<reference>/call")
+def call(reference: str) -> Response:
+    """*Anruf starten*: the one answer that holds the customer's number (law 3)."""
+    form, now = CaseForm(request.form, prefix="call"), clock.utc_now()
+    try:
+        with db.transaction() as session:
+            by_id = note_use(session, now=now).id
+            case = _case(session, reference)
+            number = answering.start_call(session, case, by_id=by_id, version=form.seen_version, now=now)
+    except Refused as refusal:
+        return refused(reference, refusal)
+    return call_page(reference, number)
+
+
+def _do(
+    reference: str, name: str, form: CaseForm, step: Callable[[Work], None], *, done: str | None = None
+) -> Response:
+    """Check the form, do the step once, and go back to the case; a refusal shows it with everything typed kept."""
+    if not form.validate():
+        return case_page(reference, {name: form}, status=422)
+    now = clock.utc_now()
+
+    def once(session: Session) -> None:
+        by_id, case = note_use(session, now=now).id, _case(session, reference)
+        if _is_first(session, case, name, form, now=now):
+            step(Work(session, case, by_id, now))
+
+    try:
+        accepted_once(once)
+    except KeyReused as refusal:
+        form.key.data = new_secret()
+        return refused(reference, refusal, {name: form})
+    except Refused as refusal:
+        return refused(reference, refusal, {name: form})
+    return redirect(url_for("staff.case", reference=reference, done=done or name), 303)
+
+
+def _is_first(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> bool:
+    """Whether this form was not accepted before: a double click gets the same answer and does nothing twice."""
+    if not form.key.data:
+        return True
+    body = submissions.body_hash([case.reference, name, *form.typed_values()])
+    if submissions.find(session, form.key.data, body) is not None:
+        return False
+    submissions.keep(session, key=form.key.data, purpose=f"staff_{name}", body_hash=body, case_id=case.id, now=now)
+    return True
+
+
+def _case(session: Session, reference: str) -> Case:
+    case = finding.by_reference(session, reference)
+    if case is None:
+        raise NotFound
+    return case

@@ -1,0 +1,164 @@
+"""The case page, as it is asked for and as it comes back when a form was wrong or a step refused.
+
+It is always drawn from the present state, in a reading transaction of its own; a form that came back lies open on it,
+with everything typed.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from flask import redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug import Response
+from werkzeug.exceptions import NotFound
+
+from portal import clock, db
+from portal.cases import directory as directories
+from portal.cases import finding
+from portal.cases.answering import StartedCall
+from portal.cases.errors import (
+    DateOutOfReach,
+    NoNextStep,
+    NoRoom,
+    NotAllowed,
+    NotOpen,
+    Refused,
+    StaleCase,
+    WrongMedium,
+)
+from portal.cases.models import Case, CaseState
+from portal.cases.staff_view import CaseFile, case_file
+from portal.pages.staff import wall_clock
+from portal.pages.staff.fields import WrongTime, options
+from portal.pages.staff.forms import (
+    CaseForm,
+    CloseForm,
+    ContactForm,
+    KeepingForm,
+    MailForm,
+    NoteForm,
+    PromiseForm,
+    QuestionForm,
+    ReopenForm,
+    ReplyForm,
+    SteppingForm,
+)
+from portal.pages.staff.frame import own_voice, page
+from portal.pages.staff.login import current_person
+from portal.pages.staff.worklist import time_left
+from portal.promises.models import Medium
+
+OPEN_FORMS: Mapping[str, type[CaseForm]] = {
+    "reply": ReplyForm,
+    "ask": QuestionForm,
+    "promise": PromiseForm,
+    "mail": MailForm,
+    "contact": ContactForm,
+    "note": NoteForm,
+    "close": CloseForm,
+}
+CLOSED_FORMS: Mapping[str, type[CaseForm]] = {"reopen": ReopenForm, "note": NoteForm}
+BY_MAIL = ("reply", "ask")
+"""Forms whose contact is a mail: it keeps nothing that was promised by another medium."""
+STATUS = {StaleCase: 409, NotOpen: 409, NotAllowed: 403}
+FIELD = {NoNextStep: "then", NoRoom: "hour", DateOutOfReach: "day", WrongMedium: "keeps"}
+"""Where the sentence of a refusal belongs, if the form has that field."""
+
+
+def case_page(
+    reference: str,
+    posted: Mapping[str, CaseForm] | None = None,
+    *,
+    status: int = 200,
+    refusal: Refused | None = None,
+) -> Response:
+    """The page of one case. An entry that is no case (yet) has a page of its own. Raises NotFound."""
+    now = clock.utc_now()
+    with db.reading() as session:
+        case = finding.by_reference(session, reference)
+        if case is None:
+            raise NotFound
+        if case.state in (CaseState.RECEIVED, CaseState.SPAM):
+            return redirect(url_for("staff.entry", reference=case.reference))
+        file = _file(session, case, now)
+        forms = _forms(file, posted or {})
+        return page(
+            session,
+            "staff/case.html",
+            status,
+            now=now,
+            voice=file.voice,
+            file=file,
+            forms=forms,
+            posted=next(iter(posted or {}), None),
+            unsent=_unsent(forms, posted or {}),
+            left=_left(session, file, now),
+            refusal=refusal,
+        )
+
+
+def refused(reference: str, refusal: Refused, posted: Mapping[str, CaseForm] | None = None) -> Response:
+    """The case page with the sentence of a refused step, at its field where it has one."""
+    status = STATUS.get(type(refusal), 422)
+    field = refusal.field if isinstance(refusal, WrongTime) else FIELD.get(type(refusal))
+    for form in (posted or {}).values():
+        if field is not None and field in form:
+            form.complain(field, own_voice().say(refusal.sentence))
+            return case_page(reference, posted, status=status)
+    return case_page(reference, posted, status=status, refusal=refusal)
+
+
+def call_page(reference: str, number: StartedCall) -> Response:
+    """The one page that shows a number, with what may have become of the call right beside it."""
+    now = clock.utc_now()
+    with db.reading() as session:
+        case = finding.by_reference(session, reference)
+        if case is None:
+            raise NotFound
+        file = _file(session, case, now)
+        form = _forms(file, {})["contact"]
+        assert isinstance(form, ContactForm)
+        form.ask_about_call()
+        return page(session, "staff/call.html", now=now, voice=file.voice, file=file, form=form, number=number)
+
+
+def _file(session: Session, case: Case, now: datetime) -> CaseFile:
+    before = request.args.get("before", "")
+    return case_file(
+        session,
+        case,
+        language=current_person().language,
+        before=int(before) if before.isdecimal() else None,
+        now=now,
+    )
+
+
+def _forms(file: CaseFile, posted: Mapping[str, CaseForm]) -> dict[str, CaseForm]:
+    """The forms this case offers: those that came back as they are, the others with our proposals."""
+    kinds = {CaseState.OPEN: OPEN_FORMS, CaseState.CLOSED: CLOSED_FORMS}.get(file.case.state, {})
+    day, hour = wall_clock.local(file.proposed_due, file.voice.tz)
+    late = bool(file.promises) and file.promises[0].late
+    proposal = {"day": day, "hour": hour, "then": "new" if late else "keep"}
+    forms = {name: posted.get(name) or kind(prefix=name, **proposal) for name, kind in kinds.items()}
+    for name, form in forms.items():
+        form.version.data = str(file.case.version)
+        if isinstance(form, SteppingForm):
+            form.stand_by(file.promises[0].sentence)
+        if isinstance(form, KeepingForm):
+            kept_by = [promise for promise in file.promises if name not in BY_MAIL or promise.medium == Medium.MAIL]
+            form.keeps.choices = options({promise.id: promise.sentence for promise in kept_by})
+    return forms
+
+
+def _unsent(forms: Mapping[str, CaseForm], posted: Mapping[str, CaseForm]) -> str:
+    """Words typed into a form that the case no longer offers."""
+    return "\n".join(form["text"].data or "" for name, form in posted.items() if name not in forms and "text" in form)
+
+
+def _left(session: Session, file: CaseFile, now: datetime) -> str | None:
+    """How much working time is left until the next step is due."""
+    if not file.promises:
+        return None
+    directory = directories.load(session, now=now)
+    calendar = directory.calendar(directory.team_of(file.case))
+    return time_left(calendar, file.promises[0].due_at, file.voice, now=now)

@@ -1,0 +1,39 @@
+"""What staff see: the worklist and the case page. Nothing here changes anything."""
+
+from flask import request
+from werkzeug import Response
+
+from portal import clock, db
+from portal.cases import worklist as cases
+from portal.cases.models import CaseState
+from portal.cases.worklist import Scope
+from portal.pages.staff.case_page import case_page
+from portal.pages.staff.frame import bp, own_voice, page
+from portal.pages.staff.login import current_person
+from portal.pages.staff.worklist import grouped
+
+
+@bp.get("/")
+def worklist() -> Response:
+    """All open cases by next step; above them what waits for anybody."""
+    now, person, voice = clock.utc_now(), current_person(), own_voice()
+    wanted = request.args.get("scope", Scope.MINE)
+    scope = Scope(wanted) if wanted in list(Scope) else Scope.MINE
+    with db.transaction() as session:
+        rows = cases.worklist(session, person_id=person.id, scope=scope, language=person.language, now=now)
+        waiting = cases.doubtful(session, states=[CaseState.RECEIVED], language=person.language, now=now)
+        return page(
+            session,
+            "staff/worklist.html",
+            now=now,
+            scope=scope,
+            groups=grouped(rows, now=now, tz=voice.tz),
+            doubtful=waiting,
+            undelivered=cases.undelivered(session, voice=voice, now=now),
+        )
+
+
+@bp.get("/cases/<reference>")
+def case(reference: str) -> Response:
+    """One case: what was promised, who asked, what happened, and the forms to go on."""
+    return case_page(reference)

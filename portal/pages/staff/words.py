@@ -1,0 +1,89 @@
+"""The words of the staff pages that are chosen by a value: groups, doubts, letters, and what was just done.
+
+Each is the English sentence; templates and views say it in the person's language.
+"""
+
+from flask_babel import lazy_gettext as _
+
+from portal.cases.answering import Contact
+from portal.cases.models import Doubt, Outcome
+from portal.cases.worklist import Scope
+from portal.mail.letters import LetterKind
+from portal.mail.models import LetterState
+from portal.pages.staff.worklist import Due
+
+GROUPS = {
+    Due.OVERDUE: _("Overdue"),
+    Due.TODAY: _("Today"),
+    Due.TOMORROW: _("Tomorrow"),
+    Due.THIS_WEEK: _("This week"),
+    Due.LATER: _("Later"),
+}
+SCOPES = {Scope.MINE: _("Mine"), Scope.TEAM: _("Team"), Scope.ALL: _("All")}
+DOUBTS = {
+    Doubt.HONEYPOT: _("A field that people do not see was filled in."),
+    Doubt.TOO_FAST: _("The form was filled in faster than people type."),
+    Doubt.NOT_ME: _("Whoever reads this mailbox says: “That was not me.”"),
+}
+DONE = {
+    "reply": _("Your answer is on its way."),
+    "ask": _("Your question is on its way."),
+    "promise": _("The date is promised. The customer has been told."),
+    "contact": _("The contact is in the journal."),
+    "note": _("The note is in the journal."),
+    "close": _("The case is closed. The customer has been told."),
+    "reopen": _("The case is open again. The customer has been told."),
+    "released": _("The entry is a case now. The customer has been told."),
+    "discarded": _("The entry is discarded. It can be released until it is erased."),
+}
+"""What a page may say after a POST; any other word says nothing."""
+LETTERS = {
+    LetterKind.CONFIRMATION: _("Confirmation"),
+    LetterKind.MESSAGE_RECEIVED: _("Message received"),
+    LetterKind.PROMISE_GIVEN: _("Promised date"),
+    LetterKind.REPLY: _("Reply"),
+    LetterKind.QUESTION: _("Question"),
+    LetterKind.CLOSED: _("Closed"),
+    LetterKind.REOPENED: _("Reopened"),
+    LetterKind.LINK: _("Status link"),
+    LetterKind.STAFF_NEW_CASE: _("To a colleague: new case"),
+    LetterKind.STAFF_MESSAGE: _("To a colleague: message"),
+    LetterKind.STAFF_DOUBTFUL: _("To a colleague: doubtful entry"),
+    LetterKind.STAFF_NOT_ME: _("To a colleague: “That was not me”"),
+    LetterKind.STAFF_UNDELIVERABLE: _("To a colleague: letter did not arrive"),
+    LetterKind.STAFF_REOPENED: _("To a colleague: reopened"),
+}
+LETTER_STATES = {
+    LetterState.QUEUED: _("waiting to be sent"),
+    LetterState.SENDING: _("being sent"),
+    LetterState.HELD: _("held back"),
+    LetterState.SENT: _("sent"),
+    LetterState.FAILED: _("did not arrive"),
+    LetterState.WITHDRAWN: _("withdrawn before it was sent"),
+}
+PROMISES = {
+    "reply-mail": _("Reply by e-mail"),
+    "call-call": _("Call"),
+    "result-mail": _("Result by e-mail"),
+    "reply-letter": _("Letter by post"),
+    "result-visit": _("Visit"),
+    "follow_up-mail": _("Get in touch again by e-mail"),
+    "follow_up-call": _("Get in touch again by phone"),
+}
+"""Kind and medium of a promise, as one choice: the pairs that make sense."""
+CONTACTS = {
+    Contact.MAIL_IN: _("E-mail received"),
+    Contact.CALL_IN: _("Customer called"),
+    Contact.CALL_REACHED: _("Called: reached"),
+    Contact.CALL_NOT_REACHED: _("Called: not reached"),
+    Contact.CALL_MAILBOX: _("Called: voicemail"),
+    Contact.VISIT: _("Visit"),
+    Contact.LETTER_IN: _("Letter received"),
+    Contact.LETTER_OUT: _("Letter sent"),
+}
+OUTCOMES = {
+    Outcome.DONE: _("Done"),
+    Outcome.NO_ANSWER: _("No answer came"),
+    Outcome.WITHDRAWN: _("The request was withdrawn"),
+    Outcome.NOT_POSSIBLE: _("Not possible for us"),
+}

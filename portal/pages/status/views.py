@@ -1,0 +1,211 @@
+"""The status page. Its address is the secret: no cookie, no login; every change is a POST behind a visible button."""
+
+import re
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from sqlalchemy.orm import Session
+from wtforms import Form
+
+from portal import clock, db
+from portal.cases import answering, closing, finding, submissions, timeline
+from portal.cases.errors import Refused
+from portal.cases.models import Case
+from portal.links import new_secret
+from portal.pages import speaking
+from portal.pages.contact.forms import EmailForm, first_values
+from portal.pages.once import accepted_once
+from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm, number
+
+bp = Blueprint("status", __name__, url_prefix="/s/<token>")
+
+KEY = re.compile(r"[\w-]{16,64}", re.ASCII)
+
+Step = Callable[[Session, Case, datetime], str]
+"""Does what was asked for and says in one word what happened (``_done`` has the sentence)."""
+
+
+@bp.get("")
+def show(token: str) -> ResponseReturnValue:
+    """The page itself."""
+    return _page(token, "status/page.html")
+
+
+@bp.post("/message")
+def message(token: str) -> ResponseReturnValue:
+    """The customer writes."""
+    form = MessageForm(first_values(request.form))
+    if not form.validate():
+        return _page(token, "status/page.html", form=form, code=422)
+    text = form.message.data or ""
+
+    def write(session: Session, case: Case, now: datetime) -> str:
+        kept_in = answering.customer_message(session, case, text, now=now)
+        return "message" if kept_in is case else "continued"
+
+    return _do(token, write, "message", text, form=form)
+
+
+@bp.get("/close")
+def confirm_close(token: str) -> ResponseReturnValue:
+    """Asks once."""
+    return _page(token, "status/close.html", form=CloseForm())
+
+
+@bp.post("/close")
+def close(token: str) -> ResponseReturnValue:
+    """The customer closes the case."""
+    posted = first_values(request.form)
+    form, version = CloseForm(posted), number(posted.get("version"))
+
+    def end(session: Session, case: Case, now: datetime) -> str:
+        closing.close(session, case, by_id=None, outcome=form.chosen(), text="", version=version, now=now)
+        return "closed"
+
+    return _do(token, end, "closed", form.chosen(), form=form, template="status/close.html")
+
+
+@bp.post("/reopen")
+def reopen(token: str) -> ResponseReturnValue:
+    """Something is still open."""
+    form = ReopenForm(first_values(request.form))
+    if not form.validate():
+        return _page(token, "status/page.html", form=form, code=422)
+    text = form.message.data or ""
+
+    def open_again(session: Session, case: Case, now: datetime) -> str:
+        closing.reopen(session, case, by_id=None, text=text, now=now)
+        return "reopened"
+
+    return _do(token, open_again, "reopened", text, form=form)
+
+
+@bp.get("/replace-link")
+def confirm_new_link(token: str) -> ResponseReturnValue:
+    """Says what a new link means."""
+    return _page(token, "status/replace_link.html")
+
+
+@bp.post("/replace-link")
+def new_link(token: str) -> ResponseReturnValue:
+    """The old link dies, so the way on leads to a page without one."""
+
+    def replace(session: Session, case: Case, now: datetime) -> str:
+        closing.replace_link(session, case, now=now)
+        return "link"
+
+    return _do(token, replace, "link", template="status/replace_link.html")
+
+
+@bp.get("/not-me")
+def confirm_not_me(token: str) -> ResponseReturnValue:
+    """A letter links here; only the button does something."""
+    return _page(token, "status/not_me.html")
+
+
+@bp.post("/not-me")
+def not_me(token: str) -> ResponseReturnValue:
+    """Somebody else used this mailbox."""
+
+    def stop(session: Session, case: Case, now: datetime) -> str:
+        closing.not_me(session, case, now=now)
+        return "not-me"
+
+    return _do(token, stop, "not-me", template="status/not_me.html")
+
+
+def _do(
+    token: str,
+    step: Step,
+    word: str,
+    *body: str,
+    template: str = "status/page.html",
+    form: Form | None = None,
+) -> ResponseReturnValue:
+    """Do the step once, however often its button is pressed, and go on; where a rule refuses it, say why."""
+    now = clock.utc_now()
+    try:
+        return accepted_once(lambda session: _do_once(session, token, step, word, *body, now=now))
+    except Refused as refused:
+        return _page(token, template, form=form, sentences=[refused.sentence], code=409)
+
+
+def _do_once(session: Session, token: str, step: Step, word: str, *body: str, now: datetime) -> ResponseReturnValue:
+    key = request.form.get("key", "")
+    keyed, body_hash = bool(KEY.fullmatch(key)), submissions.body_hash([word, token, *body])
+    # Before the token: a second press of "replace the link" comes with a link that is dead by then.
+    if keyed and submissions.find(session, key, body_hash) is not None:
+        return redirect(_after(token, word), code=303)
+    found = finding.by_token(session, token, now=now)
+    if found is None or found.expired:
+        return _lost(session, found, now=now)
+    happened = step(session, found.case, now)
+    if keyed:
+        submissions.keep(session, key=key, purpose=word, body_hash=body_hash, case_id=found.case.id, now=now)
+    return redirect(_after(token, happened, found.case.language), code=303)
+
+
+def _after(token: str, word: str, language: str | None = None) -> str:
+    """The page to go on to: this one, unless its link has just been replaced."""
+    if word == "link":
+        return url_for("link.show", done=word, lang=language)
+    return url_for("status.show", token=token, done=word, _anchor="main")
+
+
+def _page(
+    token: str,
+    template: str,
+    *,
+    form: Form | None = None,
+    sentences: Collection[str] = (),
+    code: int = 200,
+) -> Response:
+    """A page of the case in the case's language; the same page for every link that leads to none."""
+    now, before = clock.utc_now(), number(request.args.get("before"))
+    with db.reading() as session:
+        found = finding.by_token(session, token, now=now)
+        if found is None or found.expired:
+            return _lost(session, found, now=now)
+        speaking.speak(found.case.language)
+        status = timeline.status_of(session, found.case, now=now, before=before)
+        page = render_template(
+            template,
+            status=status,
+            token=token,
+            key=new_secret(),
+            form=form or (ReopenForm() if "reopen" in status.can else MessageForm()),
+            sentences=[gettext(sentence) for sentence in sentences],
+            done=_done(request.args.get("done")),
+            earlier=before is not None,
+            failed=code != 200,
+            company=speaking.company(session),
+            voice=status.voice,
+            now=now,
+        )
+    return make_response(page, code)
+
+
+def _lost(session: Session, found: finding.Found | None, *, now: datetime) -> Response:
+    """Expired but genuine names the person; everything else is one page that reveals nothing."""
+    values: dict[str, Any] = speaking.house(session, now=now)
+    if found is None:
+        return make_response(render_template("link/unknown.html", form=EmailForm(), **values), 404)
+    speaking.speak(found.case.language)
+    status = timeline.status_of(session, found.case, now=now)
+    values |= {"status": status, "voice": status.voice}
+    return make_response(render_template("link/expired.html", **values), 410)
+
+
+def _done(word: str | None) -> str | None:
+    """What just happened, as a sentence; only for words of ours."""
+    return {
+        "message": gettext("Thank you, your message has arrived."),
+        "continued": gettext("Thank you. Your message is a new request; the confirmation comes by e-mail."),
+        "closed": gettext("You have closed the request."),
+        "reopened": gettext("The request is open again."),
+        "not-me": gettext("Thank you for telling us."),
+    }.get(word or "")

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios in one run, against limits measured in the same run (DESIGN.md section 7). Never a timed test."""
