@@ -16,18 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app, request
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import DDL, DateTime, Dialect, Engine, Enum, FromClause, MetaData, event, insert
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy import DDL, DateTime, Dialect, Engine, Enum, FromClause, Insert, MetaData, event, insert
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from portal import wakeup
+from portal.config import SettingsError
 
 LOCK_WAIT = 5.0
 """Seconds a writer waits for its turn before the visitor is told to try again."""
@@ -92,12 +94,14 @@ db = SQLAlchemy(session_options={"expire_on_commit": False})
 
 
 def init_app(app: Flask, url: str) -> None:
-    """Bind ``app`` to the database at ``url``; makes the folder of a SQLite file."""
+    """Bind ``app`` to the database at ``url``; makes the folder of a SQLite file, which is where whoever starts it is.
+
+    Raises SettingsError when that folder cannot be made.
+    """
     parsed = make_url(url)
     options: dict[str, Any] = {"url": parsed}
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).resolve().parent.mkdir(parents=True, exist_ok=True)
+        options["url"] = _placed(parsed)
         options["connect_args"] = {"timeout": LOCK_WAIT}
     else:
         options["pool_pre_ping"] = True
@@ -116,6 +120,20 @@ def init_app(app: Flask, url: str) -> None:
         app.extensions["portal.turn"] = Turn(db.engine)
 
 
+def _placed(url: URL) -> URL:
+    """The address with a full path; Flask would look for a relative one in a folder beside the package."""
+    if not url.database or url.database == ":memory:":
+        return url
+    path = Path(url.database).resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: the folder of the file cannot be made ({type(error).__name__})."
+        ) from error
+    return url.set(database=str(path))
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """The transaction of this request: read-only for GET and HEAD, writing for every other method."""
@@ -126,7 +144,7 @@ def transaction() -> Iterator[Session]:
 @contextmanager
 def reading() -> Iterator[Session]:
     """A transaction that the database itself keeps from writing. Raises OperationalError if it is out of reach."""
-    with db.sessionmaker(bind=current_app.extensions["portal.read"], autoflush=False) as session:
+    with db.sessionmaker(bind=current_app.extensions["portal.read"], autoflush=False, info={"reads": True}) as session:
         yield session
 
 
@@ -152,10 +170,15 @@ def insert_row(session: Session, model: type[Base], **values: object) -> int:
     For rows that are written once and not read again in the same transaction: the unit of work would take twice as
     long for each. Rows it refers to must have been flushed.
     """
-    written = session.connection().execute(insert(model), values)
+    written = session.connection().execute(_insert(model), values)
     key = written.inserted_primary_key
     assert key is not None
     return key[0]  # type: ignore[no-any-return]  # the tables this is used for have one integer or text key
+
+
+@cache
+def _insert(model: type[Base]) -> Insert:
+    return insert(model)
 
 
 def wake_worker(session: Session) -> None:

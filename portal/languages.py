@@ -31,6 +31,12 @@ def catalogue(language: str) -> NullTranslations:
     return Translations.load(str(CATALOGUES), [language])
 
 
+@lru_cache(maxsize=4096)
+def _written(on: date, pattern: str, locale: str) -> str:
+    """A day by a CLDR pattern. Every page and letter names the same few days, and Babel parses anew each time."""
+    return str(format_date(on, pattern, locale))
+
+
 @dataclass(frozen=True)
 class Voice:
     """Language, country (ISO 3166 code) and time zone in which one reader is spoken to."""
@@ -40,11 +46,11 @@ class Voice:
     tz: str
 
     @property
-    def locale(self) -> Locale:
-        """Babel's locale: it decides Jänner or Januar."""
-        if self.language == "de" and self.country in ("AT", "CH"):
-            return Locale("de", self.country)
-        return Locale("en", "GB") if self.language == "en" else Locale("de")
+    def locale(self) -> str:
+        """Babel's name of the locale: it decides Jänner or Januar."""
+        if self.language == "de":
+            return f"de_{self.country}" if self.country in ("AT", "CH") else "de"
+        return "en_GB"
 
     def say(self, sentence: str, /, **values: object) -> str:
         """The sentence in this language, with its ``%(name)s`` places filled."""
@@ -70,12 +76,13 @@ class Voice:
         """For subjects: "Do., 26. November, 14 Uhr" or "Thu 26 November, 2 pm"."""
         local = self.local(at)
         pattern = "EEE d MMMM" if self.language == "en" else "EEE, d. MMMM"
-        return f"{format_date(local.date(), pattern + self._year(local.date(), now), self.locale)}, {self.hour(local)}"
+        day = _written(local.date(), pattern + self._year(local.date(), now), self.locale)
+        return f"{day}, {self.hour(local)}"
 
     def day(self, on: date, *, now: datetime) -> str:
         """ "Donnerstag, 26. November" or "Thursday 26 November"."""
         pattern = "EEEE d MMMM" if self.language == "en" else "EEEE, d. MMMM"
-        return str(format_date(on, pattern + self._year(on, now), self.locale))
+        return _written(on, pattern + self._year(on, now), self.locale)
 
     def hour(self, at: datetime | time) -> str:
         """ "14 Uhr", "14:30 Uhr", "2 pm", "2:30 pm"; Switzerland writes "14.30 Uhr". Takes local wall-clock time."""
@@ -111,7 +118,7 @@ class Voice:
         return ", ".join(f"{self._weekdays(first, last)} {self._spans(spans)}" for first, last, spans in groups)
 
     def _weekdays(self, first: int, last: int) -> str:
-        names = self.locale.days["format"]["wide"]
+        names = Locale.parse(self.locale).days["format"]["wide"]
         if first == last:
             return str(names[first])
         word = self.say("to") if last - first > 1 else self.say("and")

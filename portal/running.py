@@ -103,7 +103,7 @@ def _processes(environment: dict[str, str], host: str, port: int) -> Iterator[li
     command = [sys.executable, "-m", "portal"]
     serve = [*command, "serve", "--host", host, "--port", str(port)]
     web = subprocess.Popen(serve, env=environment)  # noqa: S603  # our own commands, no shell
-    worker = subprocess.Popen([*command, "worker"], env=environment)  # noqa: S603
+    worker = subprocess.Popen([*command, "worker"], env=environment)  # noqa: S603  # as above
     processes = [web, worker]
     try:
         yield processes

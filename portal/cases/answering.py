@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from portal.cases import closing, opening, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
-from portal.cases.errors import DateOutOfReach, NoNumber, NoRoom, NotAllowed, NotOpen, WrongMedium
+from portal.cases.errors import DateOutOfReach, NoNextStep, NoNumber, NoRoom, NotAllowed, NotOpen, WrongMedium
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, hold_open, settle
 from portal.journal import service as journal
@@ -102,20 +102,17 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
     """
-    steps = promises.open_of(session, case.id)
-    waiting = promises.of_kind(steps, PromiseKind.FOLLOW_UP)
-    if waiting is not None:
-        _end_letters_of(session, waiting, now=now)
-        promises.withdraw(waiting, now=now)
+    _end_waiting(session, directory, case, now=now)
     schedule = opening.first_answer(directory, directory.team_of(case), directory.topics[case.topic_id], now)
-    reply = promises.of_kind(steps, PromiseKind.REPLY)
+    reply = promises.of_kind(promises.open_of(session, case.id), PromiseKind.REPLY)
     if reply is None:
         reply = _give(
             session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now
         )
     elif reply.due_at > schedule.due_at or reply.due_at <= now:
         _end_letters_of(session, reply, now=now)
-        reply = promises.move(session, reply, schedule, now=now)
+        before, reply = reply.due_at, promises.move(session, reply, schedule, now=now)
+        _note_promise(session, directory, case, reply, Kind.PROMISE_MOVED, by_id=None, before=before, now=now)
     settle(session, case)
     writing.to_customer(
         session,
@@ -123,7 +120,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
         case,
         LetterKind.MESSAGE_RECEIVED,
         key=f"message_received:{entry_id}",
-        promise=case.promise,
+        promise=_step_ahead(session, case, now=now),
         now=now,
     )
     writing.to_staff(
@@ -215,10 +212,12 @@ def log_contact(
     if contact in _WRITTEN_TO_US and step is None:
         await_reply(session, directory, case, entry_id, now=now)
         return
+    if contact in _WRITTEN_TO_US:
+        _end_waiting(session, directory, case, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case)
     if promise is not None or told_otherwise:
-        _tell_step(session, directory, case, promise or case.promise, by_id=by_id, now=now)
+        _tell_step(session, directory, case, promise or _step_ahead(session, case, now=now), by_id=by_id, now=now)
 
 
 def note(session: Session, case: Case, *, by_id: int, text: str, now: datetime) -> None:
@@ -348,7 +347,7 @@ def _write(
         case,
         letter,
         key=f"{letter}:{entry_id}",
-        promise=promise or case.promise,
+        promise=promise or _step_ahead(session, case, now=now),
         by_id=by_id,
         now=now,
         says={"text": text},
@@ -474,10 +473,9 @@ def _schedule(directory: Directory, case: Case, due_at: datetime, *, now: dateti
 
 
 def _tell_step(
-    session: Session, directory: Directory, case: Case, promise: Promise | None, *, by_id: int, now: datetime
+    session: Session, directory: Directory, case: Case, promise: Promise, *, by_id: int, now: datetime
 ) -> None:
     """Write the customer what comes next and until when."""
-    assert promise is not None
     voice = directory.voice_of(case)
     before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
     writing.to_customer(
@@ -496,6 +494,26 @@ def _tell_step(
             "reason": None,
         },
     )
+
+
+def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
+    """The earliest open promise whose date lies ahead: no letter may name one that has passed (law 1, law 6).
+
+    Raises NoNextStep when there is none: whoever writes then says what comes next.
+    """
+    for promise in promises.open_of(session, case.id):
+        if promise.due_at > now:
+            return promise
+    raise NoNextStep
+
+
+def _end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+    """The customer was heard from: the date after which we would have asked again falls away."""
+    waiting = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    if waiting is not None:
+        _end_letters_of(session, waiting, now=now)
+        promises.withdraw(waiting, now=now)
+        _note_promise(session, directory, case, waiting, Kind.PROMISE_WITHDRAWN, by_id=None, now=now)
 
 
 def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> bool:

@@ -60,6 +60,7 @@ def close(
         now=now,
         facts={"outcome": outcome},
     )
+    acting_id = directory.acting_person(case, now).person_id
     if by_id is not None and outcome == Outcome.DONE:
         _keep_written(session, case, entry_id, now=now)
     end_steps(session, case, now=now)
@@ -69,6 +70,8 @@ def close(
     settle(session, case)
     outbox.withdraw(session, case.id, automatic=True, now=now)
     _tell_closed(session, directory, case, entry_id, by_id=by_id, now=now)
+    if by_id is None:
+        _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
 
 
 def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: datetime) -> None:
@@ -136,6 +139,12 @@ def reopen_row(
 def link_until(case: Case, voice: Voice) -> date | None:
     """The last day on which the status link of a closed case works; None while it is open."""
     return None if case.closed_at is None else voice.local(case.closed_at).date() + timedelta(days=LINK_DAYS)
+
+
+def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
+    """Whether the status link still opens the case: until the end of that day in the team's place."""
+    last_day = link_until(case, voice)
+    return last_day is None or voice.local(now).date() <= last_day
 
 
 def replace_link(session: Session, case: Case, *, now: datetime) -> None:
@@ -320,6 +329,24 @@ def _tell_closed(
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
             "erase_on": voice.day(case.erase_on, now=now),
         },
+    )
+
+
+def _tell_staff(
+    session: Session, directory: Directory, case: Case, entry_id: int, *, reader_id: int, now: datetime
+) -> None:
+    """Whoever was working on it hears that the customer needs it no longer."""
+    voice = writing.staff_voice(directory, case, reader_id)
+    assert case.reopen_until is not None
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_CLOSED,
+        key=f"staff_closed:{entry_id}",
+        reader_id=reader_id,
+        now=now,
+        says={"reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now)},
     )
 
 

@@ -11,9 +11,10 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from flask import current_app
-from sqlalchemy import CheckConstraint, String, func, select
+from sqlalchemy import CheckConstraint, String, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from portal.cases.errors import NotSetUp
 from portal.cases.models import Case, CaseState, Topic
 from portal.db import Base, after_create
 from portal.languages import Voice
@@ -42,6 +43,11 @@ class Directory:
     closures: tuple[Closure, ...]
     absences: tuple[presence.Absent, ...]
     competences: Mapping[int, frozenset[int]]
+
+    @property
+    def country(self) -> str:
+        """Where the company sits: a number typed without a country code is dialled from here."""
+        return places.country(self.people[self.company.front_desk_id].place)
 
     def team_of(self, case: Case) -> Team:
         """The team in whose hours and place the case's dates are counted."""
@@ -78,6 +84,11 @@ class Directory:
         """Who really answers for ``owner_id`` at the team's next business minute at or after ``at``."""
         team = self.teams[self.people[owner_id].team_id]
         return presence.acting(self.roster, owner_id, self.business_minute(team, at), topic_id=topic_id)
+
+    def back_at(self, person_id: int, at: datetime) -> datetime | None:
+        """When an absence ends that holds at the team's next business minute at or after ``at``, if that is known."""
+        team = self.teams[self.people[person_id].team_id]
+        return presence.back_at(self.roster, person_id, self.business_minute(team, at))
 
     def acting_person(self, case: Case, at: datetime) -> presence.Acting:
         """Who acts in this case: for the person of its next step, else for its owner, else for the front desk."""
@@ -143,20 +154,34 @@ class DirectoryRevision(Base):
     revision: Mapped[str] = mapped_column(String(40))
 
 
+_REVISION = select(DirectoryRevision.revision)
+
+
 def load(session: Session, *, now: datetime) -> Directory:
-    """The directory as this transaction sees it: one query while nothing in it changed."""
-    revision = session.scalars(select(DirectoryRevision.revision)).one()
+    """The directory as this transaction sees it: one query while nothing in it changed, once in a reading one."""
+    seen: Directory | None = session.info.get("directory")
+    if seen is not None:
+        return seen
+    revision = session.scalars(_REVISION).one()
     kept = current_app.extensions.get("portal.directory")
     if kept is not None and kept[0] == revision and kept[1] <= now:
         directory: Directory = kept[2]
-        return directory
-    directory = _read(session, now=now)
-    current_app.extensions["portal.directory"] = (revision, now, directory)
+    else:
+        directory = _read(session, now=now)
+        current_app.extensions["portal.directory"] = (revision, now, directory)
+    if session.info.get("reads"):
+        session.info["directory"] = directory
     return directory
 
 
 def _read(session: Session, *, now: datetime) -> Directory:
-    """Read everything, as rows of their own that belong to no session; of the absences those not yet over."""
+    """Read everything, as rows of their own that belong to no session; of the absences those not yet over.
+
+    Raises NotSetUp while there is no company.
+    """
+    companies = _rows(session, Company)
+    if not companies:
+        raise NotSetUp
     team_weeks: dict[int, dict[int, tuple[tuple[int, int], ...]]] = defaultdict(dict)
     person_weeks: dict[int, dict[int, tuple[tuple[int, int], ...]]] = defaultdict(dict)
     for hours in sorted(_rows(session, Hours), key=lambda row: (row.weekday, row.from_minute)):
@@ -167,7 +192,7 @@ def _read(session: Session, *, now: datetime) -> Directory:
         competences[row.person_id].add(row.topic_id)
     topics = sorted(_rows(session, Topic), key=lambda topic: (topic.position, topic.id))
     return Directory(
-        company=_rows(session, Company)[0],
+        company=companies[0],
         teams={team.id: team for team in _rows(session, Team)},
         people={person.id: person for person in _rows(session, Person)},
         topics={topic.id: topic for topic in topics},
@@ -188,13 +213,16 @@ def _rows(session: Session, model: type[Row]) -> list[Row]:
     return [model(**row._mapping) for row in session.execute(select(model.__table__))]
 
 
+_OPEN_CASES = (
+    select(Case.owner_id, func.count())
+    .where(Case.state == CaseState.OPEN, Case.owner_id.in_(bindparam("owner_ids", expanding=True)))
+    .group_by(Case.owner_id)
+)
+
+
 def open_cases(session: Session, owner_ids: Collection[int]) -> dict[int, int]:
     """How many open cases each of these people owns; who owns none is missing."""
-    rows = session.execute(
-        select(Case.owner_id, func.count())
-        .where(Case.state == CaseState.OPEN, Case.owner_id.in_(owner_ids))
-        .group_by(Case.owner_id)
-    )
+    rows = session.execute(_OPEN_CASES, {"owner_ids": list(owner_ids)})
     return {owner_id: count for owner_id, count in rows if owner_id is not None}
 
 

@@ -3,6 +3,10 @@
 from portal.languages import marked
 
 
+class NotSetUp(Exception):
+    """There is no company yet, so nobody can be named."""
+
+
 class Refused(Exception):
     """A rule does not allow the step; nothing was changed."""
 

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import String, bindparam, select
+from sqlalchemy.orm import Session, joinedload
 
 from portal import config
 from portal.cases import directory as directories
-from portal.cases.closing import link_until
+from portal.cases.closing import link_works
 from portal.cases.models import Case, CaseState
 from portal.links import InvalidLink, Purpose
+
+_BY_NONCE = select(Case).options(joinedload(Case.customer)).where(Case.link_nonce == bindparam("nonce", type_=String))
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,11 @@ def by_token(session: Session, token: str, *, now: datetime) -> Found | None:
         nonce = config.links().read(Purpose.STATUS, token)
     except InvalidLink:
         return None
-    case = session.scalars(select(Case).where(Case.link_nonce == nonce)).one_or_none()
+    case = session.scalars(_BY_NONCE, {"nonce": nonce}).one_or_none()
     if case is None or case.state in (CaseState.ERASED, CaseState.SPAM):
         return None
     voice = directories.load(session, now=now).voice_of(case)
-    last_day = link_until(case, voice)
-    return Found(case, expired=last_day is not None and voice.local(now).date() > last_day)
+    return Found(case, expired=not link_works(case, voice, now=now))
 
 
 def by_reference(session: Session, reference: str) -> Case | None:

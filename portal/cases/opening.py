@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -23,7 +24,11 @@ from portal.mail.letters import LetterKind
 from portal.people.models import Team
 from portal.promises import business_time, service_level
 from portal.promises import service as promises
+from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
 from portal.promises.models import Medium, Promise, PromiseKind
+from portal.promises.service_level import NoRoom
+
+log = structlog.get_logger(__name__)
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Without 0, O, 1 and I: references are read out on the phone."""
@@ -58,17 +63,23 @@ class Wish:
 
 
 def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
-    """For each active topic the date by which the first answer would come."""
+    """For each active topic the date by which the first answer would come.
+
+    A topic whose team has no hours, or whose date lies beyond the holiday table, is not offered: nothing could be
+    promised for it.
+    """
     directory = directories.load(session, now=now)
-    return [
-        Offer(
-            topic,
-            first_answer(directory, directory.teams[topic.team_id], topic, now).due_at,
-            directory.voice(directory.teams[topic.team_id], language),
-        )
-        for topic in directory.topics.values()
-        if topic.active
-    ]
+    offers = []
+    for topic in directory.topics.values():
+        team = directory.teams[topic.team_id]
+        try:
+            due_at = first_answer(directory, team, topic, now).due_at
+        except (NoBusinessTime, BeyondHolidayTable, NoRoom) as reason:
+            log.error("topic cannot be offered", topic=topic.slug, reason=type(reason).__name__)
+            continue
+        if topic.active:
+            offers.append(Offer(topic, due_at, directory.voice(team, language)))
+    return offers
 
 
 def first_answer(directory: Directory, team: Team, topic: Topic, now: datetime) -> service_level.Schedule:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Session
 
 from portal.cases.directory import Directory, open_cases
@@ -59,19 +59,23 @@ def _manager(session: Session, customer: Customer) -> int | None:
     return account.manager_id
 
 
+_OWNERS_OF_MAILBOX = (
+    select(Case.owner_id)
+    .join(Customer, Customer.id == Case.customer_id)
+    .where(
+        Customer.email_key == bindparam("email_key", type_=String),
+        Case.state.in_((CaseState.OPEN, CaseState.CLOSED)),
+        Case.owner_id.is_not(None),
+    )
+    .order_by(Case.id.desc())
+    .limit(1)
+)
+
+
 def _known(session: Session, customer: Customer) -> int | None:
     if not customer.email_key:
         return None
-    return session.scalars(
-        select(Case.owner_id)
-        .join(Customer, Customer.id == Case.customer_id)
-        .where(
-            Customer.email_key == customer.email_key,
-            Case.state.in_((CaseState.OPEN, CaseState.CLOSED)),
-            Case.owner_id.is_not(None),
-        )
-        .order_by(Case.id.desc())
-    ).first()
+    return session.scalars(_OWNERS_OF_MAILBOX, {"email_key": customer.email_key}).first()
 
 
 def _works_here(directory: Directory, person_id: int, now: datetime) -> bool:

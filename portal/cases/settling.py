@@ -16,7 +16,8 @@ def hold(session: Session, case: Case, *, version: int | None = None) -> None:
     Raises StaleCase when the page that asks showed another ``version``.
     """
     session.flush()  # a refresh would drop what is still pending
-    session.refresh(case, with_for_update=True)
+    # Only the case: what was loaded with it comes by an outer join, and PostgreSQL locks nothing behind one.
+    session.refresh(case, with_for_update={"of": Case})
     if version is not None and case.version != version:
         raise StaleCase
 

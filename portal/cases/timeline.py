@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -176,7 +176,7 @@ def front_desk(session: Session, *, language: str, now: datetime) -> tuple[Perso
 def person_card(directory: Directory, acting: Acting, voice: Voice, *, now: datetime) -> PersonCard:
     """The card of whoever acts."""
     person = directory.people[acting.person_id]
-    back_at = None if acting.for_id is None else presence.back_at(directory.roster, acting.for_id, now)
+    back_at = None if acting.for_id is None else directory.back_at(acting.for_id, now)
     return PersonCard(
         name=person.name,
         role=person.role,
@@ -235,6 +235,15 @@ def promise_view(directory: Directory, case: Case, promise: Promise, voice: Voic
     )
 
 
+_ENTRIES = (
+    select(Entry)
+    .where(Entry.case_id == bindparam("case_id", type_=Integer))
+    .order_by(Entry.at.desc(), Entry.id.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_VISIBLE_ENTRIES = _ENTRIES.where(Entry.visible)
+
+
 def history(
     session: Session,
     directory: Directory,
@@ -247,14 +256,12 @@ def history(
     limit: int = PAGE,
 ) -> tuple[tuple[EntryView, ...], int | None]:
     """A page of the history, newest first, and the entry before which it goes on (None at its end)."""
-    query = select(Entry).where(Entry.case_id == case.id).order_by(Entry.at.desc(), Entry.id.desc())
-    if not internal:
-        query = query.where(Entry.visible)
+    query = _ENTRIES if internal else _VISIBLE_ENTRIES
     if before is not None:
         edge = session.get(Entry, before)
         if edge is not None and edge.case_id == case.id:
             query = query.where((Entry.at < edge.at) | ((Entry.at == edge.at) & (Entry.id < edge.id)))
-    rows = session.scalars(query.limit(limit + 1)).all()
+    rows = session.scalars(query, {"case_id": case.id, "limit": limit + 1}).all()
     shown = rows[:limit]
     return (
         tuple(_entry_view(directory, entry, voice, now) for entry in shown),

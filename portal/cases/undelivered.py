@@ -62,7 +62,10 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
         level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
     )
     if open_one is not None:
-        return promises.move(session, open_one, schedule, now=now)
+        moved = promises.move(session, open_one, schedule, now=now)
+        before = {"before": open_one.due_at.isoformat()}
+        _note_task(session, directory, case, Kind.PROMISE_MOVED, moved, before, now=now)
+        return moved
     assert case.owner_id is not None
     promise = promises.give(
         session,
@@ -73,16 +76,29 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
         schedule=schedule,
         now=now,
     )
+    _note_task(session, directory, case, Kind.PROMISE_GIVEN, promise, {}, now=now)
+    return promise
+
+
+def _note_task(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    kind: Kind,
+    promise: Promise,
+    more: dict[str, str],
+    *,
+    now: datetime,
+) -> None:
     journal.record(
         session,
         case_id=case.id,
-        kind=Kind.PROMISE_GIVEN,
+        kind=kind,
         channel=Channel.SYSTEM,
         actor=Actor.SYSTEM,
         now=now,
-        facts=opening.promise_facts(directory, promise),
+        facts={**opening.promise_facts(directory, promise), **more},
     )
-    return promise
 
 
 def _tell_staff(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -93,18 +93,19 @@ def doubtful(session: Session, *, states: Iterable[CaseState], language: str, no
 class Undelivered:
     """A letter that will not arrive."""
 
-    reference: str | None
+    reference: str
     kind: str
     audience: Audience
     ended: str
 
 
 def undelivered(session: Session, *, voice: Voice, now: datetime) -> list[Undelivered]:
-    """Letters that died and whose case is still open, and staff letters that died; the newest first."""
+    """Letters that died while their case is open, and those to staff about an entry that waits; the newest first."""
+    waits = and_(Case.state == CaseState.RECEIVED, Letter.audience == Audience.STAFF)
     rows = session.execute(
         select(Letter.kind, Letter.audience, Letter.ended_at, Case.reference)
-        .outerjoin(Case, Case.id == Letter.case_id)
-        .where(Letter.state == LetterState.FAILED, Case.state == CaseState.OPEN)
+        .join(Case, Case.id == Letter.case_id)
+        .where(Letter.state == LetterState.FAILED, or_(Case.state == CaseState.OPEN, waits))
         .order_by(Letter.ended_at.desc())
         .limit(50)
     )

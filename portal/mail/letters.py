@@ -55,6 +55,7 @@ class LetterKind(StrEnum):
     STAFF_NOT_ME = "staff_not_me"
     STAFF_UNDELIVERABLE = "staff_undeliverable"
     STAFF_REOPENED = "staff_reopened"
+    STAFF_CLOSED = "staff_closed"
 
     @property
     def is_for_staff(self) -> bool:

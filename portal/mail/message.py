@@ -4,8 +4,8 @@ Pure: plain values in, bytes out. The bytes are kept with the letter's row and s
 
 Written here, not by the email package: folding a long display name, CPython before 3.11.12 loses its quotes and makes
 many senders of one (gh-80222, gh-121284); before 3.11.10 it writes line breaks it was given (CVE-2024-6923); and it
-takes ten times as long. A letter is two texts, twelve headers that are all ours, and a boundary. The package's parser is the
-judge in the tests.
+takes ten times as long. A letter is two texts, twelve headers that are all ours, and a boundary; in the tests the
+package's parser is the judge.
 """
 
 import binascii

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from random import uniform
 
 from sqlalchemy import Select, case, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
 from portal.db import insert_row, wake_worker
@@ -156,8 +157,7 @@ def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datet
     letter = session.get_one(Letter, claimed.id, with_for_update=True)
     if letter.lease_token == claimed.token:
         _give_back(letter, 0, now=now)
-    channel = session.get(MailChannel, CHANNEL) or MailChannel(name=CHANNEL, faults=0)
-    session.add(channel)
+    channel = _channel_to_change(session)
     channel.faults += 1
     channel.paused_until = now + timedelta(seconds=min(PAUSE_CAP, base * 2 ** min(channel.faults - 1, 10)))
     channel.reason = reason[:300]
@@ -188,6 +188,13 @@ def return_expired(session: Session, *, now: datetime, base: float) -> int:
         letter.tries += 1
         _give_back(letter, _jitter(base), now=now)
     return len(rows)
+
+
+def _channel_to_change(session: Session) -> MailChannel:
+    """The channel's row; several workers meet its first fault at once, and whoever is later takes the other's row."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(insert(MailChannel).values(name=CHANNEL, faults=0).on_conflict_do_nothing())
+    return session.get_one(MailChannel, CHANNEL, with_for_update=True)
 
 
 def _give_back(letter: Letter, pause: float, *, now: datetime) -> None:

@@ -4,6 +4,7 @@ A page that says that the database is out of reach must not ask the database: it
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from portal import clock, config, db
-from portal.cases import timeline
+from portal.cases.errors import NotSetUp
 from portal.pages import speaking
 from portal.pages.contact import typed
 
@@ -63,6 +64,7 @@ def init_app(app: Flask) -> None:
     """Answer every error with a page of ours."""
     app.register_error_handler(HTTPException, refused)
     app.register_error_handler(OperationalError, out_of_reach)
+    app.register_error_handler(NotSetUp, not_set_up)
     app.register_error_handler(Exception, broken)
 
 
@@ -86,6 +88,12 @@ def out_of_reach(error: OperationalError) -> ResponseReturnValue:
     return response
 
 
+def not_set_up(_error: NotSetUp) -> ResponseReturnValue:
+    """Migrated, and nobody entered yet: whoever runs the program reads it in the log and from `durchwahl check`."""
+    current_app.logger.error("there is no company yet: run `durchwahl person add`")
+    return _page(503)
+
+
 def broken(error: Exception) -> ResponseReturnValue:
     """A fault of ours: noted with its traceback, shown without."""
     current_app.logger.error("a page broke", exc_info=error)
@@ -94,10 +102,12 @@ def broken(error: Exception) -> ResponseReturnValue:
 
 def _page(code: int) -> Response:
     heading, advice = SENTENCES.get(code) or SENTENCES[400 if code < 500 else 500]
-    contact = config.current().fallback_contact if code in WITHOUT_DATABASE else _front_desk()
+    house = {} if code in WITHOUT_DATABASE else _house()
+    contact = None if house else config.current().fallback_contact
     if request.accept_mimetypes and not request.accept_mimetypes.accept_html:
-        lines = [f"{heading}.", str(advice), contact or ""]
-        return Response("\n".join(lines).strip() + "\n", code, mimetype="text/plain")
+        answer = make_response(f"{heading}. {advice}\n", code)
+        answer.mimetype = "text/plain"
+        return answer
     page = render_template(
         "errors/page.html",
         heading=heading,
@@ -105,18 +115,18 @@ def _page(code: int) -> Response:
         contact=contact,
         typed=_typed() if code in WITHOUT_DATABASE else "",
         back=code in (404, 410, 413),
+        **house,
     )
     return make_response(page, code)
 
 
-def _front_desk() -> str | None:
-    """Name and direct line of the front desk; the configured words where the database cannot say."""
+def _house() -> dict[str, Any]:
+    """The company and its front desk; nothing where the database cannot say."""
     try:
         with db.reading() as session:
-            person, _voice = timeline.front_desk(session, language=speaking.language(), now=clock.utc_now())
-    except SQLAlchemyError:
-        return config.current().fallback_contact
-    return f"{person.name}, {person.line_shown}, {person.reachable}"
+            return speaking.house(session, now=clock.utc_now())
+    except (SQLAlchemyError, NotSetUp):
+        return {}
 
 
 def _typed() -> str:

@@ -11,6 +11,7 @@ from flask import Flask, g, has_request_context, request
 from flask_babel import refresh
 from sqlalchemy.orm import Session
 
+from portal.cases import directory as directories
 from portal.cases import timeline
 from portal.languages import LANGUAGES, best_language, iso
 from portal.people.models import Company
@@ -38,12 +39,12 @@ def speak(code: str) -> None:
 def house(session: Session, *, now: datetime) -> dict[str, Any]:
     """What a page needs that belongs to no case: the company, and the front desk to turn to."""
     person, voice = timeline.front_desk(session, language=language(), now=now)
-    return {"company": company(session), "person": person, "voice": voice, "now": now}
+    return {"company": company(session, now=now), "person": person, "voice": voice, "now": now}
 
 
-def company(session: Session) -> Company:
+def company(session: Session, *, now: datetime) -> Company:
     """The firm whose page this is."""
-    return session.get_one(Company, 1)
+    return directories.load(session, now=now).company
 
 
 def _wanted() -> str:

@@ -12,6 +12,7 @@ from portal.people.models import Company, Hours, Login, Person, Role, Team
 
 OFFICE_HOURS = [(day, 8 * 60, 17 * 60) for day in range(5)]
 """What a new team and a new person start with, until somebody says otherwise."""
+NO_NUMBER = "This is not a phone number, such as 089 99998-214."
 
 
 class Refused(Exception):
@@ -86,7 +87,9 @@ def _checked_line(newcomer: Newcomer) -> str:
     except places.UnknownPlace as error:
         raise Refused("This place is not known: use a code such as DE-BY, AT-9 or CH-ZH.") from error
     except phonenumbers.NumberParseException as error:
-        raise Refused("This is not a phone number, such as 089 99998-214.") from error
+        raise Refused(NO_NUMBER) from error
+    if not phonenumbers.is_valid_number(number):
+        raise Refused(NO_NUMBER)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

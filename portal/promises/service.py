@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import Integer, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
@@ -81,15 +81,16 @@ def withdraw(promise: Promise, *, now: datetime) -> None:
     promise.state, promise.ended_at = PromiseState.WITHDRAWN, now
 
 
+_OPEN = (
+    select(Promise)
+    .where(Promise.case_id == bindparam("case_id", type_=Integer), Promise.state == PromiseState.OPEN)
+    .order_by(Promise.due_at, Promise.id)
+)
+
+
 def open_of(session: Session, case_id: int) -> list[Promise]:
     """The open promises of a case, the next one first."""
-    return list(
-        session.scalars(
-            select(Promise)
-            .where(Promise.case_id == case_id, Promise.state == PromiseState.OPEN)
-            .order_by(Promise.due_at, Promise.id)
-        )
-    )
+    return list(session.scalars(_OPEN, {"case_id": case_id}))
 
 
 def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | None:

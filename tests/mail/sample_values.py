@@ -198,5 +198,6 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
             "has_number": True,
         },
         LetterKind.STAFF_REOPENED: {"due": words["due"]},
+        LetterKind.STAFF_CLOSED: {"reopen_until": words["reopen_until"]},
     }
     return own[kind]

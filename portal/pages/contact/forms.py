@@ -1,7 +1,7 @@
 """The contact form: its fields, and the sentences that say what to do where something is missing.
 
 What needs no database is checked here, before the writing transaction opens. The topic and the phone number depend on
-rows; ``missing_for`` and ``wish`` take them as values.
+rows; ``chosen``, ``number`` and ``wish`` take what was read of them.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -7,13 +7,13 @@ from datetime import datetime
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
 from portal import clock, config, db
 from portal.cases import closing, opening, submissions, timeline
+from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, Refused
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.timeline import Status
@@ -30,8 +30,6 @@ from portal.pages.contact.forms import (
     read_ticket,
 )
 from portal.pages.once import accepted_once
-from portal.people import places
-from portal.people.models import Company, Person
 from portal.promises import wording
 from portal.promises.models import Medium
 
@@ -65,7 +63,7 @@ def send() -> ResponseReturnValue:
         doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
         return accepted_once(lambda session: _accept(session, form, ticket, doubt, now=now))
     with db.reading() as session:
-        _look_up(session, form)
+        _look_up(session, form, now=now)
         sentences = [] if ticket is not None else [_not_ours()]
         return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
 
@@ -96,7 +94,7 @@ def correct_address(answer: str) -> ResponseReturnValue:
 def brand() -> Response:
     """The company's colour as a style sheet."""
     with db.transaction() as session:
-        accent = session.scalars(select(Company.accent)).one()
+        accent = directories.load(session, now=clock.utc_now()).company.accent
     response = make_response(colours.style_sheet(accent))
     response.mimetype = "text/css"
     response.cache_control.max_age = 300
@@ -108,7 +106,7 @@ def brand() -> Response:
 def _accept(
     session: Session, form: ContactForm, ticket: Ticket, doubt: Doubt | None, *, now: datetime
 ) -> ResponseReturnValue:
-    topic, number = _look_up(session, form)
+    topic, number = _look_up(session, form, now=now)
     if topic is None or form.errors:
         return _form_page(session, form, ticket, now=now, code=422)
     wish = form.wish(topic, number, speaking.language())
@@ -120,12 +118,13 @@ def _accept(
     return redirect(url_for("contact.thanks", answer=submission.answer), code=303)
 
 
-def _look_up(session: Session, form: ContactForm) -> tuple[Topic | None, str | None]:
+def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Topic | None, str | None]:
     """The topic chosen and the number in E.164 form; what rows refuse becomes errors of the form."""
     if form.topic.errors:
         return None, None
-    topic = form.chosen(session.scalars(select(Topic)).all())
-    return topic, None if topic is None or form.phone.errors else form.number(topic, _country(session))
+    directory = directories.load(session, now=now)
+    topic = form.chosen(directory.topics.values())
+    return topic, None if topic is None or form.phone.errors else form.number(topic, directory.country)
 
 
 def _form_page(
@@ -208,9 +207,10 @@ def _names_the_person(status: Status) -> bool:
 def _promise(status: Status, name: str) -> str:
     """The one sentence that says who does what by when."""
     if status.promise is None:
-        return gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by) if status.check_by else ""
+        looks = gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by)
+        return str(looks) if status.check_by else ""
     if status.promise.late:
-        return gettext("We had promised it by %(due)s. We did not keep that date.", due=status.promise.due)
+        return str(gettext("We had promised it by %(due)s. We did not keep that date.", due=status.promise.due))
     if _names_the_person(status):
         return f"{status.promise.sentence}."
     return wording.offer(status.promise.medium == Medium.CALL, status.promise.due, status.voice) + "."
@@ -220,12 +220,6 @@ def _correctable(submission: Submission, status: Status, now: datetime) -> bool:
     corrected = any(entry.kind == Kind.ADDRESS_CORRECTED for entry in status.entries)
     in_time = now <= submission.at + closing.CORRECTION_TIME
     return in_time and not corrected and status.state in (CaseState.OPEN, CaseState.RECEIVED) and not status.not_me
-
-
-def _country(session: Session) -> str:
-    """The company's country: where a number typed without one is dialled from."""
-    desk = select(Person.place).join(Company, Company.front_desk_id == Person.id)
-    return places.country(session.scalars(desk).one())
 
 
 def _not_ours() -> str:

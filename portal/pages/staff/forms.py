@@ -173,7 +173,7 @@ class MailForm(CaseForm):
     """An e-mail came in: nothing but its text is asked."""
 
     text = needed_text(_("What does the e-mail say?"), _("Paste what the e-mail says."))
-    visible = BooleanField(_("Show this text on the status page"))
+    visible = BooleanField(_("Show this text on the status page"), default=True)
 
 
 class NoteForm(CaseForm):

@@ -4,22 +4,24 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, make_response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug import Response
 from werkzeug.exceptions import Unauthorized
 
-from portal import db, heartbeat
+from portal import clock, db, heartbeat
 from portal.languages import Voice
 from portal.mail.models import MailChannel
-from portal.pages import speaking
+from portal.pages import errors, speaking
 from portal.pages.staff import login, words
 
 bp = Blueprint("staff", __name__, url_prefix="/staff")
 
 
 @bp.before_request
-def guard() -> Response | None:
+def guard() -> ResponseReturnValue | None:
     """Only for who is signed in; from here on the page speaks the person's language."""
     if not login.is_signed_in():
         return ask_to_sign_in(None)
@@ -28,23 +30,38 @@ def guard() -> Response | None:
 
 
 @bp.errorhandler(Unauthorized)
-def ask_to_sign_in(_: Unauthorized | None) -> Response:
+def ask_to_sign_in(_: Unauthorized | None) -> ResponseReturnValue:
     """To the login page and back; words that were being sent are handed back first, to be kept."""
+    unsent = _unsent()
+    return login.to_login(_way_back()) if unsent is None else _hand_back(unsent, 401)
+
+
+@bp.errorhandler(CSRFError)
+def refuse_foreign_form(error: CSRFError) -> ResponseReturnValue:
+    """A form without its token: somebody else's, or ours after the cookie was lost; then its words are handed back."""
+    unsent = _unsent()
+    return errors.refused(error) if unsent is None else _hand_back(unsent, 400)
+
+
+def _unsent() -> str | None:
+    return next((value for name, value in request.form.items() if name.endswith("text") and value.strip()), None)
+
+
+def _way_back() -> str:
+    """The page to go on with after signing in: for a POST, that of its case."""
     reference = (request.view_args or {}).get("reference")
-    here = request.full_path.rstrip("?") if request.method == "GET" else url_for("staff.worklist")
-    if request.method != "GET" and reference is not None:
-        here = url_for("staff.case", reference=reference)
-    unsent = next((value for name, value in request.form.items() if name.endswith("text") and value.strip()), None)
-    if unsent is None:
-        return login.to_login(here)
+    if request.method in ("GET", "HEAD"):
+        return request.full_path.rstrip("?")
+    return url_for("staff.worklist") if reference is None else url_for("staff.case", reference=reference)
+
+
+def _hand_back(unsent: str, status: int) -> Response:
     speaking.speak("de")
     with db.reading() as session:
-        company = speaking.company(session)
+        company = speaking.company(session, now=clock.utc_now())
+    way_back = login.to_login(_way_back()).location
     return make_response(
-        render_template(
-            "staff/signed_out.html", company=company, unsent=unsent, way_back=login.to_login(here).location
-        ),
-        401,
+        render_template("staff/signed_out.html", company=company, unsent=unsent, way_back=way_back), status
     )
 
 
@@ -68,7 +85,7 @@ def page(
         render_template(
             template,
             person=login.current_person(),
-            company=speaking.company(session),
+            company=speaking.company(session, now=now),
             voice=voice or own_voice(),
             now=now,
             worker_dead=heartbeat.is_dead(session, now=now),

@@ -182,7 +182,7 @@ def _page(
             done=_done(request.args.get("done")),
             earlier=before is not None,
             failed=code != 200,
-            company=speaking.company(session),
+            company=speaking.company(session, now=now),
             voice=status.voice,
             now=now,
         )

@@ -87,7 +87,7 @@ def _page(form: LoginForm, status: int = 200, *, refused: bool = False, wait: in
         html = render_template(
             "staff/login.html",
             form=form,
-            company=speaking.company(session),
+            company=speaking.company(session, now=clock.utc_now()),
             refused=refused,
             signed_out=request.args.get("done") == "signed-out",
             next=request.args.get("next"),
