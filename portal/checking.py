@@ -4,6 +4,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -49,11 +50,8 @@ def _python() -> list[Finding]:
 
 
 def _address(settings: Settings) -> list[Finding]:
-    if (
-        settings.base_url.startswith("https://")
-        or "://127.0.0.1" in settings.base_url
-        or "://localhost" in settings.base_url
-    ):
+    address = urlsplit(settings.base_url)
+    if address.scheme == "https" or address.hostname in ("127.0.0.1", "::1", "localhost"):
         return []
     return [Finding("PORTAL_BASE_URL is not https.", "Put a proxy with a certificate in front and use its address.")]
 

@@ -35,6 +35,10 @@ LOCK_WAIT = 5.0
 """Seconds a writer waits for its turn before the visitor is told to try again."""
 
 
+READS = {"portal_writes": False, "postgresql_readonly": True}
+"""Execution options of a transaction that cannot write."""
+
+
 class Base(DeclarativeBase):
     """All tables. Constraints have names, because a migration can only drop what has one."""
 
@@ -115,8 +119,6 @@ def init_app(app: Flask, url: str) -> None:
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", _prepare_sqlite)
             event.listen(db.engine, "begin", _begin_sqlite)
-        app.extensions["portal.read"] = db.engine.execution_options(portal_writes=False, postgresql_readonly=True)
-        app.extensions["portal.write"] = db.engine.execution_options(portal_writes=True)
         app.extensions["portal.turn"] = Turn(db.engine)
 
 
@@ -144,7 +146,8 @@ def transaction() -> Iterator[Session]:
 @contextmanager
 def reading() -> Iterator[Session]:
     """A transaction that the database itself keeps from writing. Raises OperationalError if it is out of reach."""
-    with db.sessionmaker(bind=current_app.extensions["portal.read"], autoflush=False, info={"reads": True}) as session:
+    with db.sessionmaker(autoflush=False, info={"reads": True}) as session:
+        session.connection(execution_options=READS)
         yield session
 
 
@@ -156,7 +159,7 @@ def writing() -> Iterator[Session]:
     """
     with (
         current_app.extensions["portal.turn"],
-        db.sessionmaker(bind=current_app.extensions["portal.write"]) as session,
+        db.sessionmaker() as session,
         session.begin(),
     ):
         yield session

@@ -18,7 +18,9 @@ from sqlalchemy.engine import Engine
 from portal import db, demo, schema
 from portal.app import create_app
 from portal.pages.staff.login import passwords
+from tests.support.compiled import Compiled
 
+COMPILED = Compiled()
 SECRET_KEY = "a-key-for-tests-0123456789-abcdefghij"
 PASSWORD = "durchwahl im test"
 NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
@@ -108,6 +110,7 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
     """The whole application on an empty database."""
     application = create_app(environment)
     application.testing = True
+    application.jinja_env.bytecode_cache = COMPILED
     yield application
     with application.app_context():
         db.db.engine.dispose()

@@ -205,12 +205,12 @@ def _encoded_words(value: str) -> str:
     Written here because email.header takes longer for one subject than everything else in a letter together.
     The first word leaves room for the longest of our header names, so that no line passes 78 characters.
     """
-    words, room, word = [], 39, b""
-    for character in value:
-        encoded = character.encode("utf-8")
-        if len(word) + len(encoded) > room:
-            words.append(word)
-            room, word = 45, b""
-        word += encoded
-    words.append(word)
+    left, words, room = value.encode("utf-8"), [], 39
+    while len(left) > room:
+        end = room
+        while left[end] & 0xC0 == 0x80:  # inside a character: a word holds whole ones
+            end -= 1
+        words.append(left[:end])
+        left, room = left[end:], 45
+    words.append(left)
     return "\r\n ".join(f"=?utf-8?b?{binascii.b2a_base64(word, newline=False).decode('ascii')}?=" for word in words)

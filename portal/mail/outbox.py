@@ -144,7 +144,7 @@ def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, bas
     if letter.lease_token != claimed.token:
         return True
     letter.give_up_at = letter.give_up_at or now + GIVE_UP_AFTER
-    if now >= letter.give_up_at:
+    if now >= letter.give_up_at and letter.withdraw_wished_at is None:
         return False
     letter.tries += 1
     letter.last_error = reason[:300]

@@ -5,7 +5,6 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 from flask import Flask
-from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
@@ -18,30 +17,10 @@ PASSWORD = "durchwahl im test"
 MIRIAM = "m.albrecht@beispielwerke.example"
 
 
-class Compiled(BytecodeCache):
-    """Compiled templates, kept for the whole run: the application of each test would compile them anew."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Give back what was compiled before."""
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it."""
-        self._kept[bucket.key] = bucket.bytecode_to_string()
-
-
-COMPILED = Compiled()
-
-
 class Desk:
     """One signed-in (or not yet signed-in) colleague."""
 
     def __init__(self, app: Flask) -> None:
-        app.jinja_env.bytecode_cache = COMPILED
         self.app, self.client = app, app.test_client()
         self.page: TestResponse | None = None
 

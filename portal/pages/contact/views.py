@@ -50,7 +50,10 @@ def show() -> ResponseReturnValue:
     """The empty form."""
     now = clock.utc_now()
     with db.transaction() as session:
-        return _form_page(session, ContactForm(), new_ticket(now), now=now)
+        page = _form_page(session, ContactForm(), new_ticket(now), now=now)
+    # Kept by this one browser, so that Back shows the same form with the same key: sent again, it is still one case.
+    page.headers["Cache-Control"] = "private, no-cache"
+    return page
 
 
 @bp.post("/contact")

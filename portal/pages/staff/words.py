@@ -51,6 +51,7 @@ LETTERS = {
     LetterKind.STAFF_DOUBTFUL: _("To a colleague: doubtful entry"),
     LetterKind.STAFF_NOT_ME: _("To a colleague: “That was not me”"),
     LetterKind.STAFF_UNDELIVERABLE: _("To a colleague: letter did not arrive"),
+    LetterKind.STAFF_CLOSED: _("To a colleague: closed by the customer"),
     LetterKind.STAFF_REOPENED: _("To a colleague: reopened"),
 }
 LETTER_STATES = {
