@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from flask import Flask
+from flask import Flask, request
 from flask_babel import Babel
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import LengthRequired
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from portal import config
@@ -32,6 +33,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     settings = app.extensions["portal.settings"]
     _configure(app, settings)
     headers.init_app(app)
+    app.before_request(_refuse_bodies_of_unknown_length)
     speaking.init_app(app)
     Babel(app, locale_selector=speaking.language)
     csrf = CSRFProtect(app)
@@ -47,6 +49,12 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     if settings.mailbox_dir is not None:
         app.register_blueprint(mailbox.bp)
     return app
+
+
+def _refuse_bodies_of_unknown_length() -> None:
+    """Not read at all: Werkzeug would cut a long one off at the limit and hand on what it has as if it were whole."""
+    if "Transfer-Encoding" in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise LengthRequired
 
 
 def _configure(app: Flask, settings: config.Settings) -> None:

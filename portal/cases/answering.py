@@ -206,9 +206,7 @@ def log_contact(
         now=now,
         facts={"contact": contact},
     )
-    told_otherwise = _keep(
-        session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now
-    )
+    _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
         await_reply(session, directory, case, entry_id, now=now)
         return
@@ -216,8 +214,11 @@ def log_contact(
         _end_waiting(session, directory, case, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case)
-    if promise is not None or told_otherwise:
-        _tell_step(session, directory, case, promise or _step_ahead(session, case, now=now), by_id=by_id, now=now)
+    if promise is None and keeps:
+        ahead = _step_ahead(session, case, now=now)
+        promise = None if outbox.is_told(session, ahead.id) else ahead
+    if promise is not None:
+        _tell_step(session, directory, case, promise, by_id=by_id, now=now)
 
 
 def note(session: Session, case: Case, *, by_id: int, text: str, now: datetime) -> None:
@@ -364,17 +365,16 @@ def _keep(
     *,
     by_id: int,
     now: datetime,
-) -> bool:
-    """End the promises the person says this entry kept; True if letters that named them were taken back.
+) -> None:
+    """End the promises the person says this entry kept; unsent letters that state them are taken back.
 
     A plain reply may also be made good by a talk: who was promised an answer and got it on the phone has it.
     """
-    taken_back = False
     for promise in [one for one in promises.open_of(session, case.id) if one.id in keeps]:
         if promise.medium not in media and not (talked and promise.kind == PromiseKind.REPLY):
             raise WrongMedium
         promises.keep(promise, entry_id=entry_id, now=now)
-        taken_back = _end_letters_of(session, promise, now=now) or taken_back
+        _end_letters_of(session, promise, now=now)
         case.notices = 0
         journal.record(
             session,
@@ -386,7 +386,6 @@ def _keep(
             now=now,
             facts={"kind": promise.kind, "medium": promise.medium, "due_at": promise.due_at.isoformat()},
         )
-    return taken_back
 
 
 def _step(
@@ -516,9 +515,9 @@ def _end_waiting(session: Session, directory: Directory, case: Case, *, now: dat
         _note_promise(session, directory, case, waiting, Kind.PROMISE_WITHDRAWN, by_id=None, now=now)
 
 
-def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> bool:
-    """Take back unsent automatic letters that state this promise; True if a customer's was among them.
+def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> None:
+    """Take back unsent automatic letters that state this promise.
 
     Letters in a person's own words are never taken back: the one that states the new date follows them in order.
     """
-    return outbox.withdraw(session, promise.case_id, promise_id=promise.id, automatic=True, now=now)
+    outbox.withdraw(session, promise.case_id, promise_id=promise.id, automatic=True, now=now)

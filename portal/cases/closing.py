@@ -224,7 +224,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
     settle(session, case)
-    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
+    outbox.withdraw(session, case.id, now=now)
     entry_id = journal.record(
         session,
         case_id=case.id,

@@ -20,6 +20,7 @@ from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.links import new_secret
+from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.people.models import Team
 from portal.promises import business_time, service_level
@@ -148,6 +149,7 @@ def release(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
     hold(session, case)
     if case.state not in (CaseState.RECEIVED, CaseState.SPAM):
         raise NotOpen
+    outbox.withdraw(session, case.id, automatic=True, now=now)
     directory = directories.load(session, now=now)
     undone = case.doubt == Doubt.NOT_ME
     journal.record(
@@ -168,6 +170,7 @@ def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
     hold(session, case)
     if case.state != CaseState.RECEIVED:
         raise NotOpen
+    outbox.withdraw(session, case.id, automatic=True, now=now)
     directory = directories.load(session, now=now)
     journal.record(
         session,

@@ -12,6 +12,7 @@ from portal.cases.settling import hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
+from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter
 from portal.promises import service as promises
@@ -44,6 +45,8 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     task = _leave_a_call(session, directory, case, now=now)
     if told_of_closing:
+        # What waits behind the dead letter, such as the one that says it is closed, is no longer true.
+        outbox.withdraw(session, case.id, automatic=True, now=now)
         closing.reopen_row(session, directory, case, promise=task, now=now)
     settle(session, case)
     _tell_staff(session, directory, case, letter, task, now=now)
@@ -62,6 +65,7 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
         level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
     )
     if open_one is not None:
+        outbox.withdraw(session, case.id, promise_id=open_one.id, automatic=True, now=now)
         moved = promises.move(session, open_one, schedule, now=now)
         before = {"before": open_one.due_at.isoformat()}
         _note_task(session, directory, case, Kind.PROMISE_MOVED, moved, before, now=now)

@@ -43,8 +43,8 @@ def withdraw(
     audience: Audience | None = None,
     automatic: bool | None = None,
     promise_id: int | None = None,
-) -> bool:
-    """Take back letters of a case that events have overtaken; True if one of them was for the customer.
+) -> None:
+    """Take back letters of a case that events have overtaken.
 
     A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as
     sent.
@@ -58,7 +58,7 @@ def withdraw(
         conditions.append(Letter.promise_id == promise_id)
     being_sent = Letter.state == LetterState.SENDING
     # One statement, so that no claim and no retry slips between two looks at the row.
-    readers = session.scalars(
+    session.execute(
         update(Letter)
         .where(*conditions, Letter.state.in_((*_WAITING, LetterState.HELD)))
         .values(
@@ -67,10 +67,19 @@ def withdraw(
             withdraw_wished_at=now,
             ended_at=case((being_sent, None), else_=now),
         )
-        .returning(Letter.audience)
         .execution_options(synchronize_session=False)
-    ).all()
-    return Audience.CUSTOMER in readers
+    )
+
+
+def is_told(session: Session, promise_id: int) -> bool:
+    """Whether a letter to the customer that was not taken back states this promise; one that died counts as tried."""
+    query = select(Letter.id).where(
+        Letter.promise_id == promise_id,
+        Letter.audience == Audience.CUSTOMER,
+        Letter.state != LetterState.WITHDRAWN,
+        or_(Letter.withdraw_wished_at.is_(None), Letter.state == LetterState.SENT),
+    )
+    return session.execute(query.limit(1)).first() is not None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,175 @@
+"""Every page a visitor can come to, with the status code it answers, for the tests that look at all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+from sqlalchemy import select, update
+
+from portal import clock
+from portal.cases import closing
+from portal.cases.models import Doubt, Outcome
+from portal.mail.letters import LetterKind
+from portal.mail.models import Letter, LetterState
+from portal.people.models import Person
+from tests.browser.visitors import Visitor, send
+from tests.support.site import Site, case_of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What was arranged on the site for these pages."""
+
+    site: Site
+    named: str
+    doubtful: str
+    expired: str
+    caller: str
+    """Who may call Emre Aydın."""
+
+
+Go = Callable[[Visitor, Stage], int]
+
+
+def at(path: str) -> Go:
+    """Opens an address."""
+    return lambda visitor, stage: visitor.go(path)
+
+
+def status(customer: str, page: str = "") -> Go:
+    """Opens a customer's status page, or a page below it."""
+    return lambda visitor, stage: visitor.go(stage.site.status_page(customer) + page)
+
+
+def case(customer: str) -> Go:
+    """Opens the staff's page of a customer's case."""
+    return lambda visitor, stage: visitor.go(stage.site.staff_page(customer))
+
+
+def entry(customer: str) -> Go:
+    """Opens the staff's page of a doubtful entry."""
+    return lambda visitor, stage: visitor.go(stage.site.staff_page(customer).replace("/cases/", "/doubtful/"))
+
+
+def after(go: Go, act: Callable[[Page], Any]) -> Go:
+    """Opens a page and does something there that leads to another."""
+
+    def both(visitor: Visitor, stage: Stage) -> int:
+        go(visitor, stage)
+        with visitor.page.expect_navigation() as arrived:
+            act(visitor.page)
+        return arrived.value.status if arrived.value is not None else 0
+
+    return both
+
+
+def ask_for_link(page: Page) -> None:
+    page.fill("#email", "niemand@nirgends.example")
+    send(page)
+
+
+def send_empty_reply(page: Page) -> None:
+    page.click("#reply > summary")
+    page.click("#reply button[type=submit]")
+
+
+def correct_with_nothing(page: Page) -> None:
+    page.click("details summary")
+    page.fill("#email", "")
+    page.click("details button")
+
+
+def refuse_sign_in(page: Page) -> None:
+    page.fill("#email", "niemand@beispielwerke.example")
+    page.fill("#password", "das ist es nicht")
+    send(page)
+
+
+CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
+    "form": (at("/contact"), 200),
+    "form with errors": (after(at("/contact"), send), 422),
+    "thank-you, named": (lambda visitor, stage: visitor.go(stage.named), 200),
+    "thank-you, doubtful": (lambda visitor, stage: visitor.go(stage.doubtful), 200),
+    "thank-you, address missing": (
+        after(lambda visitor, stage: visitor.go(stage.named), correct_with_nothing),
+        422,
+    ),
+    "thank-you, gone": (at("/thanks/0123456789abcdefghijkl"), 404),
+    "status, in progress": (status("Sabine Krüger"), 200),
+    "status, late": (status("Henning Vogt"), 200),
+    "status, waiting": (status("Anna-Lena Großmann-Oberhuber"), 200),
+    "status, moved": (status("Claudia Reiter"), 200),
+    "status, two promises": (status("Birgit Sommer"), 200),
+    "status, deputy": (status("Ulrich Baumgartner"), 200),
+    "status, reopened": (status("Olga Petersen"), 200),
+    "status, closed by us": (status("Nadine Scholz"), 200),
+    "status, closed by the customer": (status("Peter Lang"), 200),
+    "status, closed for good": (status("Gerd Ostermann"), 200),
+    "status, not me": (status("Kim Schulte"), 200),
+    "status, empty message": (after(status("Sabine Krüger"), send), 422),
+    "close": (status("Sabine Krüger", "/close"), 200),
+    "replace the link": (status("Sabine Krüger", "/replace-link"), 200),
+    "not me": (status("Sabine Krüger", "/not-me"), 200),
+    "link": (at("/link"), 200),
+    "link without address": (after(at("/link"), send), 422),
+    "link sent": (after(at("/link"), ask_for_link), 200),
+    "unknown link": (at("/s/unknown"), 404),
+    "expired link": (lambda visitor, stage: visitor.go(stage.expired), 410),
+    "no such page": (at("/nothing-here"), 404),
+    "no such method": (at("/s/unknown/message"), 405),
+    "mailbox": (at("/mailbox/"), 200),
+    "letter in the mailbox": (lambda visitor, stage: visitor.go(f"/mailbox/{stage.site.mailbox.newest()}"), 200),
+}
+GUEST_PAGES: dict[str, tuple[Go, int]] = {
+    "sign-in": (at("/staff/login"), 200),
+    "sign-in refused": (after(at("/staff/login"), refuse_sign_in), 422),
+}
+STAFF_PAGES: dict[str, tuple[Go, int]] = {
+    "worklist, mine": (at("/staff/"), 200),
+    "worklist, team": (at("/staff/?scope=team"), 200),
+    "worklist, all": (at("/staff/?scope=all"), 200),
+    "discarded": (at("/staff/doubtful"), 200),
+    "doubtful entry": (entry("Max Muster"), 200),
+    "entry, not me": (entry("Kim Schulte"), 200),
+    "entry, discarded": (entry("Best Offers"), 200),
+    "case, open": (case("Sabine Krüger"), 200),
+    "case, late": (case("Henning Vogt"), 200),
+    "case, waiting": (case("Anna-Lena Großmann-Oberhuber"), 200),
+    "case, deputy": (case("Ulrich Baumgartner"), 200),
+    "case, closed": (case("Nadine Scholz"), 200),
+    "case, reply with errors": (after(case("Sabine Krüger"), send_empty_reply), 422),
+    "case, just done": (at("/staff/?done=discarded"), 200),
+    "call": (after(case("Emre Aydın"), lambda page: page.click("aside form button")), 200),
+    "no such case": (at("/staff/cases/AAA-AAA"), 404),
+}
+
+
+PAGES = [
+    pytest.param(who, go, code, id=name)
+    for who, pages in (("customer", CUSTOMER_PAGES), ("guest", GUEST_PAGES), ("colleague", STAFF_PAGES))
+    for name, (go, code) in pages.items()
+]
+"""Who reads the page, the way to it, its status code."""
+
+
+def arrange(site: Site) -> Stage:
+    """Arrange what the demo company lacks: fresh thank-you pages, an expired link, a letter that did not arrive."""
+    closed = clock.utc_now() - timedelta(days=100)
+    old = site.open_case("Alma Alt", ago=timedelta(days=101))
+    with site.writing() as session:
+        over = case_of(session, "Alma Alt")
+        closing.close(session, over, by_id=over.owner_id, outcome=Outcome.DONE, text="Erledigt.", now=closed)
+        failed = select(Letter.id).where(Letter.case_id == case_of(session, "Claudia Reiter").id)
+        session.execute(
+            update(Letter)
+            .where(Letter.id.in_(failed), Letter.kind == LetterKind.PROMISE_GIVEN)
+            .values(state=LetterState.FAILED, last_error="550 5.1.1")
+        )
+        promise = case_of(session, "Emre Aydın").promise
+        assert promise is not None
+        caller = session.get_one(Person, promise.person_id).name
+    doubtful = site.open_case("Dora Doubt", doubt=Doubt.TOO_FAST)
+    return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, caller)

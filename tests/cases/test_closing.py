@@ -1,0 +1,823 @@
+"""Closing and reopening, and the customer's other rights: the link, the address, "Das war ich nicht"."""
+
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import answering, closing, directory, finding, opening, timeline, undelivered
+from portal.cases.answering import Step
+from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
+from portal.cases.models import Case, CaseState, Doubt, Outcome, Submission
+from portal.cases.settling import end_steps
+from portal.journal.models import Actor, Kind
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter, LetterState
+from portal.promises import business_time
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from tests.support.cast import (
+    NUMBER,
+    TUESDAY,
+    all_promises,
+    berlin,
+    deliver,
+    entries,
+    kinds_of,
+    letters,
+    link_in,
+    open_case,
+    open_promises,
+    promise_of,
+    read,
+    refused,
+    send_form,
+    step,
+)
+
+TEN = berlin("2026-11-24 10:00")
+LAST_SECOND = berlin("2026-12-08 23:59:59")
+"""A case closed on Tuesday, 24 November can be reopened until Tuesday, 8 December."""
+
+
+# --- closing ---------------------------------------------------------------------------------------------------------
+
+
+def test_closing_names_outcome_words_and_both_dates(session: Session) -> None:
+    case = delivered_case(session)
+
+    close(session, case, text="Das Angebot liegt bei.")
+    step(session)
+
+    assert (case.state, case.closed_at, case.outcome) == (CaseState.CLOSED, TEN, Outcome.DONE)
+    assert (case.outcome_text, case.promise_id) == ("Das Angebot liegt bei.", None)
+    assert case.reopen_until == LAST_SECOND
+
+
+@pytest.mark.parametrize(("slug", "erase_on"), [("lieferung", date(2027, 5, 26)), ("angebot", date(2032, 11, 24))])
+def test_the_topic_says_how_long_a_closed_case_is_kept(session: Session, slug: str, erase_on: date) -> None:
+    case = delivered_case(session, slug)
+
+    close(session, case)
+
+    assert case.erase_on == erase_on
+
+
+def test_a_written_promise_is_kept_by_the_closing_letter_when_it_is_done(session: Session) -> None:
+    case = delivered_case(session)
+    promise = promise_of(session, case, PromiseKind.REPLY)
+
+    close(session, case)
+
+    (closed,) = entries(session, case, Kind.CLOSED)
+    assert (promise.state, promise.kept_by_entry_id) == (PromiseState.KEPT, closed.id)
+
+
+def test_a_promised_call_is_not_kept_by_a_letter(session: Session) -> None:
+    case = delivered_case(session, "rueckruf")
+    promise = promise_of(session, case, PromiseKind.CALL)
+
+    close(session, case)
+
+    assert promise.state == PromiseState.WITHDRAWN
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NO_ANSWER, Outcome.WITHDRAWN, Outcome.NOT_POSSIBLE])
+def test_another_outcome_keeps_no_promise(session: Session, outcome: Outcome) -> None:
+    case = delivered_case(session)
+    promise = promise_of(session, case, PromiseKind.REPLY)
+
+    close(session, case, outcome=outcome)
+
+    assert (promise.state, promise.ended_at) == (PromiseState.WITHDRAWN, TEN)
+
+
+def test_the_customer_closing_keeps_no_promise_of_ours(session: Session) -> None:
+    case = delivered_case(session)
+    promise = promise_of(session, case, PromiseKind.REPLY)
+
+    close(session, case, by_customer=True)
+
+    assert promise.state == PromiseState.WITHDRAWN
+    (closed,) = entries(session, case, Kind.CLOSED)
+    assert (closed.actor, closed.person_id) == (Actor.CUSTOMER, None)
+
+
+def test_no_promise_outlives_the_closing(session: Session) -> None:
+    case = delivered_case(session)
+    give_result(session, case)
+
+    close(session, case)
+
+    assert open_promises(session, case) == []
+
+
+def test_the_closing_letter_names_person_outcome_and_both_dates(session: Session) -> None:
+    case = delivered_case(session, "lieferung")
+
+    close(session, case, text="Die Palette ist da.")
+
+    mail = read(letters(session, case, LetterKind.CLOSED)[0])
+    assert "Ergebnis: Erledigt Die Palette ist da." in mail.text
+    assert "Bis Dienstag, 8. Dezember, können Sie den Vorgang wieder öffnen." in mail.text
+    assert "Der Link gilt noch 90 Tage." in mail.text
+    assert "am Mittwoch, 26. Mai 2027." in mail.text
+    assert "Sandra Neumann – Beispielwerke" in mail.sender
+
+
+def test_the_closing_letter_to_a_customer_who_closed_does_not_repeat_their_words(session: Session) -> None:
+    case = delivered_case(session)
+
+    close(session, case, by_customer=True, text="Kanarienvogel im Heizkeller", outcome=Outcome.WITHDRAWN)
+
+    mail = read(letters(session, case, LetterKind.CLOSED)[0])
+    assert "Sie haben Ihr Anliegen heute" in mail.text
+    assert "Kanarienvogel" not in mail.everything
+
+
+def test_closing_takes_back_every_unsent_automatic_letter(session: Session) -> None:
+    case = open_case(session)
+
+    close(session, case)
+    step(session)
+
+    assert kinds_of(letters(session, case)) == [LetterKind.CLOSED]
+
+
+def test_closing_leaves_an_unsent_answer_in_its_place(session: Session) -> None:
+    case = delivered_case(session)
+    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TEN)
+
+    close(session, case)
+    step(session)
+
+    assert kinds_of(letters(session, case, states=(LetterState.QUEUED,))) == [LetterKind.REPLY, LetterKind.CLOSED]
+
+
+def test_a_closed_case_cannot_be_closed_again(session: Session) -> None:
+    case = closed_case(session)
+
+    with refused(session, NotOpen):
+        close(session, case, by_customer=True)
+
+    assert len(entries(session, case, Kind.CLOSED)) == 1
+
+
+# --- reopening -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [TEN, berlin("2026-12-08 12:00"), LAST_SECOND])
+def test_the_customer_may_reopen_until_the_last_second_of_the_day_named(session: Session, at: datetime) -> None:
+    case = closed_case(session)
+
+    closing.reopen(session, case, by_id=None, text="Es fehlt noch etwas.", now=at)
+    step(session)
+
+    assert case.state == CaseState.OPEN
+    assert (case.closed_at, case.outcome, case.outcome_text) == (None, None, "")
+    assert (case.reopen_until, case.erase_on) == (None, None)
+
+
+def test_after_the_day_named_the_customer_cannot_reopen(session: Session) -> None:
+    case = closed_case(session)
+
+    with refused(session, NotReopenable):
+        closing.reopen(session, case, by_id=None, text="", now=LAST_SECOND + timedelta(seconds=1))
+
+    assert case.state == CaseState.CLOSED
+
+
+def test_the_day_named_ends_at_midnight_of_the_place_though_the_clock_changed(session: Session) -> None:
+    case = open_case(session, at=berlin("2026-10-20 10:00"))
+
+    close(session, case, at=berlin("2026-10-20 11:00"))
+
+    assert case.reopen_until == datetime(2026, 11, 3, 22, 59, 59, tzinfo=UTC)
+
+
+def test_staff_may_reopen_after_the_day_named(session: Session) -> None:
+    case = closed_case(session)
+
+    closing.reopen(session, case, by_id=case.owner_id, text="", now=berlin("2027-01-12 10:00"))
+    step(session)
+
+    assert case.state == CaseState.OPEN
+
+
+def test_a_reopened_case_has_a_new_promise_and_a_new_count_of_notices(session: Session) -> None:
+    case = delivered_case(session)
+    case.notices = 2
+    close(session, case)
+    step(session)
+
+    closing.reopen(session, case, by_id=None, text="", now=berlin("2026-12-01 10:00"))
+    step(session)
+
+    (promise,) = open_promises(session, case)
+    assert (promise.kind, promise.due_at, promise.replaces_id) == (PromiseKind.REPLY, berlin("2026-12-02 17:00"), None)
+    assert (case.notices, case.promise_id) == (0, promise.id)
+
+
+def test_a_reopened_case_keeps_its_owner(session: Session) -> None:
+    case = closed_case(session)
+    owner_id = case.owner_id
+
+    closing.reopen(session, case, by_id=None, text="", now=TEN)
+
+    assert case.owner_id == owner_id
+
+
+def test_reopening_is_told_to_the_customer_and_to_the_person(session: Session) -> None:
+    case = closed_case(session)
+    deliver(session)
+
+    closing.reopen(session, case, by_id=None, text="Kanarienvogel", now=TEN)
+
+    told = letters(session, case, states=(LetterState.QUEUED,))
+    assert kinds_of(told) == [LetterKind.REOPENED, LetterKind.STAFF_REOPENED]
+    assert "Miriam Albrecht antwortet bis Mittwoch, 25. November, 17 Uhr." in read(told[0]).text
+    assert "Kanarienvogel" not in read(told[0]).everything + read(told[1]).everything
+
+
+def test_reopening_takes_back_an_unsent_closing_letter(session: Session) -> None:
+    case = closed_case(session)
+
+    closing.reopen(session, case, by_id=None, text="", now=TEN)
+    step(session)
+
+    assert LetterKind.CLOSED not in kinds_of(letters(session, case))
+
+
+@pytest.mark.parametrize("by_customer", [True, False])
+def test_an_open_case_cannot_be_reopened(session: Session, by_customer: bool) -> None:
+    case = delivered_case(session)
+
+    with refused(session, NotOpen):
+        closing.reopen(session, case, by_id={True: None, False: case.owner_id}[by_customer], text="", now=TEN)
+
+    assert len(all_promises(session, case)) == 1
+
+
+def test_a_case_can_be_closed_and_reopened_again_and_again(session: Session) -> None:
+    case = delivered_case(session)
+
+    for _ in range(3):
+        close(session, case)
+        closing.reopen(session, case, by_id=None, text="", now=TEN)
+        step(session)
+
+    assert len(entries(session, case, Kind.REOPENED)) == 3
+    assert len(open_promises(session, case)) == 1
+
+
+def test_a_message_reopens_a_closed_case_until_the_day_named(session: Session) -> None:
+    case = closed_case(session)
+
+    answered = answering.customer_message(session, case, "Das passt noch nicht.", now=LAST_SECOND)
+    step(session)
+
+    assert (answered is case, case.state) == (True, CaseState.OPEN)
+    (reopened,) = entries(session, case, Kind.REOPENED)
+    assert reopened.text == "Das passt noch nicht."
+
+
+def test_a_later_message_opens_a_new_case_that_continues_the_old_one(session: Session) -> None:
+    case = closed_case(session)
+    later = LAST_SECOND + timedelta(seconds=1)
+
+    new = answering.customer_message(session, case, "Noch einmal ich.", now=later)
+    step(session)
+
+    assert (case.state, new.state, new.continues_id) == (CaseState.CLOSED, CaseState.OPEN, case.id)
+    assert entries(session, new, Kind.RECEIVED)[0].text == "Noch einmal ich."
+    assert entries(session, case, Kind.CONTINUED)[0].facts == {"reference": new.reference}
+
+
+def test_the_new_case_is_confirmed_with_its_own_link_by_the_same_person(session: Session) -> None:
+    case = closed_case(session)
+
+    new = answering.customer_message(session, case, "Noch einmal ich.", now=LAST_SECOND + timedelta(days=1))
+    step(session)
+
+    (letter,) = letters(session, new, LetterKind.CONFIRMATION)
+    found = finding.by_token(session, link_in(letter), now=LAST_SECOND + timedelta(days=1))
+    assert found is not None
+    assert (found.case is new, new.owner_id) == (True, case.owner_id)
+
+
+def test_the_new_case_knows_the_customer_in_a_row_of_its_own(session: Session) -> None:
+    case = closed_case(session)
+
+    new = answering.customer_message(session, case, "Noch einmal ich.", now=LAST_SECOND + timedelta(days=1))
+    step(session)
+
+    assert new.customer_id != case.customer_id
+    assert (new.customer.name, new.customer.email, new.customer.phone_e164) == (
+        "Sabine Krüger",
+        "s.krueger@haustechnik.example",
+        NUMBER,
+    )
+
+
+# --- the link --------------------------------------------------------------------------------------------------------
+
+
+def test_the_link_of_an_open_case_never_expires(session: Session) -> None:
+    case = delivered_case(session)
+
+    found = finding.by_token(session, finding.status_token(case), now=TEN + timedelta(days=400))
+
+    assert found is not None
+    assert found.expired is False
+
+
+def test_the_link_works_for_ninety_days_after_closing(session: Session) -> None:
+    case = closed_case(session)
+    token = finding.status_token(case)
+
+    last_day = finding.by_token(session, token, now=berlin("2027-02-22 23:59"))
+    day_after = finding.by_token(session, token, now=berlin("2027-02-23 00:01"))
+
+    assert last_day is not None
+    assert day_after is not None
+    assert (last_day.expired, day_after.expired) == (False, True)
+
+
+@pytest.mark.parametrize("token", ["", "x", "nonsense.nonsense", "a.b.c"])
+def test_a_bad_link_finds_nothing(session: Session, token: str) -> None:
+    delivered_case(session)
+
+    assert finding.by_token(session, token, now=TEN) is None
+
+
+def test_replacing_the_link_kills_the_old_one_and_mails_the_new(session: Session) -> None:
+    case = delivered_case(session)
+    old = finding.status_token(case)
+
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.LINK)
+    found = finding.by_token(session, link_in(letter), now=TEN)
+    assert finding.by_token(session, old, now=TEN) is None
+    assert found is not None
+    assert found.case is case
+    assert "frühere Links gelten nicht mehr" in read(letter).text
+
+
+def test_an_unsent_letter_with_the_old_link_is_taken_back(session: Session) -> None:
+    case = open_case(session)
+
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+
+    assert kinds_of(letters(session, case, audience=Audience.CUSTOMER)) == [LetterKind.LINK]
+    assert "antwortet bis Mittwoch, 25. November, 16:30 Uhr" in read(letters(session, case, LetterKind.LINK)[0]).text
+
+
+def test_the_new_link_of_a_closed_case_says_until_when_it_can_be_reopened(session: Session) -> None:
+    case = closed_case(session)
+    deliver(session)
+
+    closing.replace_link(session, case, now=TEN)
+
+    assert "Bis Dienstag, 8. Dezember, können Sie ihn" in read(letters(session, case, LetterKind.LINK)[0]).text
+
+
+def test_the_link_can_be_replaced_more_than_once(session: Session) -> None:
+    case = delivered_case(session)
+
+    tokens = [finding.status_token(case)]
+    for _ in range(2):
+        closing.replace_link(session, case, now=TEN)
+        step(session)
+        tokens.append(finding.status_token(case))
+
+    found = [finding.by_token(session, token, now=TEN) is not None for token in tokens]
+    assert found == [False, False, True]
+
+
+def test_an_entry_that_is_no_case_has_no_link_to_replace(session: Session) -> None:
+    entry = open_case(session, doubt=Doubt.TOO_FAST)
+
+    with refused(session, NotOpen):
+        closing.replace_link(session, entry, now=TEN)
+
+    assert letters(session, entry, LetterKind.LINK) == []
+
+
+# --- the address -----------------------------------------------------------------------------------------------------
+
+
+def test_a_corrected_address_gets_the_confirmation_and_a_link_of_its_own(session: Session) -> None:
+    submission, case = sent_form(session)
+    old = finding.status_token(case)
+
+    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY + timedelta(minutes=5))
+    step(session)
+
+    (letter,) = letters(session, case, audience=Audience.CUSTOMER)
+    assert (letter.kind, letter.to_address) == (LetterKind.CONFIRMATION, "sabine@haustechnik.example")
+    assert finding.by_token(session, old, now=TEN) is None
+    assert finding.by_token(session, link_in(letter), now=TEN) is not None
+    assert case.customer.email_key == "sabine@haustechnik.example"
+
+
+def test_what_the_wrong_mailbox_already_has_opens_nothing_any_more(session: Session) -> None:
+    submission, case = sent_form(session)
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    deliver(session)
+
+    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY + timedelta(minutes=5))
+    step(session)
+
+    assert finding.by_token(session, link_in(letter), now=TEN) is None
+    assert len(letters(session, case, LetterKind.CONFIRMATION)) == 2
+
+
+def test_the_letter_to_the_colleague_stays(session: Session) -> None:
+    submission, case = sent_form(session)
+
+    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
+    step(session)
+
+    assert kinds_of(letters(session, case, audience=Audience.STAFF)) == [LetterKind.STAFF_NEW_CASE]
+
+
+def test_the_address_can_be_corrected_once(session: Session) -> None:
+    submission, case = sent_form(session)
+    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
+    step(session)
+
+    with refused(session, AlreadyCorrected):
+        closing.correct_address(session, submission, "third@haustechnik.example", now=TUESDAY)
+
+    assert case.customer.email == "sabine@haustechnik.example"
+
+
+def test_the_address_can_be_corrected_for_fifteen_minutes(session: Session) -> None:
+    in_time, _ = sent_form(session)
+    too_late, _ = sent_form(session)
+    end = TUESDAY + timedelta(minutes=15)
+
+    closing.correct_address(session, in_time, "sabine@haustechnik.example", now=end)
+    with refused(session, AlreadyCorrected):
+        closing.correct_address(session, too_late, "sabine@haustechnik.example", now=end + timedelta(seconds=1))
+
+
+def noting(session: Session, case: Case) -> None:
+    answering.note(session, case, by_id=case.owner_id, text="gesehen", now=TUESDAY)
+
+
+def dialling(session: Session, case: Case) -> None:
+    answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TUESDAY)
+
+
+def answering_it(session: Session, case: Case) -> None:
+    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TUESDAY)
+
+
+def writing_more(session: Session, case: Case) -> None:
+    answering.customer_message(session, case, "Noch etwas.", now=TUESDAY)
+
+
+def closing_it(session: Session, case: Case) -> None:
+    close(session, case, by_customer=True, at=TUESDAY)
+
+
+def denying_it(session: Session, case: Case) -> None:
+    closing.not_me(session, case, now=TUESDAY)
+
+
+@pytest.mark.parametrize("act", [noting, dialling, answering_it, writing_more, closing_it, denying_it])
+def test_the_address_stays_once_anybody_acted_on_the_case(session: Session, act: object) -> None:
+    assert callable(act)
+    submission, case = sent_form(session)
+    act(session, case)
+    step(session)
+
+    with refused(session, AlreadyCorrected):
+        closing.correct_address(session, submission, "third@haustechnik.example", now=TUESDAY)
+
+    assert case.customer.email == "s.krueger@haustechnik.example"
+
+
+def test_a_doubtful_entry_gets_the_right_address_and_still_no_letter(session: Session) -> None:
+    submission, entry = sent_form(session, doubt=Doubt.TOO_FAST)
+
+    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
+    step(session)
+
+    assert entry.customer.email == "sabine@haustechnik.example"
+    assert letters(session, entry, audience=Audience.CUSTOMER) == []
+
+
+# --- "Das war ich nicht" ---------------------------------------------------------------------------------------------
+
+
+def test_whoever_did_not_write_gets_no_further_letter(session: Session) -> None:
+    case = open_case(session)
+    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TEN)
+
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    assert letters(session, case, audience=Audience.CUSTOMER) == []
+
+
+def test_letters_to_staff_about_a_denied_case_are_overtaken(session: Session) -> None:
+    case = open_case(session)
+
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    assert kinds_of(letters(session, case)) == [LetterKind.STAFF_NOT_ME]
+
+
+def test_a_denied_case_waits_for_staff_with_a_date_and_is_erased_on_another(session: Session) -> None:
+    case = delivered_case(session)
+
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    assert (case.state, case.doubt, case.promise_id) == (CaseState.RECEIVED, Doubt.NOT_ME, None)
+    assert case.check_by_at == berlin("2026-11-25 09:00")
+    assert case.erase_on == date(2026, 12, 1)
+    assert [promise.state for promise in all_promises(session, case)] == [PromiseState.WITHDRAWN]
+
+
+def test_the_page_of_a_denied_case_says_when_it_is_looked_at_and_erased(session: Session) -> None:
+    case = delivered_case(session)
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert (status.not_me, status.can) == (True, frozenset())
+    assert (status.check_by, status.erase_on) == ("Mittwoch, 25. November, 9 Uhr", date(2026, 12, 1))
+    assert status.person.name == "Miriam Albrecht"
+
+
+def test_staff_are_told_of_a_denied_case_with_both_dates(session: Session) -> None:
+    case = delivered_case(session)
+
+    closing.not_me(session, case, now=TEN)
+
+    (letter,) = letters(session, case, LetterKind.STAFF_NOT_ME)
+    mail = read(letter)
+    assert letter.to_address == "m.albrecht@beispielwerke.example"
+    assert "Mittwoch, 25. November, 9 Uhr" in mail.text
+    assert "Dienstag, 1. Dezember" in mail.text
+
+
+def test_a_closed_case_can_be_denied(session: Session) -> None:
+    case = closed_case(session)
+
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    assert (case.state, case.closed_at, case.reopen_until) == (CaseState.RECEIVED, None, None)
+
+
+def test_what_is_no_case_cannot_be_denied(session: Session) -> None:
+    case = delivered_case(session)
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    with refused(session, NotOpen):
+        closing.not_me(session, case, now=TEN)
+
+    assert len(entries(session, case, Kind.NOT_ME)) == 1
+
+
+def test_staff_can_take_a_denial_back(session: Session) -> None:
+    case = delivered_case(session)
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    opening.release(session, case, by_id=case.owner_id, now=berlin("2026-11-25 10:00"))
+    step(session)
+
+    assert (case.state, case.doubt, case.check_by_at, case.erase_on) == (CaseState.OPEN, None, None, None)
+    assert promise_of(session, case, PromiseKind.REPLY).due_at == berlin("2026-11-26 17:00")
+    assert entries(session, case, Kind.NOT_ME_UNDONE)[0].visible is True
+
+
+def test_a_denied_entry_that_staff_discard_keeps_its_date_of_erasure(session: Session) -> None:
+    case = delivered_case(session)
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    opening.discard(session, case, by_id=case.owner_id, now=TEN)
+    step(session)
+
+    assert (case.state, case.erase_on) == (CaseState.SPAM, date(2026, 12, 1))
+
+
+# --- law 1 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_done_in_whatever_order_no_customer_is_left_in_the_dark(session: Session, seed: int) -> None:
+    """The steps of the flow in a random order at random times; each that is not refused is committed."""
+    chance = Random(seed)
+    case, at = open_case(session, phone_e164=NUMBER, phone_shown=NUMBER), TUESDAY
+
+    for _ in range(40):
+        at += timedelta(minutes=chance.choice((0, 1, 20, 240, 1500)))
+        with suppress(Refused), session.begin_nested():
+            chance.choice(STEPS)(session, case, at, chance)
+        step(session)
+        assert in_the_dark(session, case) == []
+        assert false_letters(session, case) == []
+        assert timeline.status_of(session, case, now=at).person.line_shown is not None
+
+
+def test_a_customer_in_the_dark_would_be_noticed(session: Session) -> None:
+    case = open_case(session)
+    end_steps(session, case, now=TEN)
+    found = in_the_dark(session, case)
+    session.rollback()
+
+    assert found == ["an open case without a step", "not the earliest"]
+
+
+def test_a_step_nobody_was_told_of_would_be_noticed(session: Session) -> None:
+    case = open_case(session)
+    give_result(session, case)
+    outbox.withdraw(session, case.id, now=TEN)
+    promise_of(session, case, PromiseKind.REPLY).kind = PromiseKind.FOLLOW_UP
+
+    assert in_the_dark(session, case) == ["untold"]
+
+
+def test_a_letter_that_is_no_longer_true_would_be_noticed(session: Session) -> None:
+    case = open_case(session)
+    end_steps(session, case, now=TEN)
+    found = kinds_of(false_letters(session, case))
+    session.rollback()
+
+    assert found == [LetterKind.CONFIRMATION, LetterKind.STAFF_NEW_CASE]
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def delivered_case(session: Session, slug: str = "angebot") -> Case:
+    """A case whose first letters have been delivered."""
+    case = open_case(session, slug)
+    deliver(session)
+    return case
+
+
+def closed_case(session: Session) -> Case:
+    """A case that we closed on Tuesday at ten."""
+    case = delivered_case(session)
+    close(session, case)
+    step(session)
+    return case
+
+
+def close(
+    session: Session,
+    case: Case,
+    *,
+    by_customer: bool = False,
+    outcome: Outcome = Outcome.DONE,
+    text: str = "",
+    at: datetime = TEN,
+) -> None:
+    by_id = {True: None, False: case.owner_id}[by_customer]
+    closing.close(session, case, by_id=by_id, outcome=outcome, text=text, now=at)
+
+
+def give_result(session: Session, case: Case) -> None:
+    """Promise a result for Friday noon."""
+    given = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    step(session)
+
+
+def sent_form(session: Session, doubt: Doubt | None = None) -> tuple[Submission, Case]:
+    submission = send_form(session, doubt=doubt)
+    step(session)
+    return submission, session.scalars(select(Case).where(Case.id == submission.case_id)).one()
+
+
+def some_date(session: Session, case: Case, at: datetime, chance: Random) -> Step:
+    """A date that has room, of any kind and by any medium."""
+    found = directory.load(session, now=at)
+    calendar = found.calendar(found.team_of(case))
+    due_at = business_time.round_up(calendar, business_time.add(calendar, at, chance.choice((60, 300, 900))))
+    return Step(chance.choice(list(PromiseKind)), chance.choice(list(Medium)), due_at)
+
+
+def some_promises(session: Session, case: Case, chance: Random) -> set[int]:
+    """Any of the open promises."""
+    return {promise.id for promise in open_promises(session, case) if chance.random() < 0.5}
+
+
+def a_date_or_none(session: Session, case: Case, at: datetime, chance: Random) -> Step | None:
+    return chance.choice([None, some_date(session, case, at, chance)])
+
+
+def reply_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    keeps, given = some_promises(session, case, chance), a_date_or_none(session, case, at, chance)
+    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=keeps, step=given, now=at)
+
+
+def ask_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    keeps, due_at = some_promises(session, case, chance), some_date(session, case, at, chance).due_at
+    answering.ask(session, case, by_id=case.owner_id, text="Wann?", keeps=keeps, follow_up_at=due_at, now=at)
+
+
+def log_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    answering.log_contact(
+        session,
+        case,
+        by_id=case.owner_id,
+        contact=chance.choice(list(answering.Contact)),
+        text="",
+        at=at,
+        keeps=some_promises(session, case, chance),
+        step=a_date_or_none(session, case, at, chance),
+        visible=True,
+        now=at,
+    )
+
+
+def promise_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    given = some_date(session, case, at, chance)
+    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=at)
+
+
+def write_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    answering.customer_message(session, case, "Hallo?", now=at)
+
+
+def close_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    by_id, outcome = chance.choice([None, case.owner_id]), chance.choice(list(Outcome))
+    closing.close(session, case, by_id=by_id, outcome=outcome, text="", now=at)
+
+
+def reopen_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    closing.reopen(session, case, by_id=chance.choice([None, case.owner_id]), text="", now=at)
+
+
+def deny(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    closing.not_me(session, case, now=at)
+
+
+def release(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    opening.release(session, case, by_id=case.owner_id, now=at)
+
+
+def replace_link(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    closing.replace_link(session, case, now=at)
+
+
+def deliver_all(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    for letter in letters(session, case, states=(LetterState.QUEUED,)):
+        letter.state, letter.ended_at = LetterState.SENT, at
+
+
+def lose_one(session: Session, case: Case, at: datetime, chance: Random) -> None:
+    for letter in letters(session, case, states=(LetterState.QUEUED,), audience=Audience.CUSTOMER)[:1]:
+        letter.state, letter.ended_at = LetterState.FAILED, at
+        session.flush()
+        undelivered.letter_died(session, letter.id, now=at)
+
+
+STEPS = [
+    *(reply_somehow, ask_somehow, log_somehow, log_somehow, promise_somehow, promise_somehow, write_somehow),
+    *(close_somehow, reopen_somehow, reopen_somehow, deny, release, release, replace_link, deliver_all, lose_one),
+]
+
+
+def in_the_dark(session: Session, case: Case) -> list[str]:
+    """What is wrong with the next step of an open case: it is open, its own, the earliest, and told."""
+    steps = open_promises(session, case)
+    wrong = {
+        "an open case without a step": case.state == CaseState.OPEN and not steps,
+        "a step of a case that is not open": case.state != CaseState.OPEN and bool(steps),
+        "not the earliest": bool(steps) and case.promise_id != steps[0].id,
+        "untold": bool(steps) and not is_told(session, steps[0]),
+        "two of a kind": len({promise.kind for promise in steps}) != len(steps),
+    }
+    return [name for name, is_so in wrong.items() if is_so]
+
+
+def is_told(session: Session, promise: Promise) -> bool:
+    """Stated by a letter to the customer, or left by one that died: then the page and a phone task stand for it."""
+    by_page = promise.given_by_id is None and promise.kind in (PromiseKind.CALL, PromiseKind.REPLY)
+    return outbox.is_told(session, promise.id) or by_page
+
+
+def false_letters(session: Session, case: Case) -> list[Letter]:
+    """Automatic letters that still wait to go out and state a promise that has ended."""
+    waiting = letters(session, case, states=(LetterState.QUEUED,))
+    ended = {promise.id for promise in all_promises(session, case) if promise.state != PromiseState.OPEN}
+    return [letter for letter in waiting if letter.automatic and letter.promise_id in ended]

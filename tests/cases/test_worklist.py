@@ -1,0 +1,251 @@
+"""The worklist: what waits for whom, the most urgent first."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from portal.cases import answering, closing, opening, worklist
+from portal.cases.answering import Step
+from portal.cases.models import Case, CaseState, Doubt, Outcome
+from portal.cases.worklist import Row, Scope
+from portal.languages import Voice
+from portal.mail.letters import LetterKind
+from portal.mail.models import LetterState
+from portal.promises.models import Medium, PromiseKind
+from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, step
+
+TEN = berlin("2026-11-24 10:00")
+VOICE = Voice("de", "DE", "Europe/Berlin")
+
+
+def test_the_most_urgent_case_comes_first(session: Session, people: dict[str, int]) -> None:
+    slow = open_case(session)
+    quick = open_case(session, "rueckruf")
+    middle = open_case(session, at=TUESDAY - timedelta(hours=1))
+
+    rows = listed(session, people["Miriam Albrecht"], Scope.ALL)
+
+    assert [row.reference for row in rows] == [quick.reference, middle.reference, slow.reference]
+
+
+def test_a_case_is_listed_by_its_earliest_step(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    earlier = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-24 15:00"))
+    answering.promise_date(session, case, by_id=case.owner_id, step=earlier, now=TEN)
+    step(session)
+
+    (row,) = listed(session, people["Miriam Albrecht"], Scope.MINE)
+
+    assert (row.kind, row.medium, row.due_at) == (PromiseKind.CALL, Medium.CALL, earlier.due_at)
+    assert row.sentence == "Miriam Albrecht ruft Sie bis Dienstag, 24. November, 15 Uhr an"
+
+
+def test_ones_own_list_holds_ones_own_cases(session: Session, people: dict[str, int]) -> None:
+    own = open_case(session, email="1@neu.example")
+    other = open_case(session, email="2@neu.example")
+
+    assert references(session, people["Miriam Albrecht"], Scope.MINE) == [own.reference]
+    assert references(session, people["Jonas Weidner"], Scope.MINE) == [other.reference]
+
+
+def test_the_deputys_list_holds_the_cases_of_whoever_is_away(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    away(session, people["Miriam Albrecht"], since=TUESDAY)
+    step(session)
+
+    (row,) = listed(session, people["Jonas Weidner"], Scope.MINE)
+
+    assert (row.reference, row.in_deputy) == (case.reference, True)
+    assert (row.acting_name, row.owner_name) == ("Jonas Weidner", "Miriam Albrecht")
+
+
+def test_an_absent_owner_still_sees_the_case(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    away(session, people["Miriam Albrecht"], since=TUESDAY)
+    step(session)
+
+    assert references(session, people["Miriam Albrecht"], Scope.MINE) == [case.reference]
+
+
+def test_the_teams_list_holds_the_cases_of_every_member(session: Session, people: dict[str, int]) -> None:
+    sales = [open_case(session, email=f"{number}@neu.example").reference for number in range(3)]
+    service = open_case(session, "technik", email="9@neu.example").reference
+
+    assert sorted(references(session, people["Jonas Weidner"], Scope.TEAM)) == sorted(sales)
+    assert references(session, people["Lena Hofmann"], Scope.TEAM) == [service]
+
+
+def test_a_case_that_another_team_acts_for_is_on_both_lists(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session, "technik")
+    for name in ("Thomas Brandt", "Deniz Yılmaz", "Lena Hofmann"):
+        away(session, people[name], since=TUESDAY)
+    step(session)
+
+    assert references(session, people["Lena Hofmann"], Scope.TEAM) == [case.reference]
+    assert references(session, people["Miriam Albrecht"], Scope.TEAM) == [case.reference]
+    assert references(session, people["Petra Lindner"], Scope.TEAM) == []
+
+
+def test_everybodys_list_holds_all(session: Session, people: dict[str, int]) -> None:
+    open_case(session, email="1@neu.example")
+    open_case(session, "technik", email="2@neu.example")
+
+    assert len(references(session, people["Petra Lindner"], Scope.ALL)) == 2
+
+
+def test_only_open_cases_are_listed(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session, email="1@neu.example")
+    closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
+    step(session)
+    open_case(session, email="2@neu.example", doubt=Doubt.TOO_FAST)
+
+    assert listed(session, people["Miriam Albrecht"], Scope.ALL) == []
+
+
+@pytest.mark.parametrize(("at", "late"), [("2026-11-25 16:29", False), ("2026-11-25 16:30", True)])
+def test_a_step_whose_date_has_passed_is_late(session: Session, people: dict[str, int], at: str, late: bool) -> None:
+    open_case(session)
+
+    rows = worklist.worklist(
+        session, person_id=people["Miriam Albrecht"], scope=Scope.MINE, language="de", now=berlin(at)
+    )
+
+    assert rows[0].late is late
+
+
+def test_a_case_that_waits_for_its_customer_says_so(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    assert case.promise_id is not None
+    answering.ask(
+        session,
+        case,
+        by_id=case.owner_id,
+        text="Welche Baujahre?",
+        keeps={case.promise_id},
+        follow_up_at=berlin("2026-11-30 12:00"),
+        now=TEN,
+    )
+    step(session)
+
+    assert listed(session, people["Miriam Albrecht"], Scope.MINE)[0].waits_for_customer is True
+
+
+def test_a_row_names_customer_and_topic_in_the_readers_language(session: Session, people: dict[str, int]) -> None:
+    open_case(session)
+
+    (row,) = worklist.worklist(session, person_id=people["Miriam Albrecht"], scope=Scope.MINE, language="en", now=TEN)
+
+    assert (row.customer_name, row.topic) == ("Sabine Krüger", "Ask for an offer")
+    assert row.due == "4:30 pm on Wednesday 25 November"
+
+
+# --- entries in doubt ------------------------------------------------------------------------------------------------
+
+
+def test_entries_in_doubt_are_listed_by_the_date_to_check_them(session: Session) -> None:
+    later = open_case(session, doubt=Doubt.TOO_FAST)
+    sooner = open_case(session, at=TUESDAY - timedelta(hours=1), doubt=Doubt.HONEYPOT)
+    open_case(session)
+
+    rows = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN)
+
+    assert [row.reference for row in rows] == [sooner.reference, later.reference]
+    assert (rows[1].doubt, rows[1].check_by) == (Doubt.TOO_FAST, "Mittwoch, 25. November, 8:30 Uhr")
+
+
+def test_an_entry_nobody_looked_at_in_time_is_late(session: Session) -> None:
+    entry = open_case(session, doubt=Doubt.TOO_FAST)
+    assert entry.check_by_at is not None
+
+    (before,) = worklist.doubtful(
+        session, states=[CaseState.RECEIVED], language="de", now=entry.check_by_at - timedelta(seconds=1)
+    )
+    (then,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=entry.check_by_at)
+
+    assert (before.late, then.late) == (False, True)
+
+
+def test_what_was_discarded_is_listed_apart(session: Session, people: dict[str, int]) -> None:
+    entry = open_case(session, doubt=Doubt.TOO_FAST)
+    opening.discard(session, entry, by_id=people["Petra Lindner"], now=TEN)
+    step(session)
+
+    assert worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN) == []
+    (row,) = worklist.doubtful(session, states=[CaseState.SPAM], language="de", now=TEN)
+    assert (row.reference, row.check_by, row.late) == (entry.reference, None, False)
+
+
+def test_a_denied_case_is_among_the_entries_in_doubt(session: Session) -> None:
+    case = open_case(session)
+    closing.not_me(session, case, now=TEN)
+    step(session)
+
+    (row,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN)
+
+    assert (row.reference, row.doubt) == (case.reference, Doubt.NOT_ME)
+
+
+# --- letters that did not arrive -------------------------------------------------------------------------------------
+
+
+def test_a_case_with_a_letter_that_did_not_arrive_is_marked(session: Session, people: dict[str, int]) -> None:
+    failed = open_case(session, email="1@neu.example")
+    open_case(session, email="2@neu.example")
+    fail(session, failed, LetterKind.CONFIRMATION)
+
+    rows = listed(session, people["Miriam Albrecht"], Scope.ALL)
+
+    assert {row.reference: row.letter_failed for row in rows}[failed.reference] is True
+    assert [row.letter_failed for row in rows].count(True) == 1
+
+
+def test_letters_that_did_not_arrive_are_listed_with_their_case(session: Session) -> None:
+    case = open_case(session)
+    fail(session, case, LetterKind.CONFIRMATION)
+
+    (row,) = worklist.undelivered(session, voice=VOICE, now=TEN)
+
+    assert (row.reference, row.kind) == (case.reference, LetterKind.CONFIRMATION)
+    assert row.ended == "Dienstag, 24. November, 10 Uhr"
+
+
+def test_a_letter_to_staff_about_an_entry_in_doubt_is_listed_too(session: Session) -> None:
+    """Nobody else would say that the front desk was never told."""
+    entry = open_case(session, doubt=Doubt.TOO_FAST)
+    fail(session, entry, LetterKind.STAFF_DOUBTFUL)
+
+    (row,) = worklist.undelivered(session, voice=VOICE, now=TEN)
+
+    assert row.reference == entry.reference
+
+
+def test_letters_of_a_closed_case_are_no_longer_listed(session: Session) -> None:
+    case = open_case(session)
+    fail(session, case, LetterKind.CONFIRMATION)
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
+    step(session)
+
+    assert worklist.undelivered(session, voice=VOICE, now=TEN) == []
+
+
+def test_letters_that_arrived_are_not_listed(session: Session) -> None:
+    open_case(session)
+    deliver(session)
+
+    assert worklist.undelivered(session, voice=VOICE, now=TEN) == []
+
+
+def listed(session: Session, person_id: int, scope: Scope) -> list[Row]:
+    return worklist.worklist(session, person_id=person_id, scope=scope, language="de", now=TEN)
+
+
+def references(session: Session, person_id: int, scope: Scope) -> list[str]:
+    return [row.reference for row in listed(session, person_id, scope)]
+
+
+def fail(session: Session, case: Case, kind: LetterKind) -> None:
+    """A letter of the case will not arrive."""
+    (letter,) = letters(session, case, kind)
+    letter.state, letter.ended_at = LetterState.FAILED, TEN
+    step(session)

@@ -1,0 +1,142 @@
+"""What every page template keeps to: nothing inline, no third party, and one sentence for each kind of entry."""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+
+from portal.app import create_app
+from portal.journal.models import Actor, Channel, Direction, Kind
+from tests.conftest import SECRET_KEY
+
+PORTAL = Path(__file__).parents[2] / "portal"
+FOLDER = PORTAL / "templates"
+PAGES = sorted(path for path in FOLDER.rglob("*.html") if "mail" not in path.relative_to(FOLDER).parts[:1])
+STATIC = sorted(path for path in (PORTAL / "static").rglob("*") if path.suffix in (".css", ".js", ".svg"))
+JOURNALS = ["_journal.html", "staff/_journal.html"]
+
+INLINE = re.compile(
+    r"<style\b|\sstyle\s*=|<script\b(?![^>]*\bsrc=)[^>]*>|\son[a-z]+\s*=\s*[\"'{]|javascript:|<base\b|http-equiv",
+    re.IGNORECASE,
+)
+"""What `default-src 'none'; script-src 'self'; style-src 'self'` forbids, and what would only look as if it worked."""
+OUTSIDE = re.compile(r"https?://[^\s\"'<>{}]*|(?<![:\w])//[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+NAMESPACES = {"http://www.w3.org/2000/svg"}
+UNESCAPED = re.compile(r"\|\s*safe\b|autoescape\s+false|Markup\(")
+
+
+def without_comments(template: str) -> str:
+    """A template as a browser gets it."""
+    return re.sub(r"\{#.*?#\}|<!--.*?-->", "", template, flags=re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(PORTAL))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+class TestAPageTemplate:
+    def test_has_nothing_inline(self, path: Path) -> None:
+        assert INLINE.findall(without_comments(path.read_text(encoding="utf-8"))) == []
+
+    def test_names_no_address_outside(self, path: Path) -> None:
+        found = OUTSIDE.findall(without_comments(path.read_text(encoding="utf-8")))
+
+        assert set(found) - NAMESPACES == set()
+
+    def test_escapes_everything(self, path: Path) -> None:
+        assert UNESCAPED.findall(path.read_text(encoding="utf-8")) == []
+
+    def test_compiles(self, path: Path, website: Flask) -> None:
+        website.jinja_env.get_template(path.relative_to(FOLDER).as_posix())
+
+
+@pytest.mark.parametrize("path", STATIC, ids=named)
+def test_style_and_script_name_no_address_outside(path: Path) -> None:
+    assert set(OUTSIDE.findall(path.read_text(encoding="utf-8"))) - NAMESPACES == set()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        '<p style="color: red">',
+        "<style>p { color: red }</style>",
+        "<script>alert(1)</script>",
+        '<script type="module">alert(1)</script>',
+        '<button onclick="go()">',
+        '<body onload="{{ go }}">',
+        '<a href="javascript:go()">',
+        '<base href="/x">',
+    ],
+)
+def test_planted_inline_code_is_seen(fault: str) -> None:
+    assert INLINE.search(fault)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        '<link href="https://fonts.firma.example/x.css">',
+        '<img src="//cdn.firma.example/x.png">',
+        "@import url(http://x.example/y.css);",
+    ],
+)
+def test_a_planted_address_outside_is_seen(fault: str) -> None:
+    assert OUTSIDE.search(fault)
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        "<script src=\"{{ url_for('static', filename='enhance.js') }}\" defer></script>",
+        '<a href="{{ company.imprint_url }}" data-once="yes" lang="de">Montag = 8</a>',
+        "{{ field(form.topic, description='x') }}",
+    ],
+)
+def test_a_sound_line_is_let_through(sound: str) -> None:
+    assert not INLINE.search(sound) and not OUTSIDE.search(sound) and not UNESCAPED.search(sound)
+
+
+@pytest.fixture(scope="module")
+def website(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application; no request reaches its database."""
+    folder = tmp_path_factory.mktemp("website")
+    environment = {
+        "PORTAL_DATABASE_URL": f"sqlite:///{folder}/x.sqlite3",
+        "PORTAL_SECRET_KEY": SECRET_KEY,
+        "PORTAL_MAILBOX_DIR": str(folder),
+    }
+    app = create_app(environment)
+    with app.test_request_context("/"):
+        yield app
+
+
+@pytest.mark.parametrize("journal", JOURNALS)
+class TestTheJournal:
+    def test_knows_every_kind_and_no_other(self, journal: str) -> None:
+        template = (FOLDER / journal).read_text(encoding="utf-8")
+
+        assert set(re.findall(r'\bkind == "(\w+)"', template)) == {kind.value for kind in Kind}
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_has_a_sentence_for_each_whoever_did_it(self, website: Flask, journal: str, kind: Kind) -> None:
+        module = website.jinja_env.get_template(journal).make_module({"words": SimpleNamespace(PROMISES={})})
+        customer = ["Karin Kunde"] * journal.startswith("staff/")
+
+        sentences = [
+            str(module.sentence(_entry(kind, actor, direction), *customer))  # type: ignore[attr-defined]  # a macro
+            for actor, direction in product(Actor, Direction)
+        ]
+
+        assert all(sentence.strip() for sentence in sentences)
+
+
+def _entry(kind: Kind, actor: Actor, direction: Direction) -> SimpleNamespace:
+    """An entry that was erased: even then something remains to be said."""
+    return SimpleNamespace(
+        kind=kind, actor=actor, direction=direction, channel=Channel.PAGE, person_name=None, facts={}, due=None, text=""
+    )

@@ -1,0 +1,134 @@
+"""`durchwahl check`: everything wrong at once, each with its fix; exit code 1 if something is, 0 if nothing is."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import create_engine, delete, text, update
+from sqlalchemy.orm import Session
+
+from portal import checking, clock, db, demo, heartbeat
+from portal.cases.models import Topic
+from portal.core import create_core
+from portal.people.models import Company, Person
+from tests.commands.test_commands import durchwahl
+from tests.support.smtp_sink import SmtpSink
+
+Change = Callable[[Session], object]
+
+sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def sound(environment: dict[str, str], password_hash: str) -> Iterator[dict[str, str]]:
+    """The environment of a company where nothing is wrong: a mail server that answers, a worker that lives."""
+    with SmtpSink() as sink:
+        environment |= {"PORTAL_MAIL_PORT": str(sink.port), "PORTAL_MAIL_DEFAULT_SENDER": "service@firma.de"}
+        change(environment, lambda session: demo.company(session, password_hash=password_hash))
+        change(environment, lambda session: heartbeat.beat(session, "here:1", now=clock.utc_now()))
+        yield environment
+
+
+def change(environment: dict[str, str], step: Change) -> None:
+    """Do something to the database behind the program's back."""
+    with create_core(environment).app_context():
+        with db.writing() as session:
+            step(session)
+        db.db.engine.dispose()
+
+
+def test_nothing_wrong_is_said_with_code_0(sound: dict[str, str]) -> None:
+    ended = durchwahl("check", **sound)
+
+    assert (ended.code, ended.out, ended.err) == (0, "Nothing is wrong.\n", "")
+
+
+def test_what_is_wrong_is_said_with_its_fix_and_code_1(sound: dict[str, str]) -> None:
+    change(sound, lambda session: session.execute(text("DELETE FROM worker")))
+
+    ended = durchwahl("check", **sound)
+
+    assert (ended.code, ended.err) == (1, "")
+    assert ended.out == "No worker has been heard of for a minute: no letter leaves.\n  → Start `durchwahl worker`.\n"
+
+
+def wrong(environment: dict[str, str]) -> list[str]:
+    """What the check finds, without the fixes."""
+    found = checking.findings(environment)
+    assert all(finding.fix.endswith(".") for finding in found)
+    return [finding.wrong for finding in found]
+
+
+@sqlite_only
+def test_checking_changes_nothing(sound: dict[str, str]) -> None:
+    before = _everything(sound)
+
+    wrong(sound)
+
+    assert _everything(sound) == before
+
+
+def _everything(environment: dict[str, str]) -> list[object]:
+    engine = create_engine(environment["PORTAL_DATABASE_URL"])
+    with engine.connect() as connection:
+        rows = [
+            connection.execute(text(f"SELECT count(*) FROM {table}")).all() for table in ("person", "worker", "topic")
+        ]
+        rows.append(connection.execute(text("SELECT id, beat_at, loops FROM worker")).all())
+    engine.dispose()
+    return [tuple(row) for part in rows for row in part]
+
+
+IN_THE_DATABASE: list[tuple[Change, str]] = [
+    (lambda session: session.execute(delete(Company)), "There is no company yet."),
+    (lambda session: session.execute(update(Company).values(legal_block=" ")), "The company particulars are empty."),
+    (lambda session: session.execute(update(Topic).values(active=False)), "There is no topic to choose in the form."),
+    (
+        lambda session: session.execute(update(Person).where(Person.name == "Miriam Albrecht").values(deputy_id=None)),
+        "Without a deputy: Miriam Albrecht.",
+    ),
+    (
+        lambda session: session.execute(text("DROP TRIGGER entry_is_never_edited")),
+        "Guards are missing: entry_is_never_edited.",
+    ),
+    (lambda session: session.execute(text("DELETE FROM alembic_version")), "The database is not at the newest schema."),
+]
+IN_THE_SETTINGS = [
+    ("PORTAL_BASE_URL", "http://service.firma.de", "PORTAL_BASE_URL is not https."),
+    ("PORTAL_BASE_URL", "http://127.0.0.1.firma.de", "PORTAL_BASE_URL is not https."),
+    ("PORTAL_MAIL_DEFAULT_SENDER", "service@firma.example", "PORTAL_MAIL_DEFAULT_SENDER is not an address of yours."),
+    ("PORTAL_MAIL_PORT", "1", "The mail server does not answer."),
+    ("PORTAL_MAIL_PORT", "smtp", "PORTAL_MAIL_PORT must be a port from 1 to 65535."),
+    ("PORTAL_SECRET_KEY", "secret", "PORTAL_SECRET_KEY is too short or too simple: set at least 32 random characters."),
+]
+
+
+@sqlite_only
+class TestOneFault:
+    @pytest.mark.parametrize(("step", "says"), IN_THE_DATABASE, ids=[says for _, says in IN_THE_DATABASE])
+    def test_in_the_database_is_one_finding(self, sound: dict[str, str], step: Change, says: str) -> None:
+        change(sound, step)
+
+        assert wrong(sound) == [says]
+
+    @pytest.mark.parametrize(("name", "value", "says"), IN_THE_SETTINGS)
+    def test_in_the_settings_is_one_finding(self, sound: dict[str, str], name: str, value: str, says: str) -> None:
+        assert wrong({**sound, name: value}) == [says]
+
+    @pytest.mark.parametrize("address", ["https://service.firma.de", "http://127.0.0.1:8000", "http://localhost:8000"])
+    def test_an_address_with_tls_or_of_this_machine_is_none(self, sound: dict[str, str], address: str) -> None:
+        assert wrong({**sound, "PORTAL_BASE_URL": address}) == []
+
+
+@sqlite_only
+def test_several_faults_are_all_found(sound: dict[str, str]) -> None:
+    change(sound, lambda session: session.execute(text("DELETE FROM worker")))
+
+    assert len(wrong({**sound, "PORTAL_BASE_URL": "http://service.firma.de", "PORTAL_MAIL_PORT": "1"})) == 3
+
+
+@sqlite_only
+def test_a_database_out_of_reach_is_a_finding(sound: dict[str, str]) -> None:
+    ended = durchwahl("check", **{**sound, "PORTAL_DATABASE_URL": "postgresql+psycopg://nobody@/no?host=/nowhere"})
+
+    assert (ended.code, ended.err) == (1, "")
+    assert "The database does not answer" in ended.out

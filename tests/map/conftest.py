@@ -1,0 +1,355 @@
+"""The whole map of addresses on the demo company: who may ask for what, and with which body it is accepted.
+
+A test that walks the map takes its samples from here, and a route without one fails it: so a new route is covered from
+its first day, or the run is red.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
+
+from portal import clock, db, demo
+from portal.app import create_app
+from portal.cases import opening
+from portal.cases.finding import status_token
+from portal.cases.models import Case, Submission, Topic
+from portal.cases.opening import Wish
+from portal.core import create_core
+from portal.customers.models import Customer
+from portal.links import Purpose, new_secret
+from portal.mail.models import Letter, LetterState
+from portal.pages.mailbox import receiver
+from portal.pages.staff.login import sign_ins
+from portal.people.models import Person
+from portal.promises.models import Promise, PromiseState
+from tests.conftest import NOW, PASSWORD, SECRET_KEY
+from tests.support.dump import Kept, dump
+
+FRESH = "s.krueger@krueger-haustechnik.example"
+"""Waits for a reply by Jonas Weidner; has a phone number."""
+CALL = "aydin@aydin-sanitaer.example"
+LATE = "vogt@vogt-gartenbau.example"
+WAITING = "grossmann@stadtwerke-musterstadt.example"
+TWO_STEPS = "b.sommer@sommerbad.example"
+DEPUTY = "baumgartner@hotel-seeblick.example"
+CLOSED = "scholz@scholz-werkstatt.example"
+"""Can still be reopened."""
+CLOSED_BY_CUSTOMER = "lang@lang-immobilien.example"
+CLOSED_LONG_AGO = "ostermann@ostermann.example"
+"""Can no longer be reopened; the link works until January."""
+DOUBTFUL = "muster@post.example"
+NOT_ME = "schulte@post.example"
+DISCARDED = "offers@werbung.example"
+JUST_SENT = "just.sent@kunde.example"
+"""Five minutes old: the address can still be corrected."""
+STORIES = (FRESH, CALL, LATE, WAITING, TWO_STEPS, DEPUTY, CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME)
+JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
+KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
+FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
+"""A date with room: the third working day after NOW."""
+ADDRESS = re.compile(r"https?://[^\s\"<>]+")
+LETTER = (
+    b"From: a@example.com\r\nSubject: eins\r\nContent-Type: text/html\r\n\r\n<html><head></head><p>eins</p></html>\r\n"
+)
+
+
+@pytest.fixture
+def tuesday() -> Iterator[Any]:
+    """9:12 in Germany, and the clock stands still."""
+    with time_machine.travel(NOW, tick=False) as travel:
+        yield travel
+
+
+@pytest.fixture(scope="session")
+def kept_sqlite(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory, password_hash: str) -> Iterator[Kept]:
+    """A SQLite file with the demo company and its cases."""
+    path = tmp_path_factory.mktemp("demo") / "durchwahl.sqlite3"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    yield from _with_demo(f"sqlite:///{path}", password_hash)
+
+
+@pytest.fixture(scope="session")
+def kept_postgresql(postgresql: str, migrated_postgresql: str, password_hash: str) -> Iterator[Kept]:
+    """A PostgreSQL database with the demo company and its cases."""
+    name = f"demo_{new_secret()}"
+    engine = create_engine(postgresql % "postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{name}" TEMPLATE {migrated_postgresql}')
+        yield from _with_demo(postgresql % name, password_hash)
+        connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest) -> Kept:
+    """The database of this test, once for each kind, as it stands when the test begins."""
+    database: Kept = request.getfixturevalue(f"kept_{request.param}")
+    database.put_back()
+    return database
+
+
+@pytest.fixture
+def database_url(kept: Kept) -> str:
+    """Its address."""
+    return kept.url
+
+
+@pytest.fixture(scope="session")
+def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local mailbox with one letter in it, so that its pages are on the map too."""
+    folder = tmp_path_factory.mktemp("mailbox")
+    receiver.keep(folder, LETTER, now=NOW)
+    return folder
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], mailbox: Path) -> dict[str, str]:
+    """The settings of all tests, with the local mailbox."""
+    return {**environment, "PORTAL_MAILBOX_DIR": str(mailbox)}
+
+
+@pytest.fixture(scope="session")
+def applications() -> Iterator[dict[str, Flask]]:
+    """The applications made so far, by their database."""
+    made: dict[str, Flask] = {}
+    yield made
+    for application in made.values():
+        let_go(application)
+
+
+@pytest.fixture
+def app(environment: dict[str, str], applications: dict[str, Flask]) -> Flask:
+    """The whole application; one for all tests that only send requests, because its templates take long to compile."""
+    url = environment["PORTAL_DATABASE_URL"]
+    if url not in applications:
+        applications[url] = create_app(environment)
+        applications[url].testing = True
+    return applications[url]
+
+
+@pytest.fixture
+def house(app: Flask) -> "House":
+    """The application with the demo company in it."""
+    return House(app)
+
+
+@pytest.fixture
+def own_house(environment: dict[str, str]) -> Iterator["House"]:
+    """The same for a test that changes the application itself."""
+    application = create_app(environment)
+    yield House(application)
+    let_go(application)
+
+
+def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
+    core = create_core({"PORTAL_DATABASE_URL": url, "PORTAL_SECRET_KEY": SECRET_KEY})
+    with core.app_context():
+        with db.writing() as session:
+            demo.load(session, password_hash=password_hash, now=NOW)
+            _just_sent(session)
+        db.db.engine.dispose()
+    database = Kept(url)
+    yield database
+    database.close()
+
+
+def _just_sent(session: Session) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
+    wish = Wish(topic_id, "Jana Soeben", JUST_SENT, "Wann kommt die Lieferung?", "de")
+    now = NOW - timedelta(minutes=5)
+    opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
+
+
+@dataclass(frozen=True)
+class Form:
+    """A body that one POST accepts, the case of whose customer it is about, and where its fields' names begin."""
+
+    story: str = FRESH
+    body: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+
+
+FORMS: Mapping[str, Form] = {
+    "contact.send": Form(
+        body={
+            "topic": "angebot",
+            "name": "Erika Beispiel",
+            "email": "erika@kunde.example",
+            "message": "Wir brauchen ein Angebot.",
+        }
+    ),
+    "contact.correct_address": Form(JUST_SENT, {"email": "richtig@kunde.example"}),
+    "link.wish": Form(body={"email": FRESH}),
+    "status.message": Form(body={"message": "Noch eine Frage dazu."}),
+    "status.close": Form(body={"outcome": "done"}),
+    "status.reopen": Form(CLOSED, {"message": "Es fehlt noch etwas."}),
+    "status.new_link": Form(),
+    "status.not_me": Form(),
+    "staff.reply": Form(body={"text": "Das Angebot folgt.", "then": "keep"}, prefix="reply-"),
+    "staff.ask": Form(body={"text": "Welche Größe?", **FRIDAY}, prefix="ask-"),
+    "staff.promise": Form(body={"promise": "result-mail", "what": "das Angebot", **FRIDAY}, prefix="promise-"),
+    "staff.mail": Form(body={"text": "Er fragt nach.", "contact": "mail_in", "then": "keep"}, prefix="mail-"),
+    "staff.contact": Form(
+        body={"text": "Besprochen.", "contact": "call_in", "then": "keep", "visible": "y"}, prefix="contact-"
+    ),
+    "staff.note": Form(body={"text": "Rabatt prüfen."}, prefix="note-"),
+    "staff.close": Form(body={"text": "Erledigt.", "outcome": "done"}, prefix="close-"),
+    "staff.reopen": Form(CLOSED, {"text": "Es geht weiter."}, prefix="reopen-"),
+    "staff.call": Form(prefix="call-"),
+    "staff.release": Form(DOUBTFUL),
+    "staff.discard": Form(DOUBTFUL),
+    "login.sign_in": Form(body={"email": "m.albrecht@beispielwerke.example", "password": PASSWORD}),
+    "login.sign_out": Form(),
+}
+"""Every POST of the map by its endpoint."""
+OF_STAFF = tuple(name for name in FORMS if name.startswith("staff."))
+OF_SIGNING = tuple(name for name in FORMS if name.startswith("login."))
+OF_A_LINK = tuple(name for name in FORMS if name.startswith("status."))
+OPEN_TO_ALL = ("contact.send", "contact.correct_address", "link.wish")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form ready to be sent."""
+
+    path: str
+    data: dict[str, str]
+
+
+class House:
+    """The application, what stands in its database, and who comes to it."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def dump(self) -> str:
+        """All tables as text."""
+        with self.app.app_context():
+            return dump(db.db.engine)
+
+    def case(self, story: str) -> Case:
+        """The newest case of the customer with this address."""
+        with self.app.app_context(), db.reading() as session:
+            newest = select(Case).join(Customer, Customer.id == Case.customer_id).order_by(Case.id.desc()).limit(1)
+            return session.scalars(newest.where(Customer.email == story)).one()
+
+    def customer(self, story: str) -> Customer:
+        """The customer with this address, as in the newest case."""
+        with self.app.app_context(), db.reading() as session:
+            return session.get_one(Customer, self.case(story).customer_id)
+
+    def token(self, story: str) -> str:
+        """The secret of the case's status link."""
+        with self.app.app_context():
+            return status_token(self.case(story))
+
+    def answer(self, story: str) -> str:
+        """The secret of the case's thank-you page."""
+        with self.app.app_context(), db.reading() as session:
+            wanted = select(Submission.answer).where(Submission.case_id == self.case(story).id)
+            return session.scalars(wanted.where(Submission.purpose == "contact")).one()
+
+    def ticket(self, *, at: datetime = NOW, key: str = TICKET_KEY) -> str:
+        """The signed hidden field of a contact form shown at ``at``."""
+        return str(self.app.extensions["portal.links"].sign_with_time(Purpose.CONTACT_FORM, key, now=at))
+
+    def visitor(self) -> FlaskClient:
+        """A browser without a cookie."""
+        return self.app.test_client()
+
+    def colleague(self, name: str = JONAS) -> FlaskClient:
+        """A browser that is signed in; without the tenth of a second that checking a password takes."""
+        with self.app.app_context(), db.writing() as session:
+            person_id = session.scalars(select(Person.id).where(Person.name == name)).one()
+            secret = sign_ins.begin(session, person_id, now=clock.utc_now())
+        client = self.app.test_client()
+        with client.session_transaction() as cookie:
+            cookie["_user_id"] = secret
+        return client
+
+    def filled(self, endpoint: str, *, csrf: str | None = None, token: str | None = None, **changes: str) -> Filled:
+        """The form of an endpoint with everything it needs to be accepted; changes are of its own fields."""
+        form = FORMS[endpoint]
+        case = self.case(form.story)
+        own = {"key": KEY, "version": str(case.version), **form.body, **changes}
+        data = {f"{form.prefix}{name}": value for name, value in own.items()}
+        if endpoint == "contact.send":
+            data["csrf_token"] = self.ticket()
+        if csrf is not None:
+            data["csrf_token"] = csrf
+        values = {
+            "token": token or self.token(form.story),
+            "reference": case.reference,
+            "answer": self.answer(form.story),
+        }
+        return Filled(path_of(self.rule(endpoint), values), data)
+
+    def send(self, client: FlaskClient, endpoint: str, **options: Any) -> Any:
+        """Fill a form in and send it; staff with the token against forged requests of their own session."""
+        if endpoint in OF_STAFF + OF_SIGNING:
+            options.setdefault("csrf", csrf_of(client))
+        form = self.filled(endpoint, **options)
+        return client.post(form.path, data=form.data)
+
+    def rule(self, endpoint: str) -> Rule:
+        """The one rule of an endpoint."""
+        return next(self.app.url_map.iter_rules(endpoint))
+
+    def open_promise(self, story: str) -> Promise:
+        """The promise the case waits for."""
+        with self.app.app_context(), db.reading() as session:
+            wanted = select(Promise).where(Promise.case_id == self.case(story).id, Promise.state == PromiseState.OPEN)
+            return session.scalars(wanted.order_by(Promise.due_at).limit(1)).one()
+
+    def addresses(self, rule: Rule) -> list[str]:
+        """The rule with each of its samples filled in. Raises AssertionError for a parameter that has none."""
+        names = sorted(rule.arguments)
+        samples = {name: self._samples(rule, name) for name in names}
+        many = max((len(values) for values in samples.values()), default=1)
+        return [path_of(rule, {name: values[i % len(values)] for name, values in samples.items()}) for i in range(many)]
+
+    def _samples(self, rule: Rule, name: str) -> list[str]:
+        blueprint = rule.endpoint.rpartition(".")[0]
+        known: Mapping[tuple[str, str], Callable[[], list[str]]] = {
+            ("status", "token"): lambda: [*map(self.token, STORIES), "not-a-token"],
+            ("contact", "answer"): lambda: [*map(self.answer, STORIES), "x" * 22],
+            ("staff", "reference"): lambda: [*(self.case(one).reference for one in (*STORIES, DISCARDED)), "AAA-AAA"],
+            ("mailbox", "name"): lambda: receiver.names(Path(self.app.config["MAILBOX_DIR"])),
+            ("", "filename"): lambda: ["app.css", "enhance.js"],
+        }
+        assert (blueprint, name) in known, f"no sample value for {name!r} of {rule.rule}: add one here"
+        return known[blueprint, name]()
+
+
+def path_of(rule: Rule, values: Mapping[str, str]) -> str:
+    """A rule's address with its parameters filled in."""
+    path = rule.rule
+    for name in rule.arguments:
+        path = re.sub(rf"<(?:\w+:)?{name}>", lambda _, name=name: values[name], path)
+    return path
+
+
+def csrf_of(client: FlaskClient) -> str:
+    """The token against forged requests of this browser's session."""
+    page = client.get("/staff/doubtful", follow_redirects=True).text
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found is not None, "no staff page holds a token"
+    return found[1]
+
+
+def let_go(application: Flask) -> None:
+    """Close what an application holds open."""
+    with application.app_context():
+        db.db.engine.dispose()
