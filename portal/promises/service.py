@@ -98,6 +98,11 @@ def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | 
     return next((promise for promise in open_promises if promise.kind == kind), None)
 
 
+def ahead(open_promises: Collection[Promise], *, now: datetime) -> Promise | None:
+    """The first of them whose date has not passed, or None."""
+    return next((promise for promise in open_promises if promise.due_at > now), None)
+
+
 def _insert(session: Session, **values: object) -> Promise:
     """Write the row at once, because the case must point at it, and leave whatever else is pending for later."""
     with session.no_autoflush:

@@ -23,6 +23,19 @@ CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a group in one process.
+
+    pytest-xdist 3.8 notes the group in ``_nodeid``, which pytest 9.2 no longer reads: without a word it would spread
+    the group over all processes (pytest-xdist issue 1386).
+    """
+    for item in items:
+        noted, read = getattr(item, "_nodeid", ""), getattr(item, "_id", None)
+        if read is not None and "@" in noted:
+            item._id = type(read).parse(noted)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember how the test went, for the picture."""

@@ -149,6 +149,21 @@ def test_axe_finds_the_faults_that_were_planted(site: Site, visitor: OpenVisitor
     assert {"color-contrast", "target-size"} <= rules
 
 
+def test_a_visitor_notes_what_no_page_may_do(site: Site, visitor: OpenVisitor) -> None:
+    customer = visitor()
+    customer.go("/contact")
+
+    customer.page.evaluate("fetch('https://elsewhere.example/').catch(() => document.cookie = 'known=yes')")
+    customer.page.evaluate("setTimeout(() => { throw new Error('broken') })")
+    customer.page.evaluate("fetch('/static/nothing-here.css')")
+    customer.leave()
+
+    noted = "\n".join(customer.complaints)
+    customer.complaints.clear()
+    for complaint in ("Content Security Policy", "broken", "404 for", "known"):
+        assert complaint in noted
+
+
 def test_axe_is_the_file_its_readme_names(site: Site) -> None:
     named = re.search(r"`([0-9a-f]{64})`", (VENDORED / "README.md").read_text(encoding="utf-8"))
     assert named is not None

@@ -46,7 +46,8 @@ class Visitor:
         return answer.status
 
     def words(self) -> str:
-        """All words of the page's main part; every run of white space is one space."""
+        """All words of the page's main part as they are laid out; every run of white space is one space."""
+        self.page.wait_for_load_state()
         return " ".join(self.page.locator("main").inner_text().split())
 
     def leave(self) -> None:

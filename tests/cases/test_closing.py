@@ -18,6 +18,7 @@ from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises import business_time
+from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
 from tests.support.cast import (
     NUMBER,
@@ -378,6 +379,39 @@ def test_an_unsent_letter_with_the_old_link_is_taken_back(session: Session) -> N
     assert "antwortet bis Mittwoch, 25. November, 16:30 Uhr" in read(letters(session, case, LetterKind.LINK)[0]).text
 
 
+def test_what_a_letter_with_the_old_link_was_to_say_is_written_once_more(session: Session) -> None:
+    case = delivered_case(session)
+    give_result(session, case)
+
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+
+    link, promise = letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))
+    assert (link.kind, promise.kind) == (LetterKind.LINK, LetterKind.PROMISE_GIVEN)
+    assert "bis Freitag, 27. November, 12 Uhr" in read(promise).text
+    assert link_in(link) == link_in(promise) == finding.status_token(case)
+
+
+def test_what_was_said_before_is_not_written_again_with_the_new_link(session: Session) -> None:
+    case = delivered_case(session)
+    give_result(session, case)
+    deliver(session)
+
+    closing.replace_link(session, case, now=TEN)
+
+    assert kinds_of(letters(session, case, states=(LetterState.QUEUED,))) == [LetterKind.LINK]
+
+
+def test_the_letter_with_the_link_names_the_first_date_that_has_not_passed(session: Session) -> None:
+    case = delivered_case(session)
+    give_result(session, case)
+    deliver(session)
+
+    closing.replace_link(session, case, now=berlin("2026-11-26 10:00"))
+
+    assert "bis Freitag, 27. November, 12 Uhr" in read(letters(session, case, LetterKind.LINK)[0]).text
+
+
 def test_the_new_link_of_a_closed_case_says_until_when_it_can_be_reopened(session: Session) -> None:
     case = closed_case(session)
     deliver(session)
@@ -631,18 +665,19 @@ def test_whatever_is_done_in_whatever_order_no_customer_is_left_in_the_dark(sess
         with suppress(Refused), session.begin_nested():
             chance.choice(STEPS)(session, case, at, chance)
         step(session)
-        assert in_the_dark(session, case) == []
+        assert in_the_dark(session, case, at) == []
         assert false_letters(session, case) == []
+        assert letters_into_the_past(session, case) == []
         assert timeline.status_of(session, case, now=at).person.line_shown is not None
 
 
 def test_a_customer_in_the_dark_would_be_noticed(session: Session) -> None:
     case = open_case(session)
     end_steps(session, case, now=TEN)
-    found = in_the_dark(session, case)
+    found = in_the_dark(session, case, TEN)
     session.rollback()
 
-    assert found == ["an open case without a step", "not the earliest"]
+    assert found == ["an open case without a step"]
 
 
 def test_a_step_nobody_was_told_of_would_be_noticed(session: Session) -> None:
@@ -651,7 +686,7 @@ def test_a_step_nobody_was_told_of_would_be_noticed(session: Session) -> None:
     outbox.withdraw(session, case.id, now=TEN)
     promise_of(session, case, PromiseKind.REPLY).kind = PromiseKind.FOLLOW_UP
 
-    assert in_the_dark(session, case) == ["untold"]
+    assert in_the_dark(session, case, TEN) == ["untold"]
 
 
 def test_a_letter_that_is_no_longer_true_would_be_noticed(session: Session) -> None:
@@ -797,14 +832,18 @@ STEPS = [
 ]
 
 
-def in_the_dark(session: Session, case: Case) -> list[str]:
-    """What is wrong with the next step of an open case: it is open, its own, the earliest, and told."""
+def in_the_dark(session: Session, case: Case, at: datetime) -> list[str]:
+    """What is wrong with the steps of a case: the next one is the earliest, and what lies ahead was told.
+
+    A promise may lapse until the ladder is built; the page says so.
+    """
     steps = open_promises(session, case)
+    ahead = promises.ahead(steps, now=at)
     wrong = {
         "an open case without a step": case.state == CaseState.OPEN and not steps,
         "a step of a case that is not open": case.state != CaseState.OPEN and bool(steps),
         "not the earliest": bool(steps) and case.promise_id != steps[0].id,
-        "untold": bool(steps) and not is_told(session, steps[0]),
+        "untold": ahead is not None and not is_told(session, ahead),
         "two of a kind": len({promise.kind for promise in steps}) != len(steps),
     }
     return [name for name, is_so in wrong.items() if is_so]
@@ -821,3 +860,13 @@ def false_letters(session: Session, case: Case) -> list[Letter]:
     waiting = letters(session, case, states=(LetterState.QUEUED,))
     ended = {promise.id for promise in all_promises(session, case) if promise.state != PromiseState.OPEN}
     return [letter for letter in waiting if letter.automatic and letter.promise_id in ended]
+
+
+def letters_into_the_past(session: Session, case: Case) -> list[str]:
+    """Kinds of letters to the customer that, when they were written, named a date that had passed.
+
+    But for the link, which can be asked for while nothing lies ahead.
+    """
+    stating = select(Letter.kind).join(Promise, Promise.id == Letter.promise_id).where(Letter.case_id == case.id)
+    passed = stating.where(Letter.queued_at >= Promise.due_at, Letter.audience == Audience.CUSTOMER)
+    return list(session.scalars(passed.where(Letter.kind != LetterKind.LINK)))

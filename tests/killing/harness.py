@@ -21,6 +21,7 @@ from portal import clock, db
 from portal.cases.models import Case, CaseState, Submission
 from portal.customers.models import Customer
 from portal.journal.models import Entry, Kind
+from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.promises.models import Promise, PromiseState
 from tests.killing import points
@@ -107,15 +108,15 @@ class House:
         return points.of_accepting(self._recorded())
 
     def points_of_delivering(self) -> list[Point]:
-        """Deliver the letters of one case and list the points on the way of a worker that has just been started."""
+        """Deliver the letters of one case and list the points on the way."""
+        # A worker notes after its first letter that the channel works; it does so before the walk.
+        self.wait_for_letters(self.post())
         self._shut()
         posted = self.post()
         self._tell(None)
         self._open()
         self.wait_for_letters(posted)
         wait_until(lambda: f"letter {LETTERS + 1}" in self._points(), PATIENCE, "the worker took no empty look")
-        self.worker.stop()
-        self.worker = self.another_worker()
         return points.of_delivering(self._recorded(), letters=LETTERS)
 
     def die_accepting(self, point: Point) -> list[str]:
@@ -128,11 +129,18 @@ class House:
 
     def die_delivering(self, point: Point) -> list[str]:
         """Kill the worker at the point and start another one. What is wrong afterwards."""
+        return self.wrong(self._die(point), twice=point.letter if point.may_double else 0)
+
+    def die_refused(self, point: Point) -> list[str]:
+        """The same with a relay that refuses every letter."""
+        return self.wrong_refusal(self._die(point))
+
+    def _die(self, point: Point) -> Posted:
         posted = self.stop_delivering(point, signal.SIGKILL)
         self.expire_leases()
         self.worker = self.another_worker()
         self.wait_for_letters(posted)
-        return self.wrong(posted, twice=point.letter if point.may_double else 0)
+        return posted
 
     def stop_delivering(self, point: Point, number: signal.Signals) -> Posted:
         """Send a form and let the signal strike the worker at the point of the walk that follows."""
@@ -154,7 +162,7 @@ class House:
         self._shut()
         self.expire_leases()
         self.worker = self.another_worker()
-        wait_until(lambda: not self._has(LetterState.SENDING), PATIENCE, "the lease did not run out")
+        wait_until(self._a_letter_is_due, PATIENCE, "the lease did not run out")
         # For the second worker it is the first letter of its walk.
         self._strike(middle[0], signal.SIGSTOP)
         late.send(signal.SIGCONT)
@@ -222,17 +230,17 @@ class House:
         with self._app.app_context(), db.writing() as session:
             db.wake_worker(session)
 
-    def _has(self, state: LetterState) -> bool:
+    def _a_letter_is_due(self) -> bool:
+        due = (Letter.state == LetterState.QUEUED, Letter.due_at <= clock.utc_now())
         with self._app.app_context(), db.reading() as session:
-            return _count(session, Letter, Letter.state == state) > 0
+            return _count(session, Letter, *due) > 0
 
     # --- the checks ---
 
     def wrong(self, posted: Posted, *, twice: int = 0) -> list[str]:
         """What is not as it must be for this form; letter number ``twice`` may have gone out twice."""
         with self._app.app_context(), db.reading() as session:
-            cases = session.scalars(select(Case).join(Customer).where(Customer.email == posted.email)).all()
-            letters = _letters(session, posted)
+            cases, letters = _cases(session, posted), _letters(session, posted)
             case = cases[0].id if cases else 0
             found = {
                 "cases": len(cases),
@@ -240,16 +248,30 @@ class House:
                 "submissions of the key": _count(session, Submission, Submission.key == posted.key),
                 "promises": _count(session, Promise, Promise.case_id == case),
                 "open promises": _count(session, Promise, Promise.case_id == case, Promise.state == PromiseState.OPEN),
-                "journal entries “received”": _count(
-                    session, Entry, Entry.case_id == case, Entry.kind == Kind.RECEIVED
-                ),
-                "journal entries “opened”": _count(session, Entry, Entry.case_id == case, Entry.kind == Kind.OPENED),
+                "entries “received”": _count(session, Entry, Entry.case_id == case, Entry.kind == Kind.RECEIVED),
+                "entries “opened”": _count(session, Entry, Entry.case_id == case, Entry.kind == Kind.OPENED),
                 "letters": len(letters),
                 "letters sent": sum(letter.state == LetterState.SENT for letter in letters),
             }
         wanted = {what: LETTERS if what.startswith("letters") else 1 for what in found}
-        differing = [f"{what}: {found[what]} and not {wanted[what]}" for what in found if found[what] != wanted[what]]
-        return differing + self._wrong_deliveries(letters, twice)
+        return _differences(found, wanted) + self._wrong_deliveries(letters, twice)
+
+    def wrong_refusal(self, posted: Posted) -> list[str]:
+        """What is not as it must be for this form when the relay refuses every letter."""
+        with self._app.app_context(), db.reading() as session:
+            cases, letters = _cases(session, posted), _letters(session, posted)
+            case = cases[0].id if cases else 0
+            found = {
+                "cases": len(cases),
+                "open promises": _count(session, Promise, Promise.case_id == case, Promise.state == PromiseState.OPEN),
+                "entries “letter failed”": _count(
+                    session, Entry, Entry.case_id == case, Entry.kind == Kind.LETTER_FAILED
+                ),
+                "letters that tell of it": sum(letter.kind == LetterKind.STAFF_UNDELIVERABLE for letter in letters),
+                "letters not failed": sum(letter.state != LetterState.FAILED for letter in letters),
+            }
+        wanted = {what: 0 if what == "letters not failed" else 1 for what in found}
+        return _differences(found, wanted)
 
     def _wrong_deliveries(self, letters: list[Letter], twice: int) -> list[str]:
         counts = self.relay.counts()
@@ -303,6 +325,15 @@ class House:
 
     def _open(self) -> None:
         (self._folder / "shut").unlink()
+
+
+def _differences(found: Mapping[str, int], wanted: Mapping[str, int]) -> list[str]:
+    return [f"{what}: {found[what]} and not {wanted[what]}" for what in found if found[what] != wanted[what]]
+
+
+def _cases(session: Session, posted: Posted) -> list[Case]:
+    """The cases of this form: one, if all is well."""
+    return list(session.scalars(select(Case).join(Customer).where(Customer.email == posted.email)))
 
 
 def _letters(session: Session, posted: Posted) -> list[Letter]:

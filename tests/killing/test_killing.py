@@ -42,6 +42,18 @@ def test_a_worker_killed_at_any_point_of_delivering_loses_nothing_and_doubles_on
         assert home.doubled() > 0
 
 
+@pytest.mark.nightly
+def test_a_worker_killed_at_any_point_of_a_refusal_notes_it_once_and_tells_staff_once(
+    house: Enter, subtests: pytest.Subtests
+) -> None:
+    with house(relay="rcpt_550") as home:
+        for point in [point for point in home.points_of_delivering() if point.letter == 1]:
+            with subtests.test(str(point)):
+                assert home.die_refused(point) == []
+
+        assert home.wrong_at_the_end() == []
+
+
 def test_a_worker_held_past_its_lease_changes_nothing_when_it_goes_on(house: Enter) -> None:
     with house() as home:
         assert home.lose_lease(home.points_of_delivering()) == []

@@ -6,6 +6,7 @@ its first day, or the run is red.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, select, update
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
@@ -353,3 +355,43 @@ def let_go(application: Flask) -> None:
     """Close what an application holds open."""
     with application.app_context():
         db.db.engine.dispose()
+
+
+@contextmanager
+def database_gone(application: Flask) -> Iterator[None]:
+    """The application cannot reach its database in this block: the file is none, or the server lets nobody in."""
+    with application.app_context():
+        url = db.db.engine.url
+    let_go(application)
+    try:
+        with _file_gone(url) if url.get_backend_name() == "sqlite" else _nobody_let_in(url):
+            yield
+    finally:
+        let_go(application)
+
+
+@contextmanager
+def _file_gone(url: URL) -> Iterator[None]:
+    path = Path(url.database or "")
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    path.mkdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
+        aside.rename(path)
+
+
+@contextmanager
+def _nobody_let_in(url: URL) -> Iterator[None]:
+    name = url.database
+    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    engine.dispose()

@@ -5,7 +5,6 @@ import os
 import quopri
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from flask import Flask, request
@@ -17,7 +16,7 @@ from portal import db
 from portal.app import create_app
 from portal.mail.models import Letter
 from tests.conftest import PASSWORD
-from tests.map.conftest import ADDRESS, CLOSED, FRESH, OF_STAFF, House, csrf_of, let_go
+from tests.map.conftest import ADDRESS, CLOSED, FRESH, OF_STAFF, House, csrf_of, database_gone, let_go
 from tests.support.dump import Kept
 
 POLICY = {
@@ -144,7 +143,7 @@ def test_without_a_database_every_page_says_so_with_a_number_and_keeps_what_was_
     contact, message = house.filled("contact.send"), house.filled("status.message")
     visitor = house.visitor()
 
-    with database_gone(house.app, kept):
+    with database_gone(house.app):
         answers = {
             "form": visitor.get("/contact"),
             "status": visitor.get(message.path.removesuffix("/message")),
@@ -383,41 +382,6 @@ def letters(house: House) -> list[str]:
 
 
 # Faults
-
-
-@contextmanager
-def database_gone(app: Flask, kept: Kept) -> Iterator[None]:
-    """The database cannot be reached in this block: its file is no file, or the server lets nobody in."""
-    with app.app_context():
-        db.db.engine.dispose()
-    way = file_gone if kept.url.startswith("sqlite") else nobody_let_in
-    with way(kept.url):
-        yield
-    with app.app_context():
-        db.db.engine.dispose()
-
-
-@contextmanager
-def file_gone(url: str) -> Iterator[None]:
-    path = Path(make_url(url).database or "")
-    aside = path.with_suffix(".aside")
-    path.rename(aside)
-    path.mkdir()
-    yield
-    path.rmdir()
-    aside.rename(path)
-
-
-@contextmanager
-def nobody_let_in(url: str) -> Iterator[None]:
-    name = make_url(url).database
-    engine = create_engine(make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        yield
-        connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-    engine.dispose()
 
 
 def wait_only_briefly(app: Flask) -> None:

@@ -5,6 +5,7 @@ security.md section 7, as far as these forms go. A value is never a fault of our
 
 import http.client
 import io
+import re
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -66,11 +67,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "encoded word": "=?utf-8?q?Subject:_x?= =?utf-8?b?PHNjcmlwdD4=?=",
         "csv": "=1+1 +1 -1 @SUM(A1) \t=cmd|' /C calc'!A0",
         "formats": "%n%n%n%x%x %00 %0a %u0000 \\u0000 \\x00 \\n \\0",
-        "long word": "x" * 5000,
-        "many lines": ("\r\n" * 2400 + "x", "x"),
+        "long word": "x" * 4990,
+        "many lines": ("x" + "\r\n" * 4900 + "x", "x" + "\n" * 4900 + "x"),
     }.items()
 }
 """What is typed into a text, and what is kept of it."""
+CANARY = "C4nary"
+CANARIES = {"company": f"{CANARY} GmbH", "customer_number": CANARY, "postcode": CANARY, "phone": "0171 3920042"}
+"""In every field but the name and the address."""
 SHORT = ("script", "templates", "header", "sql", "controls", "directions", "composed", "astral")
 
 LINES: dict[str, tuple[str, str | None]] = {
@@ -216,13 +220,20 @@ def told(answer: TestResponse) -> bool:
 
 
 @pytest.mark.parametrize("endpoint", ["contact.send", "status.message"])
-def test_any_text_of_a_customer_is_kept_as_it_was_typed(house: House, sender: Sender, endpoint: str) -> None:
+def test_any_text_of_a_customer_is_kept_as_it_was_typed_and_stands_in_no_letter(
+    house: House, sender: Sender, endpoint: str
+) -> None:
     kept = {}
     for name, (typed, _) in TEXTS.items():
-        assert (name, sender.send(endpoint, message=typed).status_code) == (name, 303)
+        assert (name, sender.send(endpoint, message=f"{CANARY}{typed}", **CANARIES).status_code) == (name, 303)
         kept[name] = last_text(house)
 
-    assert kept == {name: expected for name, (_, expected) in TEXTS.items()}
+    written = letters(house)
+    assert kept == {name: f"{CANARY}{expected}".strip() for name, (_, expected) in TEXTS.items()}
+    assert len(written) >= len(TEXTS)
+    assert [wrong for letter in written if (wrong := wrong_headers(letter))] == []
+    assert [letter["Subject"] for letter in written if CANARY in words_of(letter)] == []
+    assert [letter["Subject"] for letter in written if "3920042" in re.sub(r"\s", "", words_of(letter))] == []
 
 
 @pytest.mark.parametrize("endpoint", ["staff.reply", "staff.ask", "staff.note", "staff.mail", "staff.contact"])
@@ -385,7 +396,7 @@ def test_what_is_no_number_is_refused(house: House, sender: Sender, phone: str) 
 # Choices, dates and hidden fields
 
 
-HOSTILE_CHOICES = ["", "x", "6", "-1", "1e309", "NaN", "5; drop", "²", "9" * 25, "9" * 5000, "\x00", "done\x00", SCRIPT]
+HOSTILE_CHOICES = ["", "x", "-1", "1e309", "5; drop", "²", "9" * 25, "9" * 5000, "done\x00", SCRIPT]
 CHOICES = [
     ("contact.send", "topic", {422}),
     ("contact.send", "website", {303}),
@@ -529,19 +540,6 @@ def test_hostile_words_stand_on_the_page_as_they_were_typed(house: House, sender
 
 
 # Letters
-
-
-def test_letters_hold_our_headers_and_nothing_that_a_customer_typed(house: House, sender: Sender) -> None:
-    for name, (typed, _) in TEXTS.items():
-        lines = {"company": f"C4NARY {name}", "customer_number": "C4NARY 7", "postcode": "C4NARY"}
-        sender.send("contact.send", message=f"C4NARY {typed}"[:5000], phone="0171 3920042", **lines)
-        sender.send("status.message", message=f"C4NARY {typed}"[:5000])
-
-    written = letters(house)
-    assert len(written) >= 4 * len(TEXTS)
-    assert [wrong for letter in written if (wrong := wrong_headers(letter))] == []
-    assert [letter["Subject"] for letter in written if "C4NARY" in words_of(letter)] == []
-    assert [letter["Subject"] for letter in written if "3920042" in words_of(letter).replace(" ", "")] == []
 
 
 @pytest.mark.parametrize("name", [name for name, (_, kept) in LINES.items() if kept is not None])

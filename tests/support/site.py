@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from portal import clock, db, demo
 from portal.cases import finding, opening
-from portal.cases.models import Case, Doubt, Topic
+from portal.cases.models import Case, Doubt, LinkWish, Topic
 from portal.core import create_core
 from portal.customers.models import Customer
 from portal.links import new_secret
@@ -206,12 +206,13 @@ class Site:
             yield session
 
     def wait_until_quiet(self) -> None:
-        """Wait until no letter is waiting or on its way."""
-        under_way = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)))
+        """Wait until no letter is waiting or on its way, and nobody waits for a link."""
+        letters = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)))
+        wishes = select(func.count()).select_from(LinkWish)
 
         def is_quiet() -> bool:
             with self.reading() as session:
-                return session.scalar(under_way) == 0
+                return (session.scalar(letters), session.scalar(wishes)) == (0, 0)
 
         wait_until(is_quiet, QUIET_TIME, "letters are still waiting")
 

@@ -33,6 +33,11 @@ class Walk:
         self._wanted = json.loads(plan)
         self._count = 0
 
+    def next_letter(self) -> None:
+        """Each letter counts its own points: what comes after one must not shift the numbers of the next."""
+        self.letter += 1
+        self._count = 0
+
     def point(self, name: str) -> None:
         self._count += 1
         name = f"{self.kind} {self._count:02} {name}" + (f", letter {self.letter}" if self.letter else "")
@@ -130,7 +135,7 @@ def on_delivery(deliver: Callable[..., bool], step: Any) -> bool:
         step.close()  # every walk begins without a connection, so that its points have the same numbers
         walk = walks.now = Walk("deliver", told)
     if walk is not None:
-        walk.letter += 1
+        walk.next_letter()
     did = deliver(step)
     if not did:
         end_of_walk()
