@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: `python -m tests.bench [--quick] [--database sqlite|postgresql] [accept status …]`.
+"""Run all benchmarks, or those named: `python -m tests.bench [--quick] [--database …] [accept status …]`.
 
 Prints one table of ratios against DESIGN.md section 7 and, with --json, one JSON line.
 """
@@ -271,16 +271,16 @@ def letter(number: int) -> dict[str, object]:
         auto_submitted="auto-replied",
         references=(),
     )
-    return dict(
-        key=f"bench:{new_secret()}",
-        kind="confirmation",
-        audience=Audience.CUSTOMER,
-        to_address=envelope.to_address,
-        person_id=1,
-        message=message.build(envelope),
-        message_id=message_id,
-        automatic=True,
-    )
+    return {
+        "key": f"bench:{new_secret()}",
+        "kind": "confirmation",
+        "audience": Audience.CUSTOMER,
+        "to_address": envelope.to_address,
+        "person_id": 1,
+        "message": message.build(envelope),
+        "message_id": message_id,
+        "automatic": True,
+    }
 
 
 def _smtplib(sink: SmtpSink, count: int) -> float:
