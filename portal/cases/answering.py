@@ -6,7 +6,7 @@ stated the old truth is taken back, one that states the new truth takes its plac
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -25,6 +25,9 @@ from portal.promises import business_time, service_level
 from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind
 from portal.promises.service_level import Schedule
+
+FARTHEST = timedelta(days=730)
+"""No promise reaches further: nobody waits two years for a date."""
 
 
 @dataclass(frozen=True)
@@ -453,6 +456,10 @@ def _note_promise(
 
 
 def _schedule(directory: Directory, case: Case, due_at: datetime, *, now: datetime) -> Schedule:
+    if due_at <= now:
+        raise NoRoom
+    if due_at > now + FARTHEST:
+        raise DateOutOfReach
     team = directory.team_of(case)
     calendar = directory.calendar(team)
     try:

@@ -1,5 +1,6 @@
 """Finding a case: by its status link, by its reference."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from portal.cases.closing import link_works
 from portal.cases.models import Case, CaseState
 from portal.links import InvalidLink, Purpose
 
+REFERENCE = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}")
 _BY_NONCE = select(Case).options(joinedload(Case.customer)).where(Case.link_nonce == bindparam("nonce", type_=String))
 
 
@@ -37,8 +39,11 @@ def by_token(session: Session, token: str, *, now: datetime) -> Found | None:
 
 
 def by_reference(session: Session, reference: str) -> Case | None:
-    """The case of a reference, however it was typed."""
-    return session.scalars(select(Case).where(Case.reference == reference.strip().upper())).one_or_none()
+    """The case of a reference, in capitals or not; None for what cannot be one."""
+    wanted = reference.strip().upper()
+    if not REFERENCE.fullmatch(wanted):
+        return None
+    return session.scalars(select(Case).where(Case.reference == wanted)).one_or_none()
 
 
 def status_token(case: Case) -> str:

@@ -475,6 +475,21 @@ def test_a_deputy_signs_what_they_write_for_the_owner(session: Session, people: 
     assert "in Vertretung für Miriam Albrecht" in mail.text
 
 
+def test_a_letter_is_signed_by_the_person_the_step_names(session: Session, people: dict[str, int]) -> None:
+    """A step may be somebody else's than the owner's: whoever the customer waits for writes."""
+    case = delivered_case(session)
+    promise_of(session, case, PromiseKind.REPLY).person_id = people["Jonas Weidner"]
+    step(session)
+
+    message(session, case)
+
+    to_customer, to_staff = letters(session, case, LetterKind.MESSAGE_RECEIVED, LetterKind.STAFF_MESSAGE)
+    assert "Jonas Weidner – Beispielwerke" in read(to_customer).sender
+    assert "Jonas Weidner antwortet bis" in read(to_customer).text
+    assert "in Vertretung" not in read(to_customer).text
+    assert to_staff.to_address == "j.weidner@beispielwerke.example"
+
+
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_every_letter_to_the_customer_holds_person_line_date_and_link(session: Session, language: str) -> None:
     case = a_long_story(session, language)

@@ -8,7 +8,9 @@ from tests.killing.harness import PATIENCE, House
 from tests.killing.points import Point
 from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+# The harness is the same on both databases: one is enough for every change.
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.parametrize("database_url", BOTH, indirect=True)]
 Enter = Callable[..., House]
 
 

@@ -208,7 +208,7 @@ FORMS: Mapping[str, Form] = {
     ),
     "staff.note": Form(body={"text": "Rabatt prüfen."}, prefix="note-"),
     "staff.close": Form(body={"text": "Erledigt.", "outcome": "done"}, prefix="close-"),
-    "staff.reopen": Form(CLOSED, {"text": "Es geht weiter."}, prefix="reopen-"),
+    "staff.reopen": Form(CLOSED_BY_CUSTOMER, {"text": "Es geht weiter."}, prefix="reopen-"),
     "staff.call": Form(prefix="call-"),
     "staff.release": Form(DOUBTFUL),
     "staff.discard": Form(DOUBTFUL),

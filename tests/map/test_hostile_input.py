@@ -252,22 +252,11 @@ def test_the_words_of_closing_and_reopening_are_kept_as_they_were_typed(
 ) -> None:
     typed, expected = TEXTS[name]
     said = []
-    for endpoint in ("staff.reopen", "staff.close", "status.reopen"):
-        sender.send(endpoint, **{field: typed for field in ("text", "message") if field in FORMS[endpoint].body})
+    for endpoint, field in (("staff.reopen", "text"), ("staff.close", "text"), ("status.reopen", "message")):
+        assert sender.send(endpoint, **{field: typed}).status_code == 303
         said.append(last_text(house))
-        move_case(sender, endpoint)
 
     assert said == [expected] * 3
-
-
-def move_case(sender: Sender, after: str) -> None:
-    """Bring the sample of the next form into the state it needs: closed, for reopening by the customer."""
-    form = {"staff.reopen": "staff.close"}.get(after)
-    if form is not None:
-        client, filled = sender.filled(form)
-        case = sender.house.case(FORMS["status.reopen"].story)
-        path = filled.path.replace(sender.house.case(FRESH).reference, case.reference)
-        assert client.post(path, data={**filled.data, "close-version": str(case.version)}).status_code == 303
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -473,13 +462,17 @@ def test_a_contact_of_another_age_is_refused_or_kept_and_can_be_read(house: Hous
     assert house.visitor().get(f"/s/{house.token(FRESH)}").status_code == 200
 
 
-@pytest.mark.parametrize("reference", ["%00", "a%00b", "x" * 3000, "%27%20OR%201=1", "%FF", "ß", "%E2%80%AE", "..%2f"])
-def test_a_reference_that_is_none_leads_nowhere(house: House, reference: str) -> None:
+def test_a_reference_that_is_none_leads_nowhere(house: House) -> None:
     colleague = house.colleague()
+    references = ["%00", "a%00b", "x" * 3000, "%27%20OR%201=1", "%FF", "ß", "%E2%80%AE", "..%2f"]
 
-    codes = [colleague.get(f"/staff/{page}/{reference}").status_code for page in ("cases", "doubtful")]
+    codes = {
+        (page, reference): colleague.get(f"/staff/{page}/{reference}").status_code
+        for page in ("cases", "doubtful")
+        for reference in references
+    }
 
-    assert codes == [404, 404]
+    assert codes == dict.fromkeys(codes, 404)
 
 
 # What is shown
@@ -645,29 +638,28 @@ def test_more_than_forty_parts_are_refused(house: House, sender: Sender, endpoin
     assert changes(before, house.dump()) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "body"),
-    [
-        ("application/json", b'{"message": "x", "email": "a@b.example"}'),
-        ("text/plain", b"message=x"),
-        ("application/xml", b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'),
-        ("multipart/form-data", b"no boundary at all"),
-        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=message\r\n\r\nnever ends"),
-        ("multipart/form-data; boundary=x", b"--x\r\nnonsense\r\n\r\n\r\n--x--\r\n"),
-        ("application/x-www-form-urlencoded; charset=utf-7", b"+ADw-script+AD4-"),
-        ("application/x-www-form-urlencoded", b"&&&===%%%;;;"),
-        ("application/x-www-form-urlencoded", b"\x00\xff\xfe" * 100),
-        ("", b"message=x"),
-    ],
-)
+NO_FORMS = [
+    ("application/json", b'{"message": "x", "email": "a@b.example"}'),
+    ("text/plain", b"message=x"),
+    ("application/xml", b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'),
+    ("multipart/form-data", b"no boundary at all"),
+    ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=message\r\n\r\nnever ends"),
+    ("multipart/form-data; boundary=x", b"--x\r\nnonsense\r\n\r\n\r\n--x--\r\n"),
+    ("application/x-www-form-urlencoded; charset=utf-7", b"+ADw-script+AD4-"),
+    ("application/x-www-form-urlencoded", b"&&&===%%%;;;"),
+    ("application/x-www-form-urlencoded", b"\x00\xff\xfe" * 100),
+    ("", b"message=x"),
+]
+
+
 @pytest.mark.parametrize("endpoint", ["contact.send", "status.message", "contact.correct_address", "link.wish"])
-def test_a_body_of_another_kind_is_no_form(house: House, sender: Sender, endpoint: str, kind: str, body: bytes) -> None:
+def test_a_body_of_another_kind_is_no_form(house: House, sender: Sender, endpoint: str) -> None:
     client, form = sender.filled(endpoint)
     before = house.dump()
 
-    answer = client.post(form.path, data=body, content_type=kind)
+    codes = [client.post(form.path, data=body, content_type=kind).status_code for kind, body in NO_FORMS]
 
-    assert answer.status_code in (400, 413, 415, 422)
+    assert set(codes) <= {400, 413, 415, 422}
     assert changes(before, house.dump()) == []
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from unittest.mock import DEFAULT, Mock
 
 import pytest
@@ -171,10 +172,10 @@ def test_one_letter_that_breaks_us_does_not_stop_the_others(
     broken, whole = open_case(), open_case("other@haustechnik.example")
     send = Relay.send
 
-    def break_for_one(relay: Relay, **letter: object) -> bool:
+    def break_for_one(relay: Relay, **letter: Any) -> bool:
         if letter["recipient"] == CUSTOMER:
             raise RuntimeError
-        return send(relay, **letter)  # type: ignore[arg-type]
+        return send(relay, **letter)
 
     monkeypatch.setattr(Relay, "send", break_for_one)
 

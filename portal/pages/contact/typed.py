@@ -7,10 +7,12 @@ invisible gets through: a control character forges headers, a direction mark tur
 import re
 import unicodedata
 from collections.abc import Mapping
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+KEY = re.compile(r"[\w-]{16,64}", re.ASCII)
 LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 DIRECTION_MARKS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -77,3 +79,15 @@ def phone(value: str, country: str) -> str | None:
 def readable(values: Mapping[str, str], hidden: tuple[str, ...]) -> str:
     """Everything typed into a form as one text to copy, without the fields named in ``hidden``."""
     return "\n".join(value for name, value in values.items() if value and name not in hidden)
+
+
+def number(value: Any) -> int | None:
+    """A row's number or version from a form or an address; None for anything a database would not take."""
+    text = str(value or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def key(value: Any) -> str | None:
+    """A form's key against double clicks; None for what no page of ours gave out."""
+    text = str(value or "")
+    return text if KEY.fullmatch(text) else None

@@ -16,6 +16,7 @@ from portal.cases.answering import Contact
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case, Outcome
 from portal.links import new_secret
+from portal.pages.contact import typed
 from portal.pages.once import accepted_once
 from portal.pages.staff.case_page import call_page, case_page, refused
 from portal.pages.staff.forms import (
@@ -232,12 +233,13 @@ def _do(
 
 def _is_first(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> bool:
     """Whether this form was not accepted before: a double click gets the same answer and does nothing twice."""
-    if not form.key.data:
+    key = typed.key(form.key.data)
+    if key is None:
         return True
     body = submissions.body_hash([case.reference, name, *form.typed_values()])
-    if submissions.find(session, form.key.data, body) is not None:
+    if submissions.find(session, key, body) is not None:
         return False
-    submissions.keep(session, key=form.key.data, purpose=f"staff_{name}", body_hash=body, case_id=case.id, now=now)
+    submissions.keep(session, key=key, purpose=f"staff_{name}", body_hash=body, case_id=case.id, now=now)
     return True
 
 

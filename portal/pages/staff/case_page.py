@@ -28,6 +28,7 @@ from portal.cases.errors import (
 )
 from portal.cases.models import Case, CaseState
 from portal.cases.staff_view import CaseFile, case_file
+from portal.pages.contact import typed
 from portal.pages.staff import wall_clock
 from portal.pages.staff.fields import WrongTime, options
 from portal.pages.staff.forms import (
@@ -128,7 +129,7 @@ def _file(session: Session, case: Case, now: datetime) -> CaseFile:
         session,
         case,
         language=current_person().language,
-        before=int(before) if before.isdecimal() else None,
+        before=typed.number(before),
         now=now,
     )
 

@@ -10,6 +10,7 @@ from wtforms.validators import InputRequired, Optional
 
 from portal.cases.answering import Contact, Step
 from portal.links import new_secret
+from portal.pages.contact import typed
 from portal.pages.staff import words
 from portal.pages.staff.fields import (
     NO_DAY,
@@ -50,7 +51,7 @@ class CaseForm(Form):
     @property
     def seen_version(self) -> int:
         """The version of the case that the page showed; one that no case has when the form does not say."""
-        return int(self.version.data) if (self.version.data or "").isdecimal() else 0
+        return typed.number(self.version.data) or 0
 
 
 class PromiseForm(CaseForm):

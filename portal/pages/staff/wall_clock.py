@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 
 class NoSuchTime(ValueError):
-    """The clock jumps over this time."""
+    """The clock jumps over this time, or no calendar holds it."""
 
 
 class TwiceThatTime(ValueError):
@@ -18,7 +18,10 @@ def instant(day: date, hour: time, tz: str) -> datetime:
     Raises NoSuchTime in the hour that the spring change leaves out, TwiceThatTime in the one autumn repeats.
     """
     local = datetime.combine(day, hour, ZoneInfo(tz))
-    first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+    try:
+        first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+    except OverflowError as error:
+        raise NoSuchTime(f"{local} lies outside the calendar.") from error
     if first.astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
         raise NoSuchTime(f"{local} does not exist in {tz}.")
     if first != second:

@@ -1,7 +1,5 @@
 """What the customer types on the status page."""
 
-from typing import Any
-
 from flask_babel import lazy_gettext as _
 from wtforms import Form, RadioField, TextAreaField
 from wtforms.fields.choices import SelectChoice
@@ -41,9 +39,3 @@ class CloseForm(Form):
     def chosen(self) -> Outcome:
         """The outcome; what is none of the two is taken as settled, which is what the button says."""
         return Outcome.WITHDRAWN if self.outcome.data == Outcome.WITHDRAWN else Outcome.DONE
-
-
-def number(value: Any) -> int | None:
-    """A row's number or version from a form or an address; None for anything a database would not take."""
-    text = str(value or "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

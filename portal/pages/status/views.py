@@ -1,6 +1,5 @@
 """The status page. Its address is the secret: no cookie, no login; every change is a POST behind a visible button."""
 
-import re
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
@@ -17,13 +16,13 @@ from portal.cases.errors import Refused
 from portal.cases.models import Case
 from portal.links import new_secret
 from portal.pages import speaking
+from portal.pages.contact import typed
 from portal.pages.contact.forms import EmailForm, first_values
 from portal.pages.once import accepted_once
-from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm, number
+from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm
 
 bp = Blueprint("status", __name__, url_prefix="/s/<token>")
 
-KEY = re.compile(r"[\w-]{16,64}", re.ASCII)
 
 Step = Callable[[Session, Case, datetime], str]
 """Does what was asked for and says in one word what happened (``_done`` has the sentence)."""
@@ -60,7 +59,7 @@ def confirm_close(token: str) -> ResponseReturnValue:
 def close(token: str) -> ResponseReturnValue:
     """The customer closes the case."""
     posted = first_values(request.form)
-    form, version = CloseForm(posted), number(posted.get("version"))
+    form, version = CloseForm(posted), typed.number(posted.get("version"))
 
     def end(session: Session, case: Case, now: datetime) -> str:
         closing.close(session, case, by_id=None, outcome=form.chosen(), text="", version=version, now=now)
@@ -136,7 +135,7 @@ def _do(
 
 def _do_once(session: Session, token: str, step: Step, word: str, *body: str, now: datetime) -> ResponseReturnValue:
     key = request.form.get("key", "")
-    keyed, body_hash = bool(KEY.fullmatch(key)), submissions.body_hash([word, token, *body])
+    keyed, body_hash = typed.key(key) is not None, submissions.body_hash([word, token, *body])
     # Before the token: a second press of "replace the link" comes with a link that is dead by then.
     if keyed and submissions.find(session, key, body_hash) is not None:
         return redirect(_after(token, word), code=303)
@@ -165,7 +164,7 @@ def _page(
     code: int = 200,
 ) -> Response:
     """A page of the case in the case's language; the same page for every link that leads to none."""
-    now, before = clock.utc_now(), number(request.args.get("before"))
+    now, before = clock.utc_now(), typed.number(request.args.get("before"))
     with db.reading() as session:
         found = finding.by_token(session, token, now=now)
         if found is None or found.expired:

@@ -79,7 +79,9 @@ def network_of(address: str | None) -> str:
 
 
 def known_login(session: Session, email: str, *, now: datetime) -> Known | None:
-    """The login with this e-mail address, if it may sign in."""
+    """The login with this e-mail address, if it may sign in; no address holds control characters."""
+    if not email.isprintable():
+        return None
     statement = (
         select(Login.person_id, Login.password, Login.active, Person.left_on, Team.tz)
         .join(Person, Person.id == Login.person_id)
