@@ -103,6 +103,7 @@ def tell_promise(
     """Write the customer what is promised until when, and which date it replaces."""
     voice = directory.voice_of(case)
     before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
+    later = before is not None and promise.due_at > before.due_at  # an earlier date needs no apology
     to_customer(
         session,
         directory,
@@ -114,8 +115,8 @@ def tell_promise(
         now=now,
         says={
             "what": promise.what,
-            "moved": before is not None,
-            "before": None if before is None else voice.moment(before.due_at, now=now),
+            "moved": later,
+            "before": voice.moment(before.due_at, now=now) if before is not None and later else None,
             "reason": None,
         },
     )
