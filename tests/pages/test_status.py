@@ -22,7 +22,7 @@ from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
 from portal.journal.models import Entry, Kind
 from portal.links import Links, Purpose, new_secret
-from portal.pages.status.forms import number
+from portal.pages.contact.typed import number
 from portal.people.models import Absence
 from portal.promises.models import Medium, PromiseKind
 from tests.conftest import SECRET_KEY
