@@ -19,6 +19,8 @@ FAULT = """() => {
   return isSeen ? null : "the focus is outside of the window: " + at.outerHTML;
 }"""
 """What is wrong with the focus after a key. A row of the worklist carries the outline of the link that fills it."""
+SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Until the page is drawn: only then does an address that ends in "#main" take the focus, and do people press keys."""
 pytestmark = pytest.mark.parametrize("site", [ON["postgresql"]], indirect=True)
 
 
@@ -30,6 +32,8 @@ class Hands:
 
     def go_to(self, goal: Locator, *, key: str = "Tab") -> None:
         """Press Tab until the goal has the focus, looking at the focus after each press."""
+        self.page.wait_for_load_state()
+        self.page.evaluate(SETTLED)
         for _ in range(MOST_STOPS):
             self.page.keyboard.press(key)
             assert self.page.evaluate(FAULT) is None

@@ -133,6 +133,8 @@ class House:
 
     def die_refused(self, point: Point) -> list[str]:
         """The same with a relay that refuses every letter."""
+        # Otherwise the first refusal of a worker also reads who works here, and its points have other numbers.
+        self.wait_for_letters(self.post())
         return self.wrong_refusal(self._die(point))
 
     def _die(self, point: Point) -> Posted:
