@@ -17,12 +17,30 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app, request
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import DDL, DateTime, Dialect, Engine, Enum, FromClause, Insert, MetaData, event, insert
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    FromClause,
+    Insert,
+    Integer,
+    MetaData,
+    event,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -115,6 +133,9 @@ def init_app(app: Flask, url: str) -> None:
         }
     app.config["SQLALCHEMY_ENGINES"] = {"default": options}
     db.init_app(app)
+    # Nothing here is asynchronous, and the hook for asynchronous sessions would start a thread with an event loop at
+    # the end of every request: a third of what a status page costs.
+    app.teardown_appcontext_funcs[:] = [hook for hook in app.teardown_appcontext_funcs if not iscoroutinefunction(hook)]
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", _prepare_sqlite)
@@ -179,9 +200,46 @@ def insert_row(session: Session, model: type[Base], **values: object) -> int:
     return key[0]  # type: ignore[no-any-return]  # the tables this is used for have one integer or text key
 
 
+def columns_of(row: Base) -> dict[str, object]:
+    """What was filled in of an object that belongs to no session, by column: the values of its row."""
+    names = _columns(type(row))
+    return {name: value for name, value in vars(row).items() if name in names}
+
+
 @cache
 def _insert(model: type[Base]) -> Insert:
-    return insert(model)
+    return insert(model.__table__)  # type: ignore[arg-type]  # a mapped table is a Table
+
+
+@cache
+def _columns(model: type[Base]) -> frozenset[str]:
+    return frozenset(attribute.key for attribute in inspect(model).column_attrs)
+
+
+def insert_pointing(
+    session: Session, model: type[Base], pointer: str, target: type[Base], **values: object
+) -> tuple[int, int]:
+    """Insert a row whose ``pointer`` names the row of ``target`` that comes next; returns both ids.
+
+    Of two rows that point at each other, one must know the other's id beforehand.
+    """
+    statement = _insert_pointing(model, pointer, target, session.get_bind().dialect.name)
+    written = session.connection().execute(statement, values).one()
+    return written[0], written[1]
+
+
+@cache
+def _insert_pointing(model: type[Base], pointer: str, target: type[Base], dialect: str) -> Insert:
+    columns = model.__table__.c
+    return _insert(model).values({pointer: _next_id(target, dialect)}).returning(columns.id, columns[pointer])
+
+
+def _next_id(model: type[Base], dialect: str) -> ColumnElement[int]:
+    """The id of a table's next row. On SQLite one transaction writes at a time: nobody takes the number in between."""
+    if dialect == "postgresql":
+        return func.nextval(literal_column(f"'{model.__tablename__}_id_seq'"), type_=Integer)
+    column = model.__table__.c.id
+    return select(func.coalesce(func.max(column), 0) + 1).select_from(model.__table__).scalar_subquery()
 
 
 def wake_worker(session: Session) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import answering, closing, opening
+from portal.cases import answering, closing, doubtful, opening
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome, Topic, TopicMedium
@@ -388,7 +388,7 @@ class _Story:
             at=self.ago(1000),
             doubt=Doubt.HONEYPOT,
         )
-        opening.discard(self.session, case, by_id=self.people["Petra Lindner"], now=self.ago(900))
+        doubtful.discard(self.session, case, by_id=self.people["Petra Lindner"], now=self.ago(900))
 
     def absent_owner(self) -> None:
         lena, thomas = self.people["Lena Hofmann"], self.people["Thomas Brandt"]

@@ -418,14 +418,16 @@ def _give(
     assert case.owner_id is not None
     promise = promises.give(
         session,
-        case_id=case.id,
-        person_id=case.owner_id,
-        kind=step.kind,
-        medium=step.medium,
-        what=step.what,
-        schedule=schedule,
-        given_by_id=by_id,
-        now=now,
+        promises.new(
+            case_id=case.id,
+            person_id=case.owner_id,
+            kind=step.kind,
+            medium=step.medium,
+            what=step.what,
+            schedule=schedule,
+            given_by_id=by_id,
+            now=now,
+        ),
     )
     _note_promise(session, directory, case, promise, Kind.PROMISE_GIVEN, by_id=by_id, now=now)
     return promise

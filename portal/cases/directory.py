@@ -65,20 +65,11 @@ class Directory:
 
     def calendar(self, team: Team) -> Calendar:
         """The team's business hours."""
-        return Calendar(
-            tz=team.tz,
-            hours=self.team_weeks.get(team.id, {}),
-            is_day_off=partial(self._is_day_off, team),
-            ends_on=places.TABLE_ENDS_ON,
-        )
+        return self._calendars[team.id]
 
     def sending(self, team: Team) -> Calendar:
         """The hours in which unasked letters of this team may leave."""
-        return sending_calendar(
-            self.calendar(team),
-            from_minute=self.company.sends_from_minute,
-            until_minute=self.company.sends_until_minute,
-        )
+        return self._sending[team.id]
 
     def acting(self, owner_id: int, at: datetime, *, topic_id: int | None = None) -> presence.Acting:
         """Who really answers for ``owner_id`` at the team's next business minute at or after ``at``."""
@@ -120,6 +111,23 @@ class Directory:
             last_instance_id=self.company.last_instance_id,
             is_holiday=self.is_holiday,
         )
+
+    @cached_property
+    def _calendars(self) -> Mapping[int, Calendar]:
+        return {
+            team.id: Calendar(
+                tz=team.tz,
+                hours=self.team_weeks.get(team.id, {}),
+                is_day_off=partial(self._is_day_off, team),
+                ends_on=places.TABLE_ENDS_ON,
+            )
+            for team in self.teams.values()
+        }
+
+    @cached_property
+    def _sending(self) -> Mapping[int, Calendar]:
+        hours = {"from_minute": self.company.sends_from_minute, "until_minute": self.company.sends_until_minute}
+        return {team_id: sending_calendar(calendar, **hours) for team_id, calendar in self._calendars.items()}
 
     def _colleague(self, person: Person) -> presence.Colleague:
         return presence.Colleague(

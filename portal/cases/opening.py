@@ -11,16 +11,15 @@ from sqlalchemy.orm import Session
 from portal.cases import directory as directories
 from portal.cases import routing, submissions, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
-from portal.cases.settling import hold, settle
+from portal.cases.writing import Written
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
+from portal.db import columns_of, insert_pointing, insert_row
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.links import new_secret
-from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.people.models import Team
 from portal.promises import business_time, service_level
@@ -35,7 +34,6 @@ REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Without 0, O, 1 and I: references are read out on the phone."""
 CHECK_MINUTES = 480
 """Business minutes until a doubtful entry has been looked at."""
-SPAM_RETENTION_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,24 @@ class Wish:
     company: str | None = None
     customer_number: str | None = None
     postcode: str | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A wish worked out before the writing transaction opens: the rows it becomes, and its letters in words.
+
+    It holds for the directory it was worked out with; ``keep`` works it out again when that has changed.
+    """
+
+    wish: Wish
+    doubt: Doubt | None
+    directory: Directory
+    case: Case
+    customer: Customer
+    promise: Promise | None
+    """None for an entry in doubt, which has a check-by date instead."""
+    letters: tuple[Written, ...]
+    now: datetime
 
 
 def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
@@ -94,40 +110,46 @@ def first_answer(directory: Directory, team: Team, topic: Topic, now: datetime) 
 def accept(session: Session, wish: Wish, *, key: str, body_hash: str, doubt: Doubt | None, now: datetime) -> Submission:
     """Keep a wish for good: a case with owner, promise and letters, or, in doubt, an entry with a check-by date.
 
-    The same key and body again gives the first submission. Raises KeyReused for another body. Two at the same moment:
-    the later one fails on the key's primary key and finds the first when it is tried once more.
+    The same key and body again gives the first submission. Raises KeyReused for another body.
     """
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
         return earlier
+    return keep(session, draft(session, wish, doubt=doubt, now=now), key=key, body_hash=body_hash)
+
+
+def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -> Draft:
+    """Work out owner, promise and letters, and write nothing: reading and rendering keep no writer waiting."""
     directory = directories.load(session, now=now)
-    case = _receive(session, directory, _customer(wish), wish, doubt=doubt, channel=Channel.FORM, now=now)
-    submission = submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case.id, now=now)
+    case = _new_case(wish, now=now)
+    case.customer = _customer(wish)
     if doubt is None:
-        open_case(session, directory, case, now=now)
-    else:
-        _ask_front_desk(session, directory, case, now=now)
-    return submission
+        return _drafted(session, directory, case, wish, now=now)
+    case.state, case.doubt = CaseState.RECEIVED, doubt
+    case.check_by_at = check_by(directory, directory.team_of(case), now=now)
+    letters = (_for_front_desk(directory, case, now=now),)
+    return Draft(wish, doubt, directory, case, case.customer, None, letters, now)
+
+
+def keep(session: Session, drafted: Draft, *, key: str, body_hash: str) -> Submission:
+    """Write a draft. Of two with the same key the later one fails on the primary key; it then asks ``accept``."""
+    if directories.load(session, now=drafted.now) is not drafted.directory:
+        drafted = draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
+    case_id = _write(session, drafted, channel=Channel.FORM)
+    return submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case_id, now=drafted.now)
 
 
 def continue_case(session: Session, closed: Case, text: str, *, now: datetime) -> Case:
     """A new case for the customer of a closed one, linked to it."""
-    directory = directories.load(session, now=now)
     old = closed.customer
-    customer = Customer(
-        account_id=old.account_id,
-        name=old.name,
-        email=old.email,
-        email_key=old.email_key,
-        phone_e164=old.phone_e164,
-        phone_shown=old.phone_shown,
-        company=old.company,
-        number_typed=old.number_typed,
-        postcode=old.postcode,
-    )
     wish = Wish(closed.topic_id, old.name, old.email or "", text, closed.language)
-    case = _receive(session, directory, customer, wish, doubt=None, channel=Channel.PAGE, now=now)
+    case = _new_case(wish, now=now)
     case.continues_id = closed.id
+    typed = columns_of(old)
+    case.customer = Customer(**{name: typed[name] for name in typed.keys() - {"id", "erased_at"}})
+    case_id = _write(
+        session, _drafted(session, directories.load(session, now=now), case, wish, now=now), channel=Channel.PAGE
+    )
     journal.record(
         session,
         case_id=closed.id,
@@ -137,97 +159,26 @@ def continue_case(session: Session, closed: Case, text: str, *, now: datetime) -
         now=now,
         facts={"reference": case.reference},
     )
-    open_case(session, directory, case, now=now)
-    return case
+    return session.get_one(Case, case_id)
 
 
-def release(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
-    """Staff say that a doubtful or discarded entry is genuine: it becomes a case now.
-
-    Also undoes "Das war ich nicht". Raises NotOpen when there is nothing to release.
-    """
-    hold(session, case)
-    if case.state not in (CaseState.RECEIVED, CaseState.SPAM):
-        raise NotOpen
-    outbox.withdraw(session, case.id, automatic=True, now=now)
-    directory = directories.load(session, now=now)
-    undone = case.doubt == Doubt.NOT_ME
+def record_opening(session: Session, directory: Directory, case_id: int, promise: Promise, *, now: datetime) -> None:
+    """Note in the journal who answers, and what is promised."""
     journal.record(
         session,
-        case_id=case.id,
-        kind=Kind.NOT_ME_UNDONE if undone else Kind.RELEASED,
-        channel=Channel.SYSTEM,
-        actor=Actor.PERSON,
-        person_id=by_id,
-        visible=undone,
-        now=now,
-    )
-    open_case(session, directory, case, now=now)
-
-
-def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
-    """Staff say that a doubtful entry is none; it is erased on a date and can be released until then."""
-    hold(session, case)
-    if case.state != CaseState.RECEIVED:
-        raise NotOpen
-    outbox.withdraw(session, case.id, automatic=True, now=now)
-    directory = directories.load(session, now=now)
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.DISCARDED,
-        channel=Channel.SYSTEM,
-        actor=Actor.PERSON,
-        person_id=by_id,
-        visible=False,
-        now=now,
-    )
-    today = directory.voice_of(case).local(now).date()
-    case.state, case.check_by_at = CaseState.SPAM, None
-    case.erase_on = case.erase_on or today.fromordinal(today.toordinal() + SPAM_RETENTION_DAYS)
-    settle(session, case)
-
-
-def open_case(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """Name the owner, promise the first answer and queue the letters that say so."""
-    topic = directory.topics[case.topic_id]
-    again = case.opened_at is not None
-    if case.owner_id is None:
-        with session.no_autoflush:  # everything pending goes out in one flush at the end
-            routed = routing.route(session, directory, topic, case.customer, now=now)
-        case.owner_id, case.routed_by = routed.owner_id, routed.by
-    promise = promise_first_answer(session, directory, case, now=now)
-    journal.record(
-        session,
-        case_id=case.id,
+        case_id=case_id,
         kind=Kind.OPENED,
         channel=Channel.SYSTEM,
         actor=Actor.SYSTEM,
-        person_id=case.owner_id,
+        person_id=promise.person_id,
         now=now,
         facts=promise_facts(directory, promise),
     )
-    case.state, case.check_by_at, case.opened_at = CaseState.OPEN, None, case.opened_at or now
-    case.doubt, case.erase_on = None, None
-    settle(session, case)
-    _confirm(session, directory, case, promise, again=again, now=now)
-    return promise
 
 
 def promise_first_answer(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """Give the promise of the topic's service level: a reply, or a call where the topic answers by phone."""
-    topic = directory.topics[case.topic_id]
-    assert case.owner_id is not None
-    by_call = topic.medium == TopicMedium.CALL and case.customer.phone_e164 is not None
-    return promises.give(
-        session,
-        case_id=case.id,
-        person_id=case.owner_id,
-        kind=PromiseKind.CALL if by_call else PromiseKind.REPLY,
-        medium=Medium.CALL if by_call else Medium.MAIL,
-        schedule=first_answer(directory, directory.team_of(case), topic, now),
-        now=now,
-    )
+    """Give the promise of the topic's service level."""
+    return promises.give(session, _first_promise(directory, case, now=now))
 
 
 def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
@@ -240,15 +191,13 @@ def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
     }
 
 
-def confirm(session: Session, directory: Directory, case: Case, promise: Promise, *, key: str, now: datetime) -> None:
-    """Queue the confirmation: person, direct line, date, link."""
+def confirmation(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Written | None:
+    """The confirmation: person, direct line, date, link. None where there is no address."""
     voice = directory.voice_of(case)
-    writing.to_customer(
-        session,
+    return writing.write_customer(
         directory,
         case,
         LetterKind.CONFIRMATION,
-        key=key,
         promise=promise,
         now=now,
         says={
@@ -258,93 +207,98 @@ def confirm(session: Session, directory: Directory, case: Case, promise: Promise
     )
 
 
+def confirm(session: Session, directory: Directory, case: Case, promise: Promise, *, key: str, now: datetime) -> None:
+    """Queue the confirmation."""
+    letter = confirmation(directory, case, promise, now=now)
+    if letter is not None:
+        writing.queue(session, letter, case_id=case.id, promise_id=promise.id, key=key, now=now)
+
+
 def check_by(directory: Directory, team: Team, *, now: datetime) -> datetime:
     """Until when somebody has looked at a doubtful entry."""
     calendar = directory.calendar(team)
     return business_time.round_up(calendar, business_time.add(calendar, now, CHECK_MINUTES))
 
 
-def _confirm(
-    session: Session, directory: Directory, case: Case, promise: Promise, *, again: bool, now: datetime
-) -> None:
-    if again:
-        writing.to_customer(
-            session,
-            directory,
-            case,
-            LetterKind.REOPENED,
-            key=f"reopened:{promise.id}",
-            promise=promise,
-            now=now,
-            says={"by_customer": False},
-        )
-    else:
-        confirm(session, directory, case, promise, key=f"confirmation:{case.id}", now=now)
-    writing.to_staff(
-        session,
-        directory,
-        case,
-        LetterKind.STAFF_NEW_CASE,
-        key=f"staff_new_case:{promise.id}",
-        promise=promise,
+def new_reference() -> str:
+    """A short reference such as K7P-3M9; the schema refuses one that exists."""
+    letters: Sequence[str] = [secrets.choice(REFERENCE_LETTERS) for _ in range(6)]
+    return "".join(letters[:3]) + "-" + "".join(letters[3:])
+
+
+def _drafted(session: Session, directory: Directory, case: Case, wish: Wish, *, now: datetime) -> Draft:
+    """The draft of a case that opens at once."""
+    topic = directory.topics[case.topic_id]
+    routed = routing.route(session, directory, topic, case.customer, now=now)
+    case.owner_id, case.routed_by = routed.owner_id, routed.by
+    case.state, case.opened_at = CaseState.OPEN, now
+    promise = _first_promise(directory, case, now=now)
+    letters = (
+        confirmation(directory, case, promise, now=now),
+        writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, promise=promise, now=now),
+    )
+    addressed = tuple(letter for letter in letters if letter is not None)
+    return Draft(wish, None, directory, case, case.customer, promise, addressed, now)
+
+
+def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promise:
+    """What the topic's service level promises: a reply, or a call where the topic answers by phone."""
+    topic = directory.topics[case.topic_id]
+    assert case.owner_id is not None
+    by_call = topic.medium == TopicMedium.CALL and case.customer.phone_e164 is not None
+    return promises.new(
+        case_id=case.id,
+        person_id=case.owner_id,
+        kind=PromiseKind.CALL if by_call else PromiseKind.REPLY,
+        medium=Medium.CALL if by_call else Medium.MAIL,
+        schedule=first_answer(directory, directory.team_of(case), topic, now),
         now=now,
     )
 
 
-def _receive(
-    session: Session,
-    directory: Directory,
-    customer: Customer,
-    wish: Wish,
-    *,
-    doubt: Doubt | None,
-    channel: Channel,
-    now: datetime,
-) -> Case:
-    team = directory.teams[directory.topics[wish.topic_id].team_id]
-    case = Case(
-        reference=new_reference(),
-        link_nonce=new_secret(),
-        topic_id=wish.topic_id,
-        customer=customer,
-        state=CaseState.RECEIVED,
-        language=wish.language,
-        doubt=doubt,
-        check_by_at=now if doubt is None else check_by(directory, team, now=now),
-        received_at=now,
-    )
-    session.add(case)
-    session.flush()
+def _write(session: Session, drafted: Draft, *, channel: Channel) -> int:
+    """Write all rows of a draft and return the case's id."""
+    case, promise, now = drafted.case, drafted.promise, drafted.now
+    values = columns_of(case) | {"customer_id": insert_row(session, Customer, **columns_of(drafted.customer))}
+    if promise is None:
+        case_id, promise_id = insert_row(session, Case, **values), None
+    else:
+        # Each points at the other, and an open case without its step is refused: so the case takes the step's number.
+        case_id, promise_id = insert_pointing(session, Case, "promise_id", Promise, **values)
+        insert_row(session, Promise, **columns_of(promise) | {"id": promise_id, "case_id": case_id})
     journal.record(
         session,
-        case_id=case.id,
+        case_id=case_id,
         kind=Kind.RECEIVED,
         channel=channel,
         direction=Direction.IN,
         actor=Actor.CUSTOMER,
-        text=wish.message,
+        text=drafted.wish.message,
         now=now,
     )
-    return case
+    if promise is not None:
+        record_opening(session, drafted.directory, case_id, promise, now=now)
+    for letter in drafted.letters:
+        key = f"{letter.kind}:{case_id}"
+        writing.queue(session, letter, case_id=case_id, promise_id=promise_id, key=key, now=now)
+    return case_id
 
 
-def _ask_front_desk(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+def _for_front_desk(directory: Directory, case: Case, *, now: datetime) -> Written:
     reader_id = directory.front_desk(now).person_id
     voice = writing.staff_voice(directory, case, reader_id)
     assert case.check_by_at is not None and case.doubt is not None
-    writing.to_staff(
-        session,
+    return writing.write_staff(
         directory,
         case,
         LetterKind.STAFF_DOUBTFUL,
-        key=f"staff_doubtful:{case.id}",
         reader_id=reader_id,
         now=now,
-        says={"check_by": voice.moment(case.check_by_at, now=now), "why": doubt_sentence(case.doubt, voice)},
+        says={"check_by": voice.moment(case.check_by_at, now=now), "why": _doubt_sentence(case.doubt, voice)},
     )
 
 
-def doubt_sentence(doubt: Doubt, voice: Voice) -> str:
+def _doubt_sentence(doubt: Doubt, voice: Voice) -> str:
     """Why an entry waits, for staff."""
     return {
         Doubt.HONEYPOT: voice.say("A field that people do not see was filled in."),
@@ -353,10 +307,14 @@ def doubt_sentence(doubt: Doubt, voice: Voice) -> str:
     }[doubt]
 
 
-def new_reference() -> str:
-    """A short reference such as K7P-3M9; the schema refuses one that exists."""
-    letters: Sequence[str] = [secrets.choice(REFERENCE_LETTERS) for _ in range(6)]
-    return "".join(letters[:3]) + "-" + "".join(letters[3:])
+def _new_case(wish: Wish, *, now: datetime) -> Case:
+    return Case(
+        reference=new_reference(),
+        link_nonce=new_secret(),
+        topic_id=wish.topic_id,
+        language=wish.language,
+        received_at=now,
+    )
 
 
 def _customer(wish: Wish) -> Customer:

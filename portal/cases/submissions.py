@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from portal.cases.errors import KeyReused
 from portal.cases.models import Submission
+from portal.db import columns_of, insert_row
 from portal.links import new_secret
 
 THANKS_LIFE = timedelta(days=1)
@@ -36,7 +37,7 @@ def find(session: Session, key: str, body_hash: str) -> Submission | None:
 def keep(session: Session, *, key: str, purpose: str, body_hash: str, case_id: int | None, now: datetime) -> Submission:
     """Remember that this key was accepted. A second one at the same moment fails on the primary key."""
     submission = Submission(key=key, purpose=purpose, body_hash=body_hash, case_id=case_id, answer=new_secret(), at=now)
-    session.add(submission)
+    insert_row(session, Submission, **columns_of(submission))
     return submission
 
 

@@ -73,12 +73,14 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
     assert case.owner_id is not None
     promise = promises.give(
         session,
-        case_id=case.id,
-        person_id=case.owner_id,
-        kind=kind,
-        medium=Medium.CALL if by_call else Medium.MAIL,
-        schedule=schedule,
-        now=now,
+        promises.new(
+            case_id=case.id,
+            person_id=case.owner_id,
+            kind=kind,
+            medium=Medium.CALL if by_call else Medium.MAIL,
+            schedule=schedule,
+            now=now,
+        ),
     )
     _note_task(session, directory, case, Kind.PROMISE_GIVEN, promise, {}, now=now)
     return promise

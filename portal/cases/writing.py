@@ -4,6 +4,7 @@ A letter is rendered here, in the transaction that changes the domain, and never
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,18 @@ def staff_url(case: Case, kind: LetterKind) -> str:
     return f"{config.current().base_url}/staff/{page}/{case.reference}"
 
 
+@dataclass(frozen=True)
+class Written:
+    """A letter in words, addressed and signed, that is not yet in the outbox."""
+
+    kind: LetterKind
+    audience: Audience
+    to_address: str
+    person_id: int
+    message: bytes
+    message_id: str
+
+
 def to_customer(
     session: Session,
     directory: Directory,
@@ -51,12 +64,28 @@ def to_customer(
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
 ) -> None:
-    """Queue a letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
+    """Queue a letter to the case's customer; see ``write_customer``."""
+    written = write_customer(directory, case, kind, now=now, promise=promise, says=says, by_id=by_id)
+    if written is not None:
+        queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now)
 
-    Where there is no address, nothing is written. ``says`` holds the values of this kind of letter.
+
+def write_customer(
+    directory: Directory,
+    case: Case,
+    kind: LetterKind,
+    *,
+    now: datetime,
+    promise: Promise | None = None,
+    says: Mapping[str, Any] | None = None,
+    by_id: int | None = None,
+) -> Written | None:
+    """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
+
+    None where there is no address. ``says`` holds the values of this kind of letter.
     """
     if not case.customer.email:
-        return
+        return None
     voice = directory.voice_of(case)
     acting = _signer(directory, case, promise, by_id, now)
     person = directory.people[acting.person_id]
@@ -74,8 +103,7 @@ def to_customer(
         "step": None if promise is None else _step(directory, case, promise, voice, now),
         **(says or {}),
     }
-    _queue(
-        session,
+    return _written(
         directory,
         case,
         kind,
@@ -84,8 +112,6 @@ def to_customer(
         to_address=case.customer.email,
         person=person,
         audience=Audience.CUSTOMER,
-        key=key,
-        promise=promise,
         now=now,
     )
 
@@ -134,7 +160,22 @@ def to_staff(
     says: Mapping[str, Any] | None = None,
     reader_id: int | None = None,
 ) -> None:
-    """Queue a letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text."""
+    """Queue a letter to a colleague; see ``write_staff``."""
+    written = write_staff(directory, case, kind, now=now, promise=promise, says=says, reader_id=reader_id)
+    queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now)
+
+
+def write_staff(
+    directory: Directory,
+    case: Case,
+    kind: LetterKind,
+    *,
+    now: datetime,
+    promise: Promise | None = None,
+    says: Mapping[str, Any] | None = None,
+    reader_id: int | None = None,
+) -> Written:
+    """A letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text."""
     acting = directory.acting_person(case, now) if reader_id is None else Acting(reader_id, None, False)
     reader = directory.people[acting.person_id]
     voice = directory.voice(directory.team_of(case), reader.language)
@@ -154,8 +195,7 @@ def to_staff(
         else wording.sentence(promise.kind, promise.medium, reader.name, voice.moment(promise.due_at, now=now), voice),
         **(says or {}),
     }
-    _queue(
-        session,
+    return _written(
         directory,
         case,
         kind,
@@ -164,9 +204,25 @@ def to_staff(
         to_address=reader.email,
         person=reader,
         audience=Audience.STAFF,
-        key=key,
-        promise=promise,
         now=now,
+    )
+
+
+def queue(session: Session, written: Written, *, case_id: int, promise_id: int | None, key: str, now: datetime) -> None:
+    """Put a letter about a case into the outbox. The schema refuses a second one with this key."""
+    outbox.queue(
+        session,
+        now=now,
+        key=key,
+        kind=written.kind,
+        audience=written.audience,
+        case_id=case_id,
+        to_address=written.to_address,
+        person_id=written.person_id,
+        message=written.message,
+        message_id=written.message_id,
+        automatic=written.kind not in WRITTEN_BY_HAND,
+        promise_id=promise_id,
     )
 
 
@@ -175,8 +231,7 @@ def staff_voice(directory: Directory, case: Case, reader_id: int) -> Voice:
     return directory.voice(directory.team_of(case), directory.people[reader_id].language)
 
 
-def _queue(
-    session: Session,
+def _written(
     directory: Directory,
     case: Case,
     kind: LetterKind,
@@ -186,10 +241,8 @@ def _queue(
     to_address: str,
     person: Person,
     audience: Audience,
-    key: str,
-    promise: Promise | None,
     now: datetime,
-) -> None:
+) -> Written:
     rendered = letters.render(kind, language, values)
     sender = config.current().mail_default_sender
     domain = sender.rpartition("@")[2]
@@ -212,20 +265,7 @@ def _queue(
         auto_submitted=_auto_submitted(kind),
         references=(f"<{case.reference.lower()}.{audience}@{domain}>",),
     )
-    outbox.queue(
-        session,
-        now=now,
-        key=key,
-        kind=kind,
-        audience=audience,
-        case_id=case.id,
-        to_address=to_address,
-        person_id=person.id,
-        message=message.build(envelope),
-        message_id=message_id,
-        automatic=kind not in WRITTEN_BY_HAND,
-        promise_id=None if promise is None else promise.id,
-    )
+    return Written(kind, audience, to_address, person.id, message.build(envelope), message_id)
 
 
 def _signer(directory: Directory, case: Case, promise: Promise | None, by_id: int | None, now: datetime) -> Acting:

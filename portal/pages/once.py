@@ -11,8 +11,8 @@ from portal import db
 T = TypeVar("T")
 
 
-def accepted_once(step: Callable[[Session], T]) -> T:
-    """Run ``step`` in a writing transaction, and once more if another request with the same key was first.
+def accepted_once(step: Callable[[Session], T], *, again: Callable[[Session], T] | None = None) -> T:
+    """Run ``step`` in a writing transaction, and once more (or ``again``) if another request with its key was first.
 
     The second run finds what the first request kept. Raises IntegrityError when it fails again: no double click does.
     """
@@ -21,4 +21,4 @@ def accepted_once(step: Callable[[Session], T]) -> T:
             return step(session)
     except IntegrityError:
         with db.transaction() as session:
-            return step(session)
+            return (again or step)(session)

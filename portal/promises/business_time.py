@@ -5,13 +5,13 @@ day. Both clock changes follow from that sentence: an hour that is skipped is no
 twice is worked twice. Instants come in aware and go out in UTC, and every sum is done in UTC; the wall
 clock is read only to lay out one day, because a local "+ 1 day" is 23 or 25 hours long twice a year.
 
-Pure: no database, no clock, nothing kept between calls. The work grows with the number of days touched. Every
-function raises ValueError for an instant without a time zone.
+Pure: no database, no clock; a calendar remembers the days it has laid out, nothing else is kept. The work grows
+with the number of days touched. Every function raises ValueError for an instant without a time zone.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ Span: TypeAlias = tuple[datetime, datetime]
 ONE_DAY = timedelta(days=1)
 LONGEST_SEARCH = 366
 """Days without an opening after which a search gives up: a calendar closed for a year is a mistake."""
+DAYS_REMEMBERED = 1000
 
 
 class NoBusinessTime(ValueError):
@@ -47,6 +48,8 @@ class Calendar:
     """Whether the day is a public holiday or a closure of that place or team."""
     ends_on: date
     """The last day the holiday table knows."""
+    laid_out: dict[date, tuple[Span, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Days that were asked for: each answer asks for the same few again and again."""
 
     def __post_init__(self) -> None:
         for weekday, day in self.hours.items():
@@ -54,18 +57,20 @@ class Calendar:
                 raise ValueError(f"Opening hours outside the week or the day: weekday {weekday}, {day}.")
 
 
-def spans(calendar: Calendar, day: date) -> list[Span]:
+def spans(calendar: Calendar, day: date) -> tuple[Span, ...]:
     """The spans in which the team works on a local day, in UTC, earliest first; touching ones are joined.
 
     On the day of a clock change a span over the gap is shorter, one that begins in the gap begins with the
     first instant after it, and one over the doubled hour is longer: the clock reads that hour twice, and
     each reading counts. Raises BeyondHolidayTable.
     """
-    if not is_working_day(calendar, day):
-        return []
-    steady = _steady_clock(ZoneInfo(calendar.tz), day)
-    pieces = (piece for hours in calendar.hours[day.weekday()] for piece in _read(day, hours, steady))
-    return _joined(sorted(pieces))
+    known = calendar.laid_out.get(day)
+    if known is None:
+        known = _lay_out(calendar, day)
+        if len(calendar.laid_out) >= DAYS_REMEMBERED:
+            calendar.laid_out.clear()
+        calendar.laid_out[day] = known
+    return known
 
 
 def is_working_day(calendar: Calendar, day: date) -> bool:
@@ -202,6 +207,14 @@ def _back_from(calendar: Calendar, at: datetime) -> Iterator[Span]:
 def _refuse_empty(calendar: Calendar) -> None:
     if not any(calendar.hours.values()):
         raise NoBusinessTime("The calendar has no opening hours.")
+
+
+def _lay_out(calendar: Calendar, day: date) -> tuple[Span, ...]:
+    if not is_working_day(calendar, day):
+        return ()
+    steady = _steady_clock(ZoneInfo(calendar.tz), day)
+    pieces = (piece for hours in calendar.hours[day.weekday()] for piece in _read(day, hours, steady))
+    return tuple(_joined(sorted(pieces)))
 
 
 def _steady_clock(zone: ZoneInfo, day: date) -> list[tuple[datetime, datetime, timedelta]]:

@@ -6,14 +6,14 @@ from datetime import datetime
 from sqlalchemy import Integer, bindparam, insert, select
 from sqlalchemy.orm import Session
 
+from portal.db import columns_of
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
 from portal.promises.service_level import Schedule
 
 
-def give(
-    session: Session,
+def new(
     *,
-    case_id: int,
+    case_id: int | None,
     person_id: int,
     kind: PromiseKind,
     medium: Medium,
@@ -22,13 +22,13 @@ def give(
     what: str = "",
     given_by_id: int | None = None,
 ) -> Promise:
-    """Open a promise. The schema refuses a second open one of the same kind."""
-    return _insert(
-        session,
+    """A promise that is not yet given: nobody was told, and no row holds it."""
+    return Promise(
         case_id=case_id,
         person_id=person_id,
         kind=kind,
         medium=medium,
+        state=PromiseState.OPEN,
         what=what,
         given_by_id=given_by_id,
         given_at=now,
@@ -37,6 +37,11 @@ def give(
         remind_at=schedule.remind_at,
         notice_at=schedule.notice_at,
     )
+
+
+def give(session: Session, promise: Promise) -> Promise:
+    """Open a new promise. The schema refuses a second open one of the same kind."""
+    return _insert(session, **columns_of(promise))
 
 
 def move(

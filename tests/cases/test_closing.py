@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, directory, finding, opening, timeline, undelivered
+from portal.cases import answering, closing, directory, doubtful, finding, timeline, undelivered
 from portal.cases.answering import Step
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
 from portal.cases.models import Case, CaseState, Doubt, Outcome, Submission
@@ -632,7 +632,7 @@ def test_staff_can_take_a_denial_back(session: Session) -> None:
     closing.not_me(session, case, now=TEN)
     step(session)
 
-    opening.release(session, case, by_id=case.owner_id, now=berlin("2026-11-25 10:00"))
+    doubtful.release(session, case, by_id=case.owner_id, now=berlin("2026-11-25 10:00"))
     step(session)
 
     assert (case.state, case.doubt, case.check_by_at, case.erase_on) == (CaseState.OPEN, None, None, None)
@@ -645,7 +645,7 @@ def test_a_denied_entry_that_staff_discard_keeps_its_date_of_erasure(session: Se
     closing.not_me(session, case, now=TEN)
     step(session)
 
-    opening.discard(session, case, by_id=case.owner_id, now=TEN)
+    doubtful.discard(session, case, by_id=case.owner_id, now=TEN)
     step(session)
 
     assert (case.state, case.erase_on) == (CaseState.SPAM, date(2026, 12, 1))
@@ -807,7 +807,7 @@ def deny(session: Session, case: Case, at: datetime, chance: Random) -> None:
 
 
 def release(session: Session, case: Case, at: datetime, chance: Random) -> None:
-    opening.release(session, case, by_id=case.owner_id, now=at)
+    doubtful.release(session, case, by_id=case.owner_id, now=at)
 
 
 def replace_link(session: Session, case: Case, at: datetime, chance: Random) -> None:

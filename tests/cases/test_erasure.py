@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import tables
-from portal.cases import answering, closing, finding, opening, submissions
+from portal.cases import answering, closing, doubtful, finding, submissions
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Outcome
@@ -206,7 +206,7 @@ def denied_one(session: Session) -> Case:
 
 def discarded_one(session: Session) -> Case:
     entry = open_case(session, "lieferung", doubt=Doubt.HONEYPOT)
-    opening.discard(session, entry, by_id=session.get_one(Company, 1).front_desk_id, now=TEN)
+    doubtful.discard(session, entry, by_id=session.get_one(Company, 1).front_desk_id, now=TEN)
     return entry
 
 

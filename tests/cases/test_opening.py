@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import db, tables
-from portal.cases import closing, finding, opening, submissions
+from portal.cases import closing, doubtful, finding, opening, submissions
 from portal.cases.errors import KeyReused, NotOpen
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy, Submission
 from portal.journal.models import Actor, Channel, Direction, Kind
@@ -271,7 +271,7 @@ def test_a_released_entry_becomes_a_case_with_a_promise_from_that_moment(
     entry = open_case(session, doubt=Doubt.TOO_FAST)
     released_at = berlin("2026-11-24 15:00")
 
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=released_at)
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=released_at)
     step(session)
 
     assert (entry.state, entry.doubt, entry.check_by_at) == (CaseState.OPEN, None, None)
@@ -284,7 +284,7 @@ def test_the_confirmation_of_a_released_entry_says_when_the_form_came_in(
 ) -> None:
     entry = open_case(session, doubt=Doubt.TOO_FAST)
 
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=berlin("2026-11-24 15:00"))
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=berlin("2026-11-24 15:00"))
 
     (letter,) = letters(session, entry, LetterKind.CONFIRMATION)
     assert "Dienstag, 24. November, 9:12 Uhr, bei uns eingegangen" in read(letter).text
@@ -295,7 +295,7 @@ def test_the_journal_knows_who_released_an_entry_and_the_customer_does_not(
 ) -> None:
     entry = open_case(session, doubt=Doubt.HONEYPOT)
 
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
 
     (released,) = entries(session, entry, Kind.RELEASED)
     assert (released.person_id, released.visible) == (people["Petra Lindner"], False)
@@ -306,7 +306,7 @@ def test_a_discarded_entry_is_spam_without_a_date_to_check_and_is_erased_after_a
 ) -> None:
     entry = open_case(session, doubt=Doubt.HONEYPOT)
 
-    opening.discard(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
+    doubtful.discard(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
     step(session)
 
     assert (entry.state, entry.check_by_at) == (CaseState.SPAM, None)
@@ -316,17 +316,17 @@ def test_a_discarded_entry_is_spam_without_a_date_to_check_and_is_erased_after_a
 
 def test_a_discarded_entry_can_be_released(session: Session, people: dict[str, int]) -> None:
     entry = open_case(session, doubt=Doubt.HONEYPOT)
-    opening.discard(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
+    doubtful.discard(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
     step(session)
 
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))
     step(session)
 
     assert (entry.state, entry.erase_on) == (CaseState.OPEN, None)
     assert kinds_of(letters(session, entry, audience=Audience.CUSTOMER)) == [LetterKind.CONFIRMATION]
 
 
-@pytest.mark.parametrize("act", [opening.release, opening.discard])
+@pytest.mark.parametrize("act", [doubtful.release, doubtful.discard])
 def test_the_letter_that_asks_to_look_is_overtaken_once_somebody_has(
     session: Session, people: dict[str, int], act: Any
 ) -> None:
@@ -341,9 +341,9 @@ def test_only_what_waits_can_be_released_or_discarded(session: Session, people: 
     case, by_id = open_case(session), people["Petra Lindner"]
 
     with refused(session, NotOpen):
-        opening.release(session, case, by_id=by_id, now=TUESDAY)
+        doubtful.release(session, case, by_id=by_id, now=TUESDAY)
     with refused(session, NotOpen):
-        opening.discard(session, case, by_id=by_id, now=TUESDAY)
+        doubtful.discard(session, case, by_id=by_id, now=TUESDAY)
 
     assert len(open_promises(session, case)) == 1
 
@@ -394,7 +394,7 @@ def test_an_entry_whose_mailbox_denied_it_is_told_again_when_it_is_released(
     closing.not_me(session, case, now=TUESDAY)
     step(session)
 
-    opening.release(session, case, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))
+    doubtful.release(session, case, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))
 
     assert kinds_of(letters(session, case, audience=Audience.CUSTOMER)) == [
         LetterKind.CONFIRMATION,

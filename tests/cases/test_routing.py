@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, directory, opening
+from portal.cases import closing, directory, doubtful
 from portal.cases.models import Case, Doubt, Outcome, Route, RoutedBy
 from portal.customers.models import Account
 from portal.mail.letters import LetterKind
@@ -325,7 +325,7 @@ def test_a_released_entry_is_routed_when_it_is_released(session: Session, people
     away(session, people["Miriam Albrecht"], since=TUESDAY + timedelta(minutes=10))
     step(session)
 
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=2))
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=2))
 
     assert entry.owner_id == people["Jonas Weidner"]
 

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, directory, finding, opening, staff_view, timeline
+from portal.cases import answering, closing, directory, doubtful, finding, staff_view, timeline
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome
 from portal.cases.timeline import StatusWord
@@ -83,7 +83,7 @@ def reopened(session: Session) -> Case:
     return case
 
 
-def doubtful(session: Session) -> Case:
+def entry_in_doubt(session: Session) -> Case:
     return open_case(session, doubt=Doubt.TOO_FAST)
 
 
@@ -103,7 +103,7 @@ def denied(session: Session) -> Case:
         (moved_by_a_notice, StatusWord.DELAYED),
         (closed, StatusWord.CLOSED),
         (reopened, StatusWord.IN_PROGRESS),
-        (doubtful, StatusWord.RECEIVED),
+        (entry_in_doubt, StatusWord.RECEIVED),
         (denied, StatusWord.RECEIVED),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_promise_that_has_lapsed_says_so(session: Session, at: str, late: bool
     [
         (fresh, {"message", "close", "replace_link", "not_me"}),
         (closed, {"reopen", "replace_link", "not_me"}),
-        (doubtful, set()),
+        (entry_in_doubt, set()),
         (denied, set()),
     ],
 )
@@ -540,7 +540,7 @@ def test_the_status_takes_at_most_six_queries_whatever_the_length_of_its_history
 
 def test_a_released_entry_reads_like_any_other_case(session: Session, people: dict[str, int]) -> None:
     entry = open_case(session, doubt=Doubt.TOO_FAST)
-    opening.release(session, entry, by_id=people["Petra Lindner"], now=TEN)
+    doubtful.release(session, entry, by_id=people["Petra Lindner"], now=TEN)
     step(session)
 
     status = timeline.status_of(session, entry, now=TEN)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, opening, worklist
+from portal.cases import answering, closing, doubtful, worklist
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Doubt, Outcome
 from portal.cases.worklist import Row, Scope
@@ -168,7 +168,7 @@ def test_an_entry_nobody_looked_at_in_time_is_late(session: Session) -> None:
 
 def test_what_was_discarded_is_listed_apart(session: Session, people: dict[str, int]) -> None:
     entry = open_case(session, doubt=Doubt.TOO_FAST)
-    opening.discard(session, entry, by_id=people["Petra Lindner"], now=TEN)
+    doubtful.discard(session, entry, by_id=people["Petra Lindner"], now=TEN)
     step(session)
 
     assert worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN) == []

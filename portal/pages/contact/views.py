@@ -15,7 +15,8 @@ from portal import clock, config, db
 from portal.cases import closing, opening, submissions, timeline
 from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, Refused
-from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
+from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
+from portal.cases.opening import Draft
 from portal.cases.timeline import Status
 from portal.journal.models import Kind
 from portal.pages import speaking
@@ -62,13 +63,14 @@ def send() -> ResponseReturnValue:
     now, posted = clock.utc_now(), first_values(request.form)
     form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
     complete = form.validate() & form.refuse_what_is_not_offered(posted, list(request.files.values()))
-    if complete and ticket is not None:
-        doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
-        return accepted_once(lambda session: _accept(session, form, ticket, doubt, now=now))
     with db.reading() as session:
-        _look_up(session, form, now=now)
-        sentences = [] if ticket is not None else [_not_ours()]
-        return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
+        topic, number = _look_up(session, form, now=now)
+        if not complete or ticket is None or topic is None or form.errors:
+            sentences = [] if ticket is not None else [_not_ours()]
+            return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
+        doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
+        drafted = opening.draft(session, form.wish(topic, number, speaking.language()), doubt=doubt, now=now)
+    return _accept(form, ticket, drafted)
 
 
 @bp.get("/thanks/<answer>")
@@ -106,18 +108,16 @@ def brand() -> Response:
     return response.make_conditional(request)
 
 
-def _accept(
-    session: Session, form: ContactForm, ticket: Ticket, doubt: Doubt | None, *, now: datetime
-) -> ResponseReturnValue:
-    topic, number = _look_up(session, form, now=now)
-    if topic is None or form.errors:
-        return _form_page(session, form, ticket, now=now, code=422)
-    wish = form.wish(topic, number, speaking.language())
-    body_hash = submissions.body_hash(form.body())
+def _accept(form: ContactForm, ticket: Ticket, drafted: Draft) -> ResponseReturnValue:
+    sent = {"key": ticket.key, "body_hash": submissions.body_hash(form.body())}
     try:
-        submission = opening.accept(session, wish, key=ticket.key, body_hash=body_hash, doubt=doubt, now=now)
+        submission = accepted_once(
+            lambda session: opening.keep(session, drafted, **sent),
+            again=lambda session: opening.accept(session, drafted.wish, **sent, doubt=drafted.doubt, now=drafted.now),
+        )
     except KeyReused as reused:
-        return _form_page(session, form, ticket.again(), [_said(reused)], now=now, code=422)
+        with db.reading() as session:
+            return _form_page(session, form, ticket.again(), [_said(reused)], now=drafted.now, code=422)
     return redirect(url_for("contact.thanks", answer=submission.answer), code=303)
 
 

@@ -8,7 +8,7 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from portal import clock, db
-from portal.cases import finding, opening
+from portal.cases import doubtful, finding
 from portal.cases import worklist as cases
 from portal.cases.errors import Refused
 from portal.cases.models import Case, CaseState
@@ -36,13 +36,13 @@ def entry(reference: str) -> Response:
 @bp.post("/doubtful/<reference>/release")
 def release(reference: str) -> Response:
     """It is genuine: it becomes a case, with an owner, a date and a confirmation."""
-    return _decide(reference, opening.release, url_for("staff.case", reference=reference, done="released"))
+    return _decide(reference, doubtful.release, url_for("staff.case", reference=reference, done="released"))
 
 
 @bp.post("/doubtful/<reference>/discard")
 def discard(reference: str) -> Response:
     """It is not genuine: it is erased on a date."""
-    return _decide(reference, opening.discard, url_for("staff.worklist", done="discarded"))
+    return _decide(reference, doubtful.discard, url_for("staff.worklist", done="discarded"))
 
 
 def _decide(reference: str, step: Callable[..., None], way_on: str) -> Response:

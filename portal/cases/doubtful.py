@@ -1,0 +1,102 @@
+"""Doubtful entries: staff say which is a case and which is none."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases import opening, routing, writing
+from portal.cases.directory import Directory
+from portal.cases.errors import NotOpen
+from portal.cases.models import Case, CaseState, Doubt
+from portal.cases.settling import hold, settle
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Kind
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+
+SPAM_RETENTION_DAYS = 30
+
+
+def release(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
+    """Staff say that a doubtful or discarded entry is genuine: it becomes a case now.
+
+    Also undoes "Das war ich nicht". Raises NotOpen when there is nothing to release.
+    """
+    hold(session, case)
+    if case.state not in (CaseState.RECEIVED, CaseState.SPAM):
+        raise NotOpen
+    outbox.withdraw(session, case.id, automatic=True, now=now)
+    directory = directories.load(session, now=now)
+    undone = case.doubt == Doubt.NOT_ME
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.NOT_ME_UNDONE if undone else Kind.RELEASED,
+        channel=Channel.SYSTEM,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        visible=undone,
+        now=now,
+    )
+    _open(session, directory, case, now=now)
+
+
+def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
+    """Staff say that a doubtful entry is none; it is erased on a date and can be released until then."""
+    hold(session, case)
+    if case.state != CaseState.RECEIVED:
+        raise NotOpen
+    outbox.withdraw(session, case.id, automatic=True, now=now)
+    directory = directories.load(session, now=now)
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.DISCARDED,
+        channel=Channel.SYSTEM,
+        actor=Actor.PERSON,
+        person_id=by_id,
+        visible=False,
+        now=now,
+    )
+    today = directory.voice_of(case).local(now).date()
+    case.state, case.check_by_at = CaseState.SPAM, None
+    case.erase_on = case.erase_on or today.fromordinal(today.toordinal() + SPAM_RETENTION_DAYS)
+    settle(session, case)
+
+
+def _open(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+    """Make an entry that waited a case: name the owner, promise the first answer and queue the letters that say so."""
+    again = case.opened_at is not None
+    if case.owner_id is None:
+        topic = directory.topics[case.topic_id]
+        with session.no_autoflush:  # everything pending goes out in one flush at the end
+            routed = routing.route(session, directory, topic, case.customer, now=now)
+        case.owner_id, case.routed_by = routed.owner_id, routed.by
+    promise = opening.promise_first_answer(session, directory, case, now=now)
+    opening.record_opening(session, directory, case.id, promise, now=now)
+    case.state, case.check_by_at, case.opened_at = CaseState.OPEN, None, case.opened_at or now
+    case.doubt, case.erase_on = None, None
+    settle(session, case)
+    if again:
+        writing.to_customer(
+            session,
+            directory,
+            case,
+            LetterKind.REOPENED,
+            key=f"reopened:{promise.id}",
+            promise=promise,
+            now=now,
+            says={"by_customer": False},
+        )
+    else:
+        opening.confirm(session, directory, case, promise, key=f"confirmation:{case.id}", now=now)
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_NEW_CASE,
+        key=f"staff_new_case:{promise.id}",
+        promise=promise,
+        now=now,
+    )
