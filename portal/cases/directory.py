@@ -170,7 +170,7 @@ def load(session: Session, *, now: datetime) -> Directory:
     seen: Directory | None = session.info.get("directory")
     if seen is not None:
         return seen
-    revision = session.scalars(_REVISION).one()
+    revision = session.connection().execute(_REVISION).scalar_one()
     kept = current_app.extensions.get("portal.directory")
     if kept is not None and kept[0] == revision and kept[1] <= now:
         directory: Directory = kept[2]
@@ -230,7 +230,7 @@ _OPEN_CASES = (
 
 def open_cases(session: Session, owner_ids: Collection[int]) -> dict[int, int]:
     """How many open cases each of these people owns; who owns none is missing."""
-    rows = session.execute(_OPEN_CASES, {"owner_ids": list(owner_ids)})
+    rows = session.connection().execute(_OPEN_CASES, {"owner_ids": list(owner_ids)})
     return {owner_id: count for owner_id, count in rows if owner_id is not None}
 
 

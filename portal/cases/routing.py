@@ -75,7 +75,7 @@ _OWNERS_OF_MAILBOX = (
 def _known(session: Session, customer: Customer) -> int | None:
     if not customer.email_key:
         return None
-    return session.scalars(_OWNERS_OF_MAILBOX, {"email_key": customer.email_key}).first()
+    return session.connection().execute(_OWNERS_OF_MAILBOX, {"email_key": customer.email_key}).scalar()
 
 
 def _works_here(directory: Directory, person_id: int, now: datetime) -> bool:

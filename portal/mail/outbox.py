@@ -6,13 +6,15 @@ What is promised: written at most once per key, delivered to the relay at least 
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from random import uniform
 
-from sqlalchemy import Select, case, or_, select, text, update
+from sqlalchemy import Select, bindparam, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from portal.db import insert_row, wake_worker
+from portal.db import UtcDateTime, insert_row, table_of, wake_worker
 from portal.links import new_secret
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
@@ -23,6 +25,7 @@ RETRY_CAP = 900.0
 PAUSE_CAP = 300.0
 """Longest pause of a faulty channel in seconds."""
 
+_LETTER = table_of(Letter)
 _WAITING = (LetterState.QUEUED, LetterState.SENDING)
 
 
@@ -97,33 +100,20 @@ def claim(session: Session, *, now: datetime, lease: timedelta) -> Claimed | Non
 
     Never one that would overtake an older letter of the same case and recipient.
     """
-    candidate = _next_due(now)
-    if session.get_bind().dialect.name == "postgresql":
+    connection, token = session.connection(), new_secret()
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
         # A lost claim is harmless (the letter is claimed again): it need not wait for the disk.
-        session.execute(text("SET LOCAL synchronous_commit = off"))
-        candidate = candidate.with_for_update(skip_locked=True)
-    token = new_secret()
-    row = session.execute(
-        update(Letter)
-        .where(Letter.id == candidate.scalar_subquery())
-        .values(state=LetterState.SENDING, lease_token=token, lease_until=now + lease)
-        .returning(Letter.id, Letter.to_address, Letter.message)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    values = {"now": now, "lease_token": token, "lease_until": now + lease}
+    row = connection.execute(_claim(skip_locked=on_postgresql), values).one_or_none()
     return None if row is None else Claimed(row.id, token, row.to_address, row.message)
 
 
 def may_send(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     """Read right before DATA: is the letter still ours, still wanted and still valid?"""
-    row = session.execute(
-        select(Letter.id).where(
-            Letter.id == claimed.id,
-            Letter.lease_token == claimed.token,
-            Letter.withdraw_wished_at.is_(None),
-            or_(Letter.valid_until.is_(None), Letter.valid_until > now),
-        )
-    ).one_or_none()
-    return row is not None
+    values = {"id": claimed.id, "token": claimed.token, "now": now}
+    return session.connection().execute(_MAY_SEND, values).one_or_none() is not None
 
 
 def is_ours(session: Session, claimed: Claimed) -> bool:
@@ -220,8 +210,29 @@ def _jitter(most: float) -> float:
     return uniform(0, most)  # noqa: S311  # spreads load, guards nothing
 
 
-def _next_due(now: datetime) -> Select[int]:
-    older = aliased(Letter)
+_MAY_SEND = select(Letter.id).where(
+    Letter.id == bindparam("id"),
+    Letter.lease_token == bindparam("token"),
+    Letter.withdraw_wished_at.is_(None),
+    or_(Letter.valid_until.is_(None), Letter.valid_until > bindparam("now", type_=UtcDateTime)),
+)
+
+
+@cache
+def _claim(*, skip_locked: bool) -> ReturningUpdate[tuple[int, str, bytes]]:
+    """Built once: making this statement takes longer than running it."""
+    due = _next_due()
+    candidate = due.with_for_update(skip_locked=True) if skip_locked else due
+    return (
+        update(_LETTER)
+        .where(_LETTER.c.id == candidate.scalar_subquery())
+        .values(state=LetterState.SENDING, lease_token=bindparam("lease_token"), lease_until=bindparam("lease_until"))
+        .returning(_LETTER.c.id, _LETTER.c.to_address, _LETTER.c.message)
+    )
+
+
+def _next_due() -> Select[int]:
+    now, older = bindparam("now", type_=UtcDateTime), aliased(Letter)
     paused = select(MailChannel.name).where(MailChannel.name == CHANNEL, MailChannel.paused_until > now)
     overtakes = select(older.id).where(
         older.case_id == Letter.case_id,
@@ -239,14 +250,14 @@ def _next_due(now: datetime) -> Select[int]:
 
 def _end_claim(session: Session, claimed: Claimed, **values: object) -> bool:
     """Change the row if the fencing token still matches; a worker that lost its lease changes nothing."""
-    ended = session.execute(
-        update(Letter)
-        .where(Letter.id == claimed.id, Letter.lease_token == claimed.token)
-        .values(lease_token=None, lease_until=None, **values)
-        .returning(Letter.id)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    return ended is not None
+    session.flush()
+    ended = session.connection().execute(
+        _END_CLAIM, {"letter": claimed.id, "token": claimed.token, "lease_token": None, "lease_until": None, **values}
+    )
+    return ended.rowcount == 1
+
+
+_END_CLAIM = update(_LETTER).where(_LETTER.c.id == bindparam("letter"), _LETTER.c.lease_token == bindparam("token"))
 
 
 def has_expired(session: Session, *, now: datetime) -> bool:

@@ -197,6 +197,20 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 
 
 @postgresql_only
+def test_a_connection_that_died_in_the_pool_is_replaced(core: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "ASK_AFTER", 0.0)
+    pid = text("SELECT pg_backend_pid()")
+    with db.db.engine.connect() as killer:
+        with db.db.engine.connect() as connection:
+            victim = connection.scalar(pid)
+        killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": victim})
+        time.sleep(0.1)
+
+        with db.reading() as session:
+            assert session.scalar(pid) != victim
+
+
+@postgresql_only
 def test_postgresql_is_set_up_so_that_nobody_waits_for_ever(core: Flask) -> None:
     names = ("TimeZone", "lock_timeout", "idle_in_transaction_session_timeout")
 

@@ -81,7 +81,9 @@ def test_a_day_has_its_spans_in_utc_with_the_lunch_break_left_out() -> None:
 
 
 def test_summer_time_moves_the_spans_an_hour() -> None:
-    assert list(spans(make_calendar((480, 1020)), date(2026, 7, 2))) == [(utc("2026-07-02T06:00"), utc("2026-07-02T15:00"))]
+    (span,) = spans(make_calendar((480, 1020)), date(2026, 7, 2))
+
+    assert span == (utc("2026-07-02T06:00"), utc("2026-07-02T15:00"))
 
 
 def test_spans_that_touch_or_overlap_count_once_in_whatever_order_they_are_written() -> None:
