@@ -155,6 +155,8 @@ def _cleaned(key: str, text: str) -> str:
 
 
 def _one_line(text: str) -> str:
+    if text.isprintable() and "  " not in text and text == text.strip():
+        return text  # nearly every value; the only white space that counts as printable is the plain space
     return " ".join(UNSEEN.sub(" ", text).split())
 
 

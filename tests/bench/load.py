@@ -1,4 +1,4 @@
-"""The driver: clients that send prepared requests one after the other over kept connections."""
+"""The driver: clients that send prepared requests one after the other, each on a connection of its own as visitors do."""
 
 import socket
 import threading
@@ -27,7 +27,10 @@ class Load:
 
 
 def drive(port: int, requests: Sequence[bytes], *, clients: int = 8) -> Load:
-    """Send every request once, by ``clients`` clients that each wait for their answer."""
+    """Send every request once, by ``clients`` clients that each wait for their answer.
+
+    A kept connection would belong to one of the server's processes for the whole run, and which one is chance.
+    """
     times: list[float] = []
     statuses: list[int] = []
     shares = [requests[number::clients] for number in range(clients)]
@@ -41,46 +44,32 @@ def drive(port: int, requests: Sequence[bytes], *, clients: int = 8) -> Load:
 
 
 def _client(port: int, requests: Sequence[bytes], times: list[float], statuses: list[int]) -> None:
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for request in requests:
         start = time.perf_counter()
-        connection.sendall(request)
-        status, closes = _answer(connection)
-        times.append(time.perf_counter() - start)
-        statuses.append(status)
-        if closes:
-            connection.close()
-            connection = socket.create_connection(("127.0.0.1", port))
+        with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.close()
+            connection.sendall(request)
+            statuses.append(_status(connection))
+        times.append(time.perf_counter() - start)
 
 
-def _answer(connection: socket.socket) -> tuple[int, bool]:
+def _status(connection: socket.socket) -> int:
+    """The status of an answer, read to its end."""
     read = b""
-    while b"\r\n\r\n" not in read:
-        more = connection.recv(65536)
-        if not more:
-            raise ConnectionError("the server closed the connection")
+    while more := connection.recv(65536):
         read += more
-    head, _, body = read.partition(b"\r\n\r\n")
-    lines = head.lower().split(b"\r\n")
-    length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
-    missing = length - len(body)
-    while missing > 0:
-        missing -= len(connection.recv(65536))
-    return int(lines[0].split()[1]), b"connection: close" in lines
+    return int(read.split(b" ", 2)[1])
 
 
 def get(path: str) -> bytes:
     """A GET as it goes over the wire."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
 
 
 def post(path: str, body: bytes) -> bytes:
     """A form's POST as it goes over the wire."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
