@@ -1,4 +1,4 @@
-"""The driver: clients that send prepared requests one after the other, each on a connection of its own as visitors do."""
+"""The driver: clients that send prepared requests in turn, each on a connection of its own, as visitors do."""
 
 import socket
 import threading
