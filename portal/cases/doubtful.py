@@ -96,7 +96,7 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
         directory,
         case,
         LetterKind.STAFF_NEW_CASE,
-        key=f"staff_new_case:{promise.id}",
+        key=f"staff_new_case:{case.id}:{promise.id}",
         promise=promise,
         now=now,
     )

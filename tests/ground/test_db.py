@@ -180,7 +180,7 @@ def test_a_writing_transaction_takes_the_lock_at_once(core: Flask) -> None:
     with statements(db.db.engine) as seen, db.writing() as session:
         session.scalar(text("SELECT 1"))
 
-    assert seen == ["PRAGMA query_only=OFF", "BEGIN IMMEDIATE", "SELECT 1"]
+    assert seen == ["BEGIN IMMEDIATE", "SELECT 1"]
 
 
 @contextmanager

@@ -196,7 +196,7 @@ def last_promise(house: House) -> Promise:
 def letters(house: House) -> list[EmailMessage]:
     """All letters that were queued since the demo was loaded."""
     with house.app.app_context(), db.reading() as session:
-        rows = session.scalars(select(Letter.message).where(Letter.state != LetterState.SENT)).all()
+        rows = session.scalars(select(Letter.message).where(Letter.state != LetterState.SENT).order_by(Letter.id)).all()
     return [message_from_bytes(row, policy=policy.default) for row in rows]
 
 

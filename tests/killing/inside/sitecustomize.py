@@ -246,17 +246,17 @@ def no_fencing() -> None:
 
 def two_commits() -> None:
     """The case is committed first and its letters afterwards."""
-    from portal.cases import opening
+    from portal.cases import writing
 
-    def committed_first(confirm: Callable[..., None], session: Any, *args: Any, **kwargs: Any) -> None:
+    def committed_first(queue: Callable[..., None], session: Any, *args: Any, **kwargs: Any) -> None:
         session.flush()
         connection = session.connection()
         connection.dialect.do_commit(connection.connection)
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        confirm(session, *args, **kwargs)
+        queue(session, *args, **kwargs)
 
-    around(opening, "_confirm", committed_first)
+    around(writing, "queue", committed_first)
 
 
 BUGS = {bug.__name__: bug for bug in (mark_before_send, quit_is_failure, no_fencing, two_commits)}
