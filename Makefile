@@ -33,7 +33,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
 
 nightly: .venv/tested
-	$(BIN)/python -m pytest --nightly -m nightly -s --durations 0
+	$(BIN)/python -m pytest --nightly --durations 0
 	$(BIN)/python -m tests.bench
 
 audit: .venv/tested

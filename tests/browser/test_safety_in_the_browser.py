@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import requests
 from playwright.sync_api import expect
 from sqlalchemy.orm import Session
@@ -68,6 +69,7 @@ def proposed(session: Session, case: Case) -> Any:
     return answering.proposed_due(directories.load(session, now=now), case, now=now)
 
 
+@pytest.mark.nightly_on("postgresql")
 def test_opening_every_link_of_every_letter_changes_nothing(
     site: Site, visitor: OpenVisitor, colleague: OpenColleague
 ) -> None:
@@ -96,6 +98,7 @@ def test_opening_every_link_of_every_letter_changes_nothing(
     assert changes(before, site.dump()) == []
 
 
+@pytest.mark.nightly_on("postgresql")
 def test_a_tab_that_is_closed_too_early_makes_one_case(site: Site, visitor: OpenVisitor) -> None:
     customer, before = visitor(), site.cases()
     customer.go("/contact")

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.timeout(300)
 Enter = Callable[..., House]
 
 
+@pytest.mark.nightly_on("postgresql")
 def test_a_web_worker_killed_at_any_point_of_accepting_loses_and_doubles_nothing(
     house: Enter, subtests: pytest.Subtests
 ) -> None:
@@ -22,6 +23,7 @@ def test_a_web_worker_killed_at_any_point_of_accepting_loses_and_doubles_nothing
         assert home.doubled() == 0
 
 
+@pytest.mark.nightly_on("sqlite")
 @pytest.mark.parametrize(
     "letter",
     [
@@ -54,6 +56,7 @@ def test_a_worker_killed_at_any_point_of_a_refusal_notes_it_once_and_tells_staff
         assert home.wrong_at_the_end() == []
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_worker_held_past_its_lease_changes_nothing_when_it_goes_on(house: Enter) -> None:
     with house() as home:
         assert home.lose_lease(home.points_of_delivering()) == []

@@ -43,6 +43,7 @@ def environment(environment: dict[str, str], relay: Sink) -> dict[str, str]:
     return {**environment, "PORTAL_MAIL_PORT": str(relay.port), "PORTAL_MAIL_DEADLINE": "60"}
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_two_thousand_letters_arrive_once_and_in_order(
     core: Flask, environment: dict[str, str], relay: Sink, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
