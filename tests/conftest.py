@@ -120,7 +120,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server = request.getfixturevalue("postgresql")
     template = request.getfixturevalue("migrated_postgresql")
     name = f"t{os.urandom(6).hex()}"
-    _postgres(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # By files: the usual way, through the write-ahead log, is made for a busy server.
+    _postgres(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield server % name
     _postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
 
