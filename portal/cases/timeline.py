@@ -20,10 +20,13 @@ from portal.people import presence
 from portal.people.presence import Acting
 from portal.promises import business_time, wording
 from portal.promises import service as promises
+from portal.promises.business_time import BeyondHolidayTable, Calendar, NoBusinessTime
 from portal.promises.models import Medium, Promise, PromiseKind
 
 PAGE = 20
 """Entries of a history shown at once."""
+MOST_ABSENCES = 10
+"""So many absences after one another are looked through for the day on which somebody is there again."""
 
 
 class StatusWord(StrEnum):
@@ -47,8 +50,8 @@ class PersonCard:
     line_e164: str | None
     email: str
     week: str
-    reachable: str
-    """"heute bis 17 Uhr", or "wieder ab Montag, 30. November, 8 Uhr"."""
+    reachable: str | None
+    """"heute bis 17 Uhr", or "wieder ab Montag, 30. November, 8 Uhr"; None where nobody knows."""
     for_name: str | None
     """Whom this person stands in for."""
     owner_back: str | None
@@ -191,28 +194,43 @@ def person_card(directory: Directory, acting: Acting, voice: Voice, *, now: date
     )
 
 
-def reachable(directory: Directory, person_id: int, voice: Voice, *, now: datetime) -> str:
-    """Until when this person can be called today, or from when again. Own hours and own holidays decide."""
+def reachable(directory: Directory, person_id: int, voice: Voice, *, now: datetime) -> str | None:
+    """Until when this person can be called today, or from when again. Own hours and own holidays decide.
+
+    None where no time is known: somebody without hours of their own, or away without a known end.
+    """
     person = directory.people[person_id]
-    calendar = business_time.Calendar(
+    calendar = Calendar(
         tz=voice.tz,
         hours=directory.person_weeks.get(person_id, {}),
         is_day_off=lambda day: directory.is_holiday(person.place, day),
         ends_on=directory.calendar(directory.teams[person.team_id]).ends_on,
     )
-    at = now
-    for _ in range(10):
-        opens = business_time.next_open(calendar, at)
-        away_until = presence.back_at(directory.roster, person_id, opens)
-        if away_until is None:
-            break
-        at = away_until
+    opens = _there_from(directory, person_id, calendar, now)
+    if opens is None:
+        return None
     if opens == now:
         until = next(end for start, end in business_time.spans(calendar, voice.local(now).date()) if start <= now < end)
         return voice.say("today until %(time)s", time=voice.time(until))
     if voice.local(opens).date() == voice.local(now).date():
         return voice.say("today from %(time)s", time=voice.time(opens))
     return voice.say("again from %(moment)s", moment=voice.moment(opens, now=now))
+
+
+def _there_from(directory: Directory, person_id: int, calendar: Calendar, at: datetime) -> datetime | None:
+    """The first minute from ``at`` on at which the person works, or None if that is not known."""
+    for _ in range(MOST_ABSENCES):
+        try:
+            opens = business_time.next_open(calendar, at)
+        except (NoBusinessTime, BeyondHolidayTable):
+            return None
+        if presence.is_present(directory.roster, person_id, opens):
+            return opens
+        away_until = presence.back_at(directory.roster, person_id, opens)
+        if away_until is None:
+            return None
+        at = away_until
+    return None
 
 
 def promise_view(directory: Directory, case: Case, promise: Promise, voice: Voice, *, now: datetime) -> PromiseView:

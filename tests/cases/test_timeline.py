@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -17,7 +18,7 @@ from portal.journal.models import Kind
 from portal.languages import Voice
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience
-from portal.people.models import Person
+from portal.people.models import Hours, Person
 from portal.promises.models import Medium, PromiseKind
 from tests.support.cast import (
     NUMBER,
@@ -351,6 +352,20 @@ def test_somebody_who_is_away_is_there_again_after_the_absence(session: Session,
     words = timeline.reachable(directory_now, people["Jonas Weidner"], GERMAN, now=TEN)
 
     assert words == "wieder ab Mittwoch, 2. Dezember, 8 Uhr"
+
+
+def test_of_somebody_away_without_an_end_no_hour_is_named(session: Session, people: dict[str, int]) -> None:
+    away(session, people["Jonas Weidner"], since=TUESDAY)
+    directory_now = directory.load(session, now=TUESDAY)
+
+    assert timeline.reachable(directory_now, people["Jonas Weidner"], GERMAN, now=TEN) is None
+
+
+def test_of_somebody_without_hours_of_their_own_no_hour_is_named(session: Session, people: dict[str, int]) -> None:
+    session.execute(delete(Hours).where(Hours.person_id == people["Jonas Weidner"]))
+    directory_now = directory.load(session, now=TUESDAY)
+
+    assert timeline.reachable(directory_now, people["Jonas Weidner"], GERMAN, now=TEN) is None
 
 
 @pytest.mark.parametrize(

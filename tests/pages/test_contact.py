@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import Babel
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
@@ -23,7 +23,7 @@ from portal.links import Links, Purpose
 from portal.mail.models import Letter, LetterState
 from portal.pages.contact import brand, typed
 from portal.pages.contact.forms import ContactForm
-from portal.people.models import Company
+from portal.people.models import Company, Hours
 from tests.conftest import SECRET_KEY
 from tests.pages.staff_desk import actions, document, errors, form_with_action, text, values
 
@@ -701,3 +701,19 @@ def test_a_number_is_dialled_from_the_companys_country(number: str, country: str
 
 def test_an_address_abroad_is_kept_in_the_form_it_is_sent_to() -> None:
     assert typed.email("post@münchen.example") == "post@xn--mnchen-3ya.example"
+
+
+# Nobody's hours
+
+
+def test_the_last_instance_without_hours_is_named_and_nothing_is_said_of_hours(
+    app: Flask, client: FlaskClient, company: dict[str, int]
+) -> None:
+    """They act "present or not" when nobody else is there; the page must not fail for want of their hours."""
+    with app.app_context(), db.writing() as session:
+        session.execute(delete(Hours).where(Hours.person_id.is_not(None)))
+
+    answer = client.get("/contact", headers={"Accept-Language": "de"})
+
+    assert answer.status_code == 200
+    assert "Erreichbar" not in answer.text
