@@ -40,7 +40,7 @@ def _steps(deliver: delivery.Delivery) -> dict[str, Step]:
         "deliver": deliver,
         "return_expired": delivery.return_expired,
         "answer_link_wish": cases.answer_link_wish,
-        "erase_due": cases.erase_due,
+        "erase_due": cases.Erasing(),
         "forget": cases.Forgetting(),
     }
 

@@ -1,6 +1,6 @@
 """Steps that concern a case: answer a wish for the link, erase what is due, forget what is over."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -8,6 +8,7 @@ from sqlalchemy import select
 from portal import clock, config, db, limits
 from portal.cases import closing, linking, submissions
 from portal.cases.models import Case, CaseState, LinkWish
+from portal.cases.sparing import spared
 
 FORGET_EVERY = timedelta(hours=1)
 
@@ -21,20 +22,32 @@ def answer_link_wish() -> bool:
         return linking.answer_wish(session, now=clock.utc_now())
 
 
-def erase_due() -> bool:
-    """Erase one case whose date has come, in the firm's own day."""
-    now = clock.utc_now()
-    today = now.astimezone(ZoneInfo(config.current().timezone)).date()
-    # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
-    due = select(Case.id).where(Case.state.not_in((CaseState.ERASED, CaseState.OPEN)), Case.erase_on <= today)
-    with db.reading() as session:
-        if session.scalars(due.limit(1)).first() is None:
-            return False
-    with db.writing() as session:
-        case = closing.next_to_erase(session, today=today)
-        if case is not None:
-            closing.erase(session, case, now=now)
-    return case is not None
+class Erasing:
+    """Erases one case whose date has come, in the firm's own day; one that fails is tried again the next day."""
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._failed: set[int] = set()
+
+    def __call__(self) -> bool:
+        """Erase one; True while there may be more."""
+        now = clock.utc_now()
+        today = now.astimezone(ZoneInfo(config.current().timezone)).date()
+        if today != self._day:
+            self._day, self._failed = today, set()
+        # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
+        due = select(Case.id).where(Case.state.not_in((CaseState.ERASED, CaseState.OPEN)), Case.erase_on <= today)
+        with db.reading() as session:
+            if session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
+                return False
+        with db.writing() as session:
+            case = closing.next_to_erase(session, today=today, but=self._failed)
+            if case is None:
+                return False
+            case_id = case.id
+            if not spared(session, lambda: closing.erase(session, case, now=now), failed="not erased", case=case_id):
+                self._failed.add(case_id)
+        return True
 
 
 class Forgetting:

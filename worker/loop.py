@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portal import clock, db, heartbeat, wakeup
 
@@ -46,16 +46,31 @@ class Loop:
             ear.close()
 
     def run_until_idle(self) -> dict[str, int]:
-        """Do everything that is due now; how often each step did something."""
+        """Do everything that is due now; how often each step did something.
+
+        A step with a fault of ours is logged and left. Raises DBAPIError when the database is out of reach.
+        """
         done: Counter[str] = Counter()
+        broken: set[str] = set()
         again = True
         while again and not self._stop.is_set():
             again = False
             for name, step in self._steps.items():
-                while not self._stop.is_set() and step():
+                while name not in broken and not self._stop.is_set() and self._did(name, step, broken):
                     done[name] += 1
                     again = True
         return {name: done[name] for name in self._steps}
+
+    @staticmethod
+    def _did(name: str, step: Step, broken: set[str]) -> bool:
+        try:
+            return step()
+        except DBAPIError:
+            raise
+        except Exception:
+            log.exception("step failed", step=name)
+            broken.add(name)
+            return False
 
     def _round(self) -> bool:
         """One turn for each step; True if any of them did something."""

@@ -1,5 +1,6 @@
 """Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht", erasure."""
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import delete, select, update
@@ -258,13 +259,13 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     )
 
 
-def next_to_erase(session: Session, *, today: date) -> Case | None:
-    """A case whose date has come and of which no letter is on its way, or None."""
+def next_to_erase(session: Session, *, today: date, but: Collection[int] = ()) -> Case | None:
+    """A case whose date has come and of which no letter is on its way, or None; none of ``but``."""
     being_sent = select(Letter.id).where(Letter.case_id == Case.id, Letter.state == LetterState.SENDING)
     return session.scalars(
         select(Case)
         .where(Case.state != CaseState.ERASED, Case.erase_on.is_not(None), Case.erase_on <= today)
-        .where(Case.state != CaseState.OPEN, ~being_sent.exists())
+        .where(Case.state != CaseState.OPEN, ~being_sent.exists(), Case.id.not_in(but))
         .order_by(Case.erase_on)
         .limit(1)
         .with_for_update(skip_locked=True)

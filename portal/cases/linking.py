@@ -4,6 +4,7 @@ The page does the same work for a known and an unknown mailbox, so neither its w
 """
 
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from sqlalchemy import select
@@ -14,13 +15,17 @@ from portal.cases import closing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, LinkWish
+from portal.cases.settling import hold
+from portal.cases.sparing import spared
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
 from portal.db import wake_worker
-from portal.links import new_secret
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Kind
 
 CASES_PER_WISH = 3
-"""The newest cases of a mailbox get their links; who has more is helped by phone."""
+"""So many cases of a mailbox get their links; who has more is helped by phone."""
+_WITH_A_LINK = (CaseState.OPEN, CaseState.CLOSED)
 
 
 def wish_link(session: Session, email: str, *, now: datetime) -> None:
@@ -35,28 +40,58 @@ def wish_link(session: Session, email: str, *, now: datetime) -> None:
 
 
 def answer_wish(session: Session, *, now: datetime) -> bool:
-    """Answer the oldest wish; False if there is none. A mailbox without a case gets nothing."""
+    """Answer the oldest wish; False if there is none. A mailbox without a case gets nothing.
+
+    The wish is gone afterwards whatever happened: one that cannot be answered is logged and keeps no other waiting.
+    """
     wish = session.scalars(
         select(LinkWish).order_by(LinkWish.id).limit(1).with_for_update(skip_locked=True)
     ).one_or_none()
     if wish is None:
         return False
-    directory = directories.load(session, now=now)
-    for case in _cases_of(session, directory, wish.email_key, now):
-        # Not the id of the wish: SQLite gives the id of a deleted row out again.
-        key = f"link:{case.id}:{new_secret()}"
-        closing.send_link(session, directory, case, key=key, replaced=False, now=now)
+    wish_id, email_key = wish.id, wish.email_key
+    spared(session, lambda: _answer(session, email_key, now=now), failed="link wish not answered", link_wish=wish_id)
     session.delete(wish)
     return True
 
 
+def _answer(session: Session, email_key: str, *, now: datetime) -> None:
+    directory = directories.load(session, now=now)
+    # Whoever holds several cases takes them in this order, so that no two wait for each other.
+    for case in sorted(_cases_of(session, directory, email_key, now), key=lambda case: case.id):
+        spared(
+            session, partial(_send, session, directory, case, email_key, now=now), failed="link not sent", case=case.id
+        )
+
+
+def _send(session: Session, directory: Directory, case: Case, email_key: str, *, now: datetime) -> None:
+    """Send the link of one case, unless somebody closed that way while we came to it."""
+    hold(session, case)
+    session.refresh(case.customer)
+    if case.customer.email_key != email_key or not _has_a_link(directory, case, now):
+        return
+    entry_id = journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.LINK_SENT,
+        channel=Channel.MAIL,
+        direction=Direction.OUT,
+        actor=Actor.SYSTEM,
+        now=now,
+    )
+    closing.send_link(session, directory, case, key=f"link:{entry_id}", replaced=False, now=now)
+
+
 def _cases_of(session: Session, directory: Directory, email_key: str, now: datetime) -> list[Case]:
-    """The newest cases of a mailbox whose link works."""
+    """The cases of a mailbox whose link works: open ones first, then the newest."""
     found = session.scalars(
         select(Case)
         .join(Customer, Customer.id == Case.customer_id)
-        .where(Customer.email_key == email_key, Case.state.in_((CaseState.OPEN, CaseState.CLOSED)))
-        .order_by(Case.id.desc())
+        .where(Customer.email_key == email_key, Case.state.in_(_WITH_A_LINK))
+        .order_by(Case.state != CaseState.OPEN, Case.id.desc())
     )
-    working = (case for case in found if closing.link_works(case, directory.voice_of(case), now=now))
-    return list(islice(working, CASES_PER_WISH))
+    return list(islice((case for case in found if _has_a_link(directory, case, now)), CASES_PER_WISH))
+
+
+def _has_a_link(directory: Directory, case: Case, now: datetime) -> bool:
+    return case.state in _WITH_A_LINK and closing.link_works(case, directory.voice_of(case), now=now)

@@ -1,17 +1,26 @@
 """Asking for the link again: the page notes the wish whatever the mailbox, the worker answers it."""
 
+import threading
 from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, finding, linking
+from portal import db
+from portal.cases import closing, finding, linking, timeline
+from portal.cases.directory import Directory
 from portal.cases.models import Case, Doubt, LinkWish, Outcome
+from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.limits import Counter
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
-from tests.support.cast import TUESDAY, berlin, deliver, letters, link_in, open_case, read, step
+from portal.promises.business_time import NoBusinessTime
+from tests.support.cast import TUESDAY, berlin, deliver, entries, letters, link_in, open_case, read, refused, step
 
 TEN = berlin("2026-11-24 10:00")
 MAILBOX = "s.krueger@haustechnik.example"
@@ -163,6 +172,108 @@ def test_the_three_newest_cases_get_their_links(session: Session) -> None:
     assert [len(letters(session, case, LetterKind.LINK)) for case in cases] == [0, 1, 1, 1]
 
 
+def test_an_open_case_comes_before_newer_closed_ones(session: Session) -> None:
+    still_open, *closed = [delivered_case(session)] + [closed_case(session) for _ in range(4)]
+
+    ask_and_answer(session, MAILBOX)
+
+    sent = [len(letters(session, case, LetterKind.LINK)) for case in (still_open, *closed)]
+    assert sent == [1, 0, 0, 1, 1]
+
+
+def test_a_link_that_is_sent_again_stands_in_the_journal_and_in_the_customers_history(session: Session) -> None:
+    case = delivered_case(session)
+
+    ask_and_answer(session, MAILBOX)
+
+    (entry,) = entries(session, case, Kind.LINK_SENT)
+    assert (entry.channel, entry.direction, entry.actor) == (Channel.MAIL, Direction.OUT, Actor.SYSTEM)
+    newest = timeline.status_of(session, case, now=TEN).entries[0]
+    assert (newest.kind, newest.when, newest.visible) == (Kind.LINK_SENT, "Dienstag, 24. November, 10 Uhr", True)
+
+
+def test_a_wish_that_finds_no_case_leaves_no_entry(session: Session) -> None:
+    case = delivered_case(session)
+
+    ask_and_answer(session, "somebody@else.example")
+
+    assert entries(session, case, Kind.LINK_SENT) == []
+
+
+def test_a_case_that_cannot_be_written_about_keeps_no_other_from_its_link(
+    session: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = delivered_case(session), delivered_case(session)
+    break_letters_of(broken, monkeypatch)
+
+    ask_and_answer(session, MAILBOX)
+
+    assert [len(letters(session, case, LetterKind.LINK)) for case in (broken, whole)] == [0, 1]
+    assert entries(session, broken, Kind.LINK_SENT) == []
+    assert "link not sent" in caplog.text
+    assert f"'case': {broken.id}" in caplog.text
+    assert MAILBOX not in caplog.text
+
+
+def test_a_wish_that_fails_is_dropped_and_the_next_one_answered(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, whole = delivered_case(session), open_case(session, email="somebody@else.example")
+    break_letters_of(broken, monkeypatch)
+    linking.wish_link(session, MAILBOX, now=TEN)
+    linking.wish_link(session, "somebody@else.example", now=TEN)
+    step(session)
+
+    while linking.answer_wish(session, now=TEN):
+        step(session)
+
+    assert count(session, LinkWish) == 0
+    assert len(letters(session, whole, LetterKind.LINK)) == 1
+
+
+def test_a_wish_whose_mailbox_cannot_be_looked_up_is_dropped_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivered_case(session)
+    monkeypatch.setattr(linking, "_cases_of", Mock(side_effect=KeyError(MAILBOX)))
+
+    ask_and_answer(session, MAILBOX)
+
+    assert count(session, LinkWish) == 0
+    assert "link wish not answered" in caplog.text
+    assert MAILBOX not in caplog.text
+
+
+def test_a_busy_database_is_no_fault_of_the_wish(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered_case(session)
+    monkeypatch.setattr(closing, "send_link", Mock(side_effect=OperationalError("", None, Exception())))
+
+    with refused(session, OperationalError):
+        ask_and_answer(session, MAILBOX)
+
+
+def test_no_link_follows_what_somebody_else_does_at_the_same_moment(core: Flask, session: Session) -> None:
+    """The wish waits for whoever has the case in hand, and then looks at what became of it."""
+    case = delivered_case(session)
+    linking.wish_link(session, MAILBOX, now=TEN)
+    step(session)
+
+    def answer() -> None:
+        with core.app_context(), db.writing() as other:
+            linking.answer_wish(other, now=TEN)
+
+    closing.not_me(session, case, now=TEN)
+    session.flush()
+    worker = threading.Thread(target=answer)
+    worker.start()
+    worker.join(timeout=0.5)
+    step(session)
+    worker.join()
+
+    assert letters(session, case, LetterKind.LINK) == []
+    assert count(session, LinkWish) == 0
+
+
 def test_a_closed_case_gets_its_link_with_the_date_until_which_it_can_be_reopened(session: Session) -> None:
     case = closed_case(session)
 
@@ -236,6 +347,18 @@ def ask_and_answer(session: Session, mailbox: str, *, at: datetime = TEN) -> Non
     session.flush()
     assert linking.answer_wish(session, now=at)
     session.flush()
+
+
+def break_letters_of(broken: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the link of this case cannot be sent."""
+    broken_id, send = broken.id, closing.send_link
+
+    def send_or_break(session: Session, directory: Directory, case: Case, **how: Any) -> None:
+        send(session, directory, case, **how)
+        if case.id == broken_id:
+            raise NoBusinessTime(MAILBOX)
+
+    monkeypatch.setattr(closing, "send_link", send_or_break)
 
 
 def count(session: Session, model: type[LinkWish] | type[Letter]) -> int:

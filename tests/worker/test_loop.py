@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
@@ -15,6 +15,8 @@ from unittest.mock import Mock
 import pytest
 from flask import Flask
 from sqlalchemy import create_engine, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from portal import clock, db, heartbeat, schema
 from portal.cases import closing, linking
@@ -39,6 +41,19 @@ def test_everything_that_is_due_is_done_in_one_go(core: Flask) -> None:
     steps = {name: partial(next, iter([True] * count), False) for name, count in (("deliver", 3), ("forget", 1))}
 
     assert Loop(steps).run_until_idle() == {"deliver": 3, "forget": 1}
+
+
+def test_a_step_that_breaks_does_not_end_what_is_done_in_one_go(core: Flask) -> None:
+    breaks = Mock(side_effect=[True, RuntimeError])
+    steps = {"breaks": breaks, "goes on": partial(next, iter([True, True]), False)}
+
+    assert Loop(steps).run_until_idle() == {"breaks": 1, "goes on": 2}
+    assert breaks.call_count == 2
+
+
+def test_a_database_out_of_reach_is_not_taken_for_nothing_to_do(core: Flask) -> None:
+    with pytest.raises(OperationalError):
+        Loop({"reads": Mock(side_effect=OperationalError("", None, Exception()))}).run_until_idle()
 
 
 def test_a_step_that_breaks_leaves_the_others_going(core: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,17 +87,41 @@ def test_a_worker_gives_a_sign_of_life(core: Flask, start_worker: Start) -> None
 
 
 def test_a_case_is_erased_when_its_date_has_come(core: Flask, open_case: Open) -> None:
-    case_id = open_case()
-    with db.writing() as session:
-        case = session.get_one(Case, case_id)
-        closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=clock.utc_now())
-        case.erase_on = clock.utc_now().date()
+    case_id = due_to_erase(open_case)
+    erase = cases.Erasing()
 
-    done = [cases.erase_due(), cases.erase_due()]
+    done = [erase(), erase()]
 
     assert done == [True, False]
-    with db.reading() as session:
-        assert session.get_one(Case, case_id).state == CaseState.ERASED
+    assert state_of(case_id) == CaseState.ERASED
+
+
+def test_a_case_that_cannot_be_erased_keeps_no_other_and_is_tried_again_the_next_day(
+    core: Flask, open_case: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, whole = due_to_erase(open_case), due_to_erase(open_case)
+    erase_whole = closing.erase
+
+    def erase_or_break(session: Session, case: Case, *, now: datetime) -> None:
+        erase_whole(session, case, now=now)
+        if case.id == broken:
+            raise ValueError(CUSTOMER)
+
+    monkeypatch.setattr(closing, "erase", erase_or_break)
+    erase = cases.Erasing()
+    counts = Loop({"erase_due": erase}).run_until_idle()
+
+    assert counts == {"erase_due": 2}
+    assert (state_of(broken), state_of(whole)) == (CaseState.CLOSED, CaseState.ERASED)
+    assert "not erased" in caplog.text
+    assert f"'case': {broken}" in caplog.text
+    assert CUSTOMER not in caplog.text
+
+    monkeypatch.setattr(closing, "erase", erase_whole)
+    assert erase() is False
+    monkeypatch.setattr(clock, "utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
+    assert erase() is True
+    assert state_of(broken) == CaseState.ERASED
 
 
 def test_a_wish_for_the_link_is_answered_once(core: Flask, open_case: Open) -> None:
@@ -107,6 +146,21 @@ def test_what_is_over_is_forgotten_once_an_hour(core: Flask, open_case: Open) ->
     assert done == [True, False]
     with db.reading() as session:
         assert session.scalars(select(Submission.key)).all() == []
+
+
+def due_to_erase(open_case: Open) -> int:
+    """A closed case that is to be erased today."""
+    case_id = open_case()
+    with db.writing() as session:
+        case = session.get_one(Case, case_id)
+        closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=clock.utc_now())
+        case.erase_on = clock.utc_now().date()
+    return case_id
+
+
+def state_of(case_id: int) -> CaseState:
+    with db.reading() as session:
+        return session.get_one(Case, case_id).state
 
 
 # --- the command ---
