@@ -121,6 +121,7 @@ def _note(claimed: Claimed, sent: bool) -> None:
 def _died(claimed: Claimed, reason: str) -> None:
     now = clock.utc_now()
     with db.writing() as session:
+        undelivered.hold_case_of(session, claimed.id)
         died = outbox.fail(session, claimed, reason, now=now)
         if died:
             undelivered.letter_died(session, claimed.id, now=now)
@@ -132,6 +133,7 @@ def _died(claimed: Claimed, reason: str) -> None:
 def _again(claimed: Claimed, reason: str) -> None:
     now = clock.utc_now()
     with db.writing() as session:
+        undelivered.hold_case_of(session, claimed.id)
         ours = outbox.is_ours(session, claimed)
         again = ours and outbox.retry(session, claimed, reason, now=now, base=config.current().mail_retry_base)
         if ours and not again and outbox.fail(session, claimed, reason, now=now):

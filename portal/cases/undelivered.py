@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import closing, opening, writing
@@ -18,6 +19,17 @@ from portal.mail.models import Audience, Letter
 from portal.promises import service as promises
 from portal.promises import service_level
 from portal.promises.models import Medium, Promise, PromiseKind
+
+
+def hold_case_of(session: Session, letter_id: int) -> None:
+    """Hold the case a letter is about, before anything of the letter is touched.
+
+    Every step holds the case first and its letters afterwards; who took them the other way round could wait for a page
+    that waits for them.
+    """
+    case_id = session.scalars(select(Letter.case_id).where(Letter.id == letter_id)).one()
+    if case_id is not None:
+        hold(session, session.get_one(Case, case_id))
 
 
 def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:

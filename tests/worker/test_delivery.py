@@ -15,6 +15,8 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from portal import clock, db
+from portal.cases.models import Case
+from portal.cases.settling import hold
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -164,6 +166,44 @@ def test_a_letter_to_an_address_that_mail_cannot_carry_fails_and_the_others_leav
         letter.message_id for letter in rows.letters(case) if letter.state == LetterState.SENT
     }
     assert PromiseKind.CALL in [promise.kind for promise in rows.open_promises(case)]
+
+
+@pytest.mark.parametrize("mode", ["rcpt_550", "rcpt_451"])
+def test_a_letter_that_dies_and_a_step_of_its_case_do_not_wait_for_each_other(
+    core: Flask, open_case: Open, sink: SmtpSink, mode: str
+) -> None:
+    asked, held = threading.Event(), threading.Event()
+    case_id = open_case()
+    faults: list[Exception] = []
+    rows.change(rows.to_customer(case_id), tries=1, give_up_at=clock.utc_now())
+
+    def answer_once_the_case_is_held(recipient: str, attempt: int) -> str:
+        asked.set()
+        held.wait(rows.PATIENCE)
+        return mode
+
+    def deliver_one() -> None:
+        with core.app_context():
+            step = Delivery(Relay(core.extensions["portal.post"]))
+            try:
+                step()
+            except Exception as fault:
+                faults.append(fault)
+            step.close()
+
+    sink.rule = answer_once_the_case_is_held
+    worker = threading.Thread(target=deliver_one)
+    worker.start()
+    assert asked.wait(rows.PATIENCE)
+    with db.writing() as session:
+        hold(session, session.get_one(Case, case_id))
+        held.set()
+        time.sleep(0.5)  # by now the worker has the letter, if it takes that first
+        outbox.withdraw(session, case_id, now=clock.utc_now())
+    worker.join()
+
+    assert faults == []
+    assert rows.to_customer(case_id).state in (LetterState.WITHDRAWN, LetterState.FAILED)
 
 
 def test_one_letter_that_breaks_us_does_not_stop_the_others(
