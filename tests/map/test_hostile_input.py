@@ -96,7 +96,7 @@ LINES: dict[str, tuple[str, str | None]] = {
     "astral": ("𝕯𝖗 𠜎", "𝕯𝖗 𠜎"),
 }
 """What is typed into a line, and what is kept of it; None where it is refused."""
-ROOM = {"name": 80, "company": 120, "customer_number": 40, "postcode": 12}
+ROOM = {"name": 60, "company": 120, "customer_number": 40, "postcode": 12}
 
 ADDRESSES = [
     "a@x.example,b@y.example",

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -594,9 +595,17 @@ def english() -> Iterator[None]:
     ("name", "value", "sentence"),
     [
         ("name", "   ", "Enter your name."),
-        ("name", "x" * 81, "Name: please shorten this to 80 characters; it has 81."),
-        ("name", "https://böse.example", "Enter your name without a web or e-mail address."),
-        ("name", "Gewinn auf evil-shop.com", "Enter your name without a web or e-mail address."),
+        ("name", "x" * 61, "Name: please shorten this to 60 characters; it has 61."),
+        (
+            "name",
+            "https://böse.example",
+            "Enter your name without a web or e-mail address, and with a space after each full stop.",
+        ),
+        (
+            "name",
+            "Gewinn auf evil-shop.com",
+            "Enter your name without a web or e-mail address, and with a space after each full stop.",
+        ),
         ("email", "", "Enter your e-mail address."),
         ("email", "sabine", "Enter an e-mail address, for example name@company.com."),
         ("email", "a@x.example,b@y.example", "Enter an e-mail address, for example name@company.com."),
@@ -623,7 +632,7 @@ def test_a_wrong_field_says_what_to_do(name: str, value: str, sentence: str) -> 
 def test_the_longest_allowed_form_is_taken() -> None:
     longest = {
         "topic": "angebot",
-        "name": "x" * 80,
+        "name": "x" * 60,
         "email": "a" * 64 + "@" + "b" * 63 + "." + "c" * 63 + ".example",
         "message": "ä" * 5000,
         "company": "x" * 120,
@@ -677,9 +686,84 @@ def test_equal_texts_are_equal_once_typed(raw: str, kept: str) -> None:
     assert typed.text(kept) == kept
 
 
-@pytest.mark.parametrize("name", ["Dipl.-Ing. Max Muster", "St.Gallen AG", "O’Brien", "Ümit Yılmaz", "Dr.de Vries"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dipl.-Ing. Max Muster",
+        "Dipl.-Ing.(FH) Max Muster",
+        "Dipl.-Ing.Müller",
+        "Dr. Ada Lovelace",
+        "Dr.Ada Lovelace",
+        "Dr.de Vries",
+        "Dr.med. Huber",
+        "Dr.rer.nat. Huber",
+        "Firma A.B. Nord",
+        "Huber GmbH&Co.KG",
+        "J. R. R. Tolkien",
+        "J.R.R. Tolkien",
+        "J.R.R.Tolkien",
+        "Müller-Lüdenscheidt",
+        "O’Brien",
+        "Prof.Dr.Meier",
+        "Prof. Dr. Meier.",
+        "St. Gallen",
+        "St.Gallen AG",
+        "Tafel Mitte e.V.",
+        "Ümit Yılmaz",
+    ],
+)
 def test_real_names_are_no_addresses(name: str) -> None:
     assert not typed.has_address(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bit.ly/3xyz",
+        "Bit.Ly",
+        "evil.app/login",
+        "Ihr Paket: evil.app",
+        "x.com",
+        "X.Com",
+        "t.me/gewinn",
+        "J.Meier/gewinn",
+        "WWW.gewinn",
+        "www．gewinn．de",
+        "evil。app",
+        "evil．app",
+        "evil｡app",
+        "evil\u2024app",
+        "evil.\u200bapp",
+        "пример.рф",
+        "münchen.jetzt",
+        "a.xn--p1ai",
+        "evil.app.",
+        "(evil.app)",
+        "evil-dr.app",
+        "192.0.2.1/login",
+        "max@kunde",
+        "https://x",
+    ],
+)
+def test_a_name_that_mail_programs_would_make_a_link_is_refused(name: str) -> None:
+    assert typed.has_address(name)
+
+
+def test_a_long_name_is_looked_at_in_no_time() -> None:
+    started = time.perf_counter()
+
+    for name in ("a" * 60_000, "a." * 30_000, "-" * 60_000, "1." * 30_000, "1" * 60_000):
+        typed.has_address(name)
+
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.usefixtures("english")
+def test_a_name_has_sixty_characters_at_most() -> None:
+    fits, too_long = (ContactForm(MultiDict(TYPED | {"name": "ä" * length})) for length in (60, 61))
+
+    assert (fits.validate(), too_long.validate()) == (True, False)
+    assert [str(error) for error in too_long.name.errors] == ["Name: please shorten this to 60 characters; it has 61."]
 
 
 @pytest.mark.parametrize(

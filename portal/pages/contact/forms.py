@@ -19,7 +19,7 @@ from portal.cases.opening import Wish
 from portal.links import InvalidLink, Links, Purpose, new_secret
 from portal.pages.contact import typed
 
-NAME, COMPANY, CUSTOMER_NUMBER, POSTCODE, PHONE, MESSAGE = 80, 120, 40, 12, 40, 5000
+NAME, COMPANY, CUSTOMER_NUMBER, POSTCODE, PHONE, MESSAGE = 60, 120, 40, 12, 40, 5000
 NOT_OFFERED = {"slot": _("Choosing a call time is not possible here yet. Please write to us when it suits you.")}
 """Fields of INTERFACE.md that later issues build: a posted one is refused, never silently dropped."""
 FILES_NOT_OFFERED = _("Files cannot be sent with this form yet. Please send them by e-mail later.")
@@ -57,7 +57,9 @@ def one_line(_form: Form, field: Any) -> None:
 def no_address(_form: Form, field: Any) -> None:
     """Refuses web and mail addresses in a name."""
     if typed.has_address(field.data or ""):
-        raise StopValidation(_("Enter your name without a web or e-mail address."))
+        raise StopValidation(
+            _("Enter your name without a web or e-mail address, and with a space after each full stop.")
+        )
 
 
 def deliverable(_form: Form, field: Any) -> None:
