@@ -1,15 +1,18 @@
 """Delivering letters: claim, send, note the outcome; three short transactions, the sending between them in none."""
 
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from portal import clock, config, db
 from portal.cases import undelivered
 from portal.mail import outbox
 from portal.mail.message import UnsafeHeader, ascii_address
+from portal.mail.models import LetterState
 from portal.mail.outbox import Claimed
 from portal.mail.transport import ChannelFault, Refused, Relay, TryLater
 
@@ -119,28 +122,34 @@ def _note(claimed: Claimed, sent: bool) -> None:
 
 
 def _died(claimed: Claimed, reason: str) -> None:
-    now = clock.utc_now()
-    with db.writing() as session:
-        undelivered.hold_case_of(session, claimed.id)
-        died = outbox.fail(session, claimed, reason, now=now)
-        if died:
-            undelivered.letter_died(session, claimed.id, now=now)
-    if not died:
-        return _lease_lost(claimed)
-    log.warning("letter refused", letter=claimed.id, reason=reason)
+    state = _note_fault(claimed, lambda session, now: outbox.fail(session, claimed, reason, now=now))
+    _say_state(claimed, state, reason, dead="letter refused")
 
 
 def _again(claimed: Claimed, reason: str) -> None:
+    base = config.current().mail_retry_base
+    state = _note_fault(claimed, lambda session, now: outbox.retry(session, claimed, reason, now=now, base=base))
+    _say_state(claimed, state, reason, dead="letter given up")
+
+
+def _note_fault(claimed: Claimed, note: Callable[[Session, datetime], LetterState | None]) -> LetterState | None:
+    """Note why the letter did not leave, and tell its case if it died of that. Returns what it is now."""
     now = clock.utc_now()
     with db.writing() as session:
         undelivered.hold_case_of(session, claimed.id)
-        ours = outbox.is_ours(session, claimed)
-        again = ours and outbox.retry(session, claimed, reason, now=now, base=config.current().mail_retry_base)
-        if ours and not again and outbox.fail(session, claimed, reason, now=now):
+        state = note(session, now)
+        if state == LetterState.FAILED:
             undelivered.letter_died(session, claimed.id, now=now)
-    if not ours:
-        return _lease_lost(claimed)
-    log.info("letter will be tried again" if again else "letter given up", letter=claimed.id, reason=reason)
+    return state
+
+
+def _say_state(claimed: Claimed, state: LetterState | None, reason: str, *, dead: str) -> None:
+    if state is None:
+        _lease_lost(claimed)
+    elif state == LetterState.FAILED:
+        log.warning(dead, letter=claimed.id, reason=reason)
+    elif state == LetterState.QUEUED:
+        log.info("letter will be tried again", letter=claimed.id, reason=reason)
 
 
 def _pause(claimed: Claimed, reason: str) -> None:

@@ -116,12 +116,6 @@ def may_send(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     return session.connection().execute(_MAY_SEND, values).one_or_none() is not None
 
 
-def is_ours(session: Session, claimed: Claimed) -> bool:
-    """Whether the lease is still ours; nobody else takes it until this transaction ends."""
-    query = select(Letter.lease_token).where(Letter.id == claimed.id).with_for_update()
-    return session.scalars(query).one() == claimed.token
-
-
 def mark_sent(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     """The relay said 250. False if the lease was lost meanwhile; the letter then goes out once more."""
     return _end_claim(session, claimed, state=LetterState.SENT, ended_at=now, last_error=None)
@@ -132,23 +126,29 @@ def drop(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     return _end_claim(session, claimed, state=LetterState.WITHDRAWN, ended_at=now)
 
 
-def fail(session: Session, claimed: Claimed, reason: str, *, now: datetime) -> bool:
-    """The letter will not arrive."""
-    return _end_claim(session, claimed, state=LetterState.FAILED, ended_at=now, last_error=reason[:300])
+def fail(session: Session, claimed: Claimed, reason: str, *, now: datetime) -> LetterState | None:
+    """The letter will not arrive: it has failed, or is withdrawn if it was to be taken back meanwhile.
+
+    Returns what it is now, or None if the lease was lost.
+    """
+    letter = _claimed_row(session, claimed)
+    return None if letter is None else _end(letter, reason, now=now)
 
 
-def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> bool:
-    """Put a letter back after a fault that may pass. False when it has been tried for 48 hours: it will not arrive."""
-    letter = session.get_one(Letter, claimed.id, with_for_update=True)
-    if letter.lease_token != claimed.token:
-        return True
+def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> LetterState | None:
+    """Put a letter back after a fault that may pass; one that has been tried for 48 hours ends as in ``fail``.
+
+    Returns what it is now, or None if the lease was lost.
+    """
+    letter = _claimed_row(session, claimed)
+    if letter is None:
+        return None
     letter.give_up_at = letter.give_up_at or now + GIVE_UP_AFTER
-    if now >= letter.give_up_at and letter.withdraw_wished_at is None:
-        return False
+    if now >= letter.give_up_at:
+        return _end(letter, reason, now=now)
     letter.tries += 1
     letter.last_error = reason[:300]
-    _give_back(letter, _jitter(min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
-    return True
+    return _give_back(letter, _jitter(min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
 
 
 def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> None:
@@ -196,13 +196,28 @@ def _channel_to_change(session: Session) -> MailChannel:
     return session.get_one(MailChannel, CHANNEL, with_for_update=True)
 
 
-def _give_back(letter: Letter, pause: float, *, now: datetime) -> None:
+def _claimed_row(session: Session, claimed: Claimed) -> Letter | None:
+    """The letter's row, locked, or None if the lease was lost."""
+    letter = session.get_one(Letter, claimed.id, with_for_update=True)
+    return letter if letter.lease_token == claimed.token else None
+
+
+def _give_back(letter: Letter, pause: float, *, now: datetime) -> LetterState:
     """Return a claimed letter to the queue; one that was to be withdrawn meanwhile ends here."""
-    letter.lease_token, letter.lease_until = None, None
     if letter.withdraw_wished_at is not None:
-        letter.state, letter.ended_at = LetterState.WITHDRAWN, now
-        return
+        return _end(letter, letter.last_error, now=now)
+    letter.lease_token, letter.lease_until = None, None
     letter.state, letter.due_at = LetterState.QUEUED, now + timedelta(seconds=pause)
+    return letter.state
+
+
+def _end(letter: Letter, reason: str | None, *, now: datetime) -> LetterState:
+    """End a letter that was not sent. Nobody is to phone for words that were to be taken back."""
+    wished = letter.withdraw_wished_at is not None
+    letter.state, letter.ended_at = LetterState.WITHDRAWN if wished else LetterState.FAILED, now
+    letter.lease_token, letter.lease_until = None, None
+    letter.last_error = None if reason is None else reason[:300]
+    return letter.state
 
 
 def _jitter(most: float) -> float:

@@ -163,8 +163,9 @@ def test_what_was_refused_has_failed_with_its_reason(session: Session) -> None:
     row = letter(session)
     claimed = claim(session)
 
-    assert outbox.fail(session, claimed, "5" * 400, now=NOW) is True
+    assert outbox.fail(session, claimed, "5" * 400, now=NOW) == LetterState.FAILED
 
+    session.flush()
     fresh(session, row)
     assert (row.state, row.ended_at, row.last_error) == (LetterState.FAILED, NOW, "5" * 300)
 
@@ -211,13 +212,13 @@ def test_a_worker_that_lost_its_lease_changes_nothing(session: Session, act: Any
     assert values(session, row) == before
 
 
-@pytest.mark.parametrize("act", [sending, failing, dropping])
+@pytest.mark.parametrize("act", [sending, failing, dropping, retrying])
 def test_a_worker_is_told_that_it_lost_its_lease(session: Session, act: Any) -> None:
     letter(session)
     hung = claim(session)
     outbox.return_expired(session, now=NOW + LEASE, base=0)
 
-    assert act(session, hung) is False
+    assert not act(session, hung)
 
 
 def test_a_letter_is_ended_once(session: Session) -> None:
@@ -225,7 +226,7 @@ def test_a_letter_is_ended_once(session: Session) -> None:
     claimed = claim(session)
     outbox.mark_sent(session, claimed, now=NOW)
 
-    assert outbox.fail(session, claimed, "550", now=NOW) is False
+    assert outbox.fail(session, claimed, "550", now=NOW) is None
     assert fresh(session, row).state == LetterState.SENT
 
 
@@ -351,13 +352,17 @@ def test_a_letter_whose_worker_died_with_the_wish_ends_as_withdrawn(session: Ses
     assert fresh(session, row).state == LetterState.WITHDRAWN
 
 
-def test_a_letter_nobody_wants_any_more_is_not_given_up_but_withdrawn(session: Session) -> None:
-    """Given up it would leave a call for words that are no longer true."""
+@pytest.mark.parametrize("give_up_at", [None, NOW], ids=["refused", "given up"])
+def test_a_letter_nobody_wants_any_more_does_not_die_but_is_withdrawn(
+    session: Session, give_up_at: datetime | None
+) -> None:
+    """Dead it would leave a call for words that are no longer true."""
     row, claimed = withdrawn_while_sending(session)
-    row.give_up_at = NOW
+    row.give_up_at = give_up_at
     step(session)
 
-    assert outbox.retry(session, claimed, "450", now=NOW, base=BASE) is True
+    act = failing if give_up_at is None else retrying
+    assert act(session, claimed) == LetterState.WITHDRAWN
 
     session.flush()
     assert fresh(session, row).state == LetterState.WITHDRAWN
@@ -434,7 +439,7 @@ def test_pauses_are_drawn_between_nothing_and_twice_as_long_each_time(
 def test_a_letter_that_waits_for_its_next_try_says_what_was_wrong(session: Session) -> None:
     row = letter(session)
 
-    assert outbox.retry(session, claim(session), "450 greylisted", now=NOW, base=BASE) is True
+    assert outbox.retry(session, claim(session), "450 greylisted", now=NOW, base=BASE) == LetterState.QUEUED
 
     fresh(session, row)
     assert (row.state, row.tries, row.last_error) == (LetterState.QUEUED, 1, "450 greylisted")
@@ -456,22 +461,23 @@ def test_a_letter_is_tried_for_forty_eight_hours_from_its_first_fault(session: S
     first = NOW + timedelta(days=1)
     end = first + timedelta(hours=48)
 
-    assert outbox.retry(session, claim(session, at=first), "450", now=first, base=0) is True
+    assert outbox.retry(session, claim(session, at=first), "450", now=first, base=0) == LetterState.QUEUED
     last_chance = end - timedelta(seconds=1)
-    assert outbox.retry(session, claim(session, at=last_chance), "450", now=last_chance, base=0) is True
-    assert outbox.retry(session, claim(session, at=end), "450", now=end, base=0) is False
+    assert outbox.retry(session, claim(session, at=last_chance), "450", now=last_chance, base=0) == LetterState.QUEUED
+    assert outbox.retry(session, claim(session, at=end), "450", now=end, base=0) == LetterState.FAILED
 
+    session.flush()
     assert fresh(session, row).give_up_at == end
 
 
-def test_a_letter_that_is_given_up_still_belongs_to_its_worker(session: Session) -> None:
+def test_a_letter_that_is_given_up_has_failed_with_its_last_reason(session: Session) -> None:
     row = letter(session, give_up_at=NOW)
-    claimed = claim(session)
 
-    assert outbox.retry(session, claimed, "450", now=NOW, base=0) is False
+    assert retrying(session, claim(session)) == LetterState.FAILED
 
-    assert outbox.fail(session, claimed, "450", now=NOW) is True
-    assert fresh(session, row).state == LetterState.FAILED
+    session.flush()
+    fresh(session, row)
+    assert (row.state, row.ended_at, row.last_error, row.lease_token) == (LetterState.FAILED, NOW, "450", None)
 
 
 # --- the channel -----------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ def no_fencing() -> None:
         token = session.scalars(select(Letter.lease_token).where(Letter.id == claimed.id)).one()
         return step(session, replace(claimed, token=token), *args, **kwargs)
 
-    for name in ("is_ours", "mark_sent", "drop", "fail", "retry", "pause_channel"):
+    for name in ("mark_sent", "drop", "fail", "retry", "pause_channel"):
         around(outbox, name, with_any_token)
 
 
