@@ -75,6 +75,12 @@ def close(
         _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
 
 
+def closing_entry(session: Session, case: Case) -> Entry | None:
+    """The journal's entry of the last closing: it says who closed the case."""
+    closings = select(Entry).where(Entry.case_id == case.id, Entry.kind == Kind.CLOSED)
+    return session.scalars(closings.order_by(Entry.id.desc()).limit(1)).first()
+
+
 def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: datetime) -> None:
     """Open a closed case again, with a new promise; the customer may until the date named, staff always.
 

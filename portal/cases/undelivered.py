@@ -34,7 +34,8 @@ def hold_case_of(session: Session, letter_id: int) -> None:
 
 def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
     """A letter to a customer will not arrive: note it, leave a dated call (a reply where there is no number), and
-    reopen the case if the letter was what closed it. A staff letter that dies changes no case."""
+    reopen the case if the letter was what closed it. A case that the customer closed stays closed: they know, and
+    wait for nothing. A staff letter that dies changes no case."""
     letter = session.get_one(Letter, letter_id)
     if letter.audience != Audience.CUSTOMER or letter.case_id is None:
         return
@@ -51,7 +52,7 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
         now=now,
         facts={"letter": letter.kind},
     )
-    told_of_closing = case.state == CaseState.CLOSED and letter.kind in (LetterKind.CLOSED, LetterKind.REPLY)
+    told_of_closing = letter.kind in (LetterKind.CLOSED, LetterKind.REPLY) and _closed_by_us(session, case)
     if case.state != CaseState.OPEN and not told_of_closing:
         return
     directory = directories.load(session, now=now)
@@ -62,6 +63,13 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
         closing.reopen_row(session, directory, case, promise=task, now=now)
     settle(session, case)
     _tell_staff(session, directory, case, letter, task, now=now)
+
+
+def _closed_by_us(session: Session, case: Case) -> bool:
+    if case.state != CaseState.CLOSED:
+        return False
+    entry = closing.closing_entry(session, case)
+    return entry is None or entry.actor != Actor.CUSTOMER
 
 
 def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:

@@ -123,6 +123,31 @@ def test_a_case_that_a_dead_letter_closed_is_open_again_with_a_call(session: Ses
     assert [promise.kind for promise in open_promises(session, case)] == [PromiseKind.CALL]
 
 
+@pytest.mark.parametrize("kind", [LetterKind.CLOSED, LetterKind.REPLY])
+def test_a_case_that_its_customer_closed_stays_closed_when_a_letter_dies(session: Session, kind: LetterKind) -> None:
+    case = with_result_only(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TEN)
+    step(session)
+
+    die(session, case, kind)
+
+    assert (case.state, open_promises(session, case)) == (CaseState.CLOSED, [])
+    assert len(entries(session, case, Kind.LETTER_FAILED)) == 1
+    assert letters(session, case, LetterKind.STAFF_UNDELIVERABLE) == []
+
+
+def test_the_last_closing_says_who_closed_the_case(session: Session) -> None:
+    case = with_result_only(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TEN)
+    closing.reopen(session, case, by_id=case.owner_id, text="", now=TEN)
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
+    step(session)
+
+    die(session, case, LetterKind.CLOSED)
+
+    assert case.state == CaseState.OPEN
+
+
 def test_the_letter_that_waits_to_say_it_is_closed_is_taken_back(session: Session) -> None:
     case = closed_after_an_answer(session)
 
