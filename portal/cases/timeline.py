@@ -330,9 +330,11 @@ def _word(case: Case, steps: list[Promise], question: str | None, now: datetime)
         return StatusWord.CLOSED
     if case.state != CaseState.OPEN or not steps:
         return StatusWord.RECEIVED
+    if steps[0].due_at <= now:
+        return StatusWord.DELAYED  # whatever we wait for: we said that we would be in touch by then
     if question is not None:
         return StatusWord.WAITING_FOR_YOU
-    if steps[0].due_at <= now or case.notices > 0:
+    if case.notices > 0:
         return StatusWord.DELAYED
     return StatusWord.IN_PROGRESS
 

@@ -126,6 +126,15 @@ def test_a_promise_that_has_lapsed_says_so(session: Session, at: str, late: bool
     assert (status.word == StatusWord.DELAYED) is late
 
 
+def test_a_lapsed_date_to_ask_again_is_our_delay_and_not_the_customers(session: Session) -> None:
+    case = waiting(session)
+    step(session)
+
+    status = timeline.status_of(session, case, now=MONDAY_NOON)
+
+    assert (status.word, status.question) == (StatusWord.DELAYED, "Welche Baujahre?")
+
+
 @pytest.mark.parametrize(
     ("make", "actions"),
     [
