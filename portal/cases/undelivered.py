@@ -143,13 +143,13 @@ def _tell_staff(
         now=now,
         says={
             "letter": letter.kind,
-            "why": _why(letter, voice),
+            "why": _why(letter, voice, now=now),
             "has_number": case.customer.phone_e164 is not None,
         },
     )
 
 
-def _why(letter: Letter, voice: Voice) -> str:
-    if letter.give_up_at is not None:
+def _why(letter: Letter, voice: Voice, *, now: datetime) -> str:
+    if letter.give_up_at is not None and now >= letter.give_up_at:  # it is set by the first fault already
         return voice.say("The mail could not be delivered for 48 hours.")
     return voice.say("The receiving side refuses the address or the mail for good.")

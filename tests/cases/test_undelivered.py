@@ -1,6 +1,6 @@
 """When a letter dies: the case shows it, somebody has a dated task, and nothing it closed stays closed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -232,6 +232,18 @@ def test_a_letter_that_was_tried_for_two_days_says_so(session: Session) -> None:
     die(session, case, LetterKind.CONFIRMATION)
 
     assert "48 Stunden" in read(letters(session, case, LetterKind.STAFF_UNDELIVERABLE)[0]).text
+
+
+def test_a_letter_that_was_put_off_and_then_refused_does_not_speak_of_two_days(session: Session) -> None:
+    case = open_case(session)
+    letter = letters(session, case, LetterKind.CONFIRMATION)[0]
+    letter.give_up_at = TEN + timedelta(seconds=1)
+
+    die(session, case, LetterKind.CONFIRMATION)
+
+    told = read(letters(session, case, LetterKind.STAFF_UNDELIVERABLE)[0]).text
+    assert "nimmt die Adresse oder die E-Mail endgültig nicht an" in told
+    assert "48 Stunden" not in told
 
 
 def test_the_deputy_is_told_while_the_person_is_away(session: Session, people: dict[str, int]) -> None:

@@ -135,6 +135,22 @@ def test_a_refused_letter_fails_and_leaves_a_task_that_staff_are_told_of(
     assert (told.kind, told.state) == (LetterKind.STAFF_UNDELIVERABLE, LetterState.SENT)
 
 
+def test_a_letter_put_off_and_then_refused_says_that_it_was_refused(
+    deliver: Delivery, open_case: Open, sink: SmtpSink
+) -> None:
+    answers = {1: "rcpt_450", 2: "rcpt_550"}
+    sink.rule = lambda recipient, attempt: answers[attempt] if recipient == CUSTOMER else "ok"
+    case = open_case()
+
+    rows.deliver_all(deliver, case)
+
+    assert rows.to_customer(case).state == LetterState.FAILED
+    told = sink.messages[-1].parsed().get_body(("plain",))
+    assert told is not None
+    assert "endgültig nicht an" in told.get_content()
+    assert "48 Stunden" not in told.get_content()
+
+
 def test_a_letter_put_off_for_48_hours_fails_and_leaves_a_task(
     deliver: Delivery, open_case: Open, sink: SmtpSink
 ) -> None:
