@@ -113,6 +113,8 @@ class Status:
     question: str | None
     """What we asked and wait for."""
     check_by: str | None
+    check_late: bool
+    """Whether that date has passed."""
     not_me: bool
     closed_at: datetime | None
     outcome: str | None
@@ -151,6 +153,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         named_on_thanks=case.routed_by == RoutedBy.TOPIC,
         question=question,
         check_by=None if case.check_by_at is None else voice.moment(case.check_by_at, now=now),
+        check_late=case.check_by_at is not None and case.check_by_at <= now,
         not_me=case.doubt == Doubt.NOT_ME,
         closed_at=case.closed_at,
         outcome=None if case.outcome is None else outcome_sentence(case.outcome, voice),

@@ -418,6 +418,19 @@ def test_a_doubtful_entry_is_shown_the_front_desk_and_the_check_by_date(client: 
     assert "Petra Lindner looks at it by 8:30 am on Wednesday 25 November." in page
 
 
+def test_a_check_by_date_that_has_passed_is_told_with_the_front_desks_line(
+    client: FlaskClient, send: Send, tuesday: Any
+) -> None:
+    answer = send(website="https://spam.example")
+    tuesday.shift(timedelta(hours=23, minutes=30))
+
+    page = text(client.get(answer.location or "").text)
+
+    assert "We wanted to look at it by 8:30 am on" in page
+    assert "We did not keep that date. Petra Lindner is there for you: 089 99998-100" in page
+    assert "Petra Lindner looks at it" not in page
+
+
 def test_a_date_that_has_passed_is_not_shown_as_if_it_held(client: FlaskClient, send: Send, tuesday: Any) -> None:
     where = send(topic="rueckruf", phone="089 99998-950").location or ""
     tuesday.shift(timedelta(hours=6))

@@ -14,7 +14,7 @@ from wtforms.fields.choices import SelectChoice
 from portal import clock, config, db
 from portal.cases import closing, opening, submissions, timeline
 from portal.cases import directory as directories
-from portal.cases.errors import AlreadyCorrected, KeyReused, Refused
+from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused
 from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
 from portal.cases.opening import Draft
 from portal.cases.timeline import Status
@@ -118,6 +118,10 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft) -> ResponseReturn
     except KeyReused as reused:
         with db.reading() as session:
             return _form_page(session, form, ticket.again(), [_said(reused)], now=drafted.now, code=422)
+    except NothingToPromise:  # until a moment ago there was a date
+        form.refuse("topic", _not_offered_now())
+        with db.reading() as session:
+            return _form_page(session, form, ticket, now=drafted.now, code=422)
     return redirect(url_for("contact.thanks", answer=submission.answer), code=303)
 
 
@@ -127,6 +131,8 @@ def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Top
         return None, None
     directory = directories.load(session, now=now)
     topic = form.chosen(directory.topics.values())
+    if topic is not None and opening.offered_by(directory, topic, now=now) is None:
+        form.refuse("topic", _not_offered_now())
     return topic, None if topic is None or form.phone.errors else form.number(topic, directory.country)
 
 
@@ -209,6 +215,8 @@ def _names_the_person(status: Status) -> bool:
 
 def _promise(status: Status, name: str) -> str:
     """The one sentence that says who does what by when."""
+    if status.promise is None and status.check_late:
+        return str(gettext("We wanted to look at it by %(due)s. We did not keep that date.", due=status.check_by or ""))
     if status.promise is None:
         looks = gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by)
         return str(looks) if status.check_by else ""
@@ -229,6 +237,10 @@ def _not_ours() -> str:
     return str(
         gettext("This form was open for more than a day or did not come from our page. Please send it once more.")
     )
+
+
+def _not_offered_now() -> str:
+    return str(gettext("We cannot name a date for this subject right now. Please choose another one, or call us."))
 
 
 def _said(refused: Refused) -> str:
