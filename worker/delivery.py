@@ -153,9 +153,13 @@ def _say_state(claimed: Claimed, state: LetterState | None, reason: str, *, dead
 
 
 def _pause(claimed: Claimed, reason: str) -> None:
-    with db.writing() as session:
-        outbox.pause_channel(session, claimed, reason, now=clock.utc_now(), base=config.current().mail_retry_base)
+    base = config.current().mail_retry_base
+    state = _note_fault(
+        claimed, lambda session, now: outbox.pause_channel(session, claimed, reason, now=now, base=base)
+    )
     log.error("mail channel paused", reason=reason)
+    if state != LetterState.QUEUED:
+        _say_state(claimed, state, reason, dead="letter given up")
 
 
 def _lease_lost(claimed: Claimed) -> None:

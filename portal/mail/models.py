@@ -77,7 +77,8 @@ class Letter(Base):
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     tries: Mapped[int] = mapped_column(default=0)
     give_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """When trying ends: 48 hours after the first fault, not after queueing, so that a paused channel kills nothing."""
+    """When trying ends: 48 hours after the first fault, not after queueing, so that waiting kills nothing. The first
+    fault of the letter itself starts them anew after faults of the channel."""
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_token: Mapped[str | None] = mapped_column(String(32))
     withdraw_wished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -143,7 +143,8 @@ def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, bas
     letter = _claimed_row(session, claimed)
     if letter is None:
         return None
-    letter.give_up_at = letter.give_up_at or now + GIVE_UP_AFTER
+    if letter.give_up_at is None or letter.tries == 0:  # faults of the channel take nothing of the letter's own time
+        letter.give_up_at = now + GIVE_UP_AFTER
     if now >= letter.give_up_at:
         return _end(letter, reason, now=now)
     letter.tries += 1
@@ -151,15 +152,19 @@ def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, bas
     return _give_back(letter, _jitter(min(RETRY_CAP, base * 2 ** min(letter.tries, 20))), now=now)
 
 
-def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> None:
-    """The channel is faulty: the letter goes back, its attempts untouched, and nobody tries for a while."""
-    letter = session.get_one(Letter, claimed.id, with_for_update=True)
-    if letter.lease_token == claimed.token:
-        _give_back(letter, 0, now=now)
+def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> LetterState | None:
+    """The channel is faulty: the letter goes back, its attempts untouched, and nobody tries for a while.
+
+    A letter that meets such faults for 48 hours ends as in ``fail``: somebody must see that it does not leave. Returns
+    what it is now, or None if the lease was lost.
+    """
+    letter = _claimed_row(session, claimed)
+    state = None if letter is None else _put_off(letter, reason, now=now)
     channel = _channel_to_change(session)
     channel.faults += 1
     channel.paused_until = now + timedelta(seconds=min(PAUSE_CAP, base * 2 ** min(channel.faults - 1, 10)))
     channel.reason = reason[:300]
+    return state
 
 
 def channel(session: Session) -> MailChannel | None:
@@ -200,6 +205,12 @@ def _claimed_row(session: Session, claimed: Claimed) -> Letter | None:
     """The letter's row, locked, or None if the lease was lost."""
     letter = session.get_one(Letter, claimed.id, with_for_update=True)
     return letter if letter.lease_token == claimed.token else None
+
+
+def _put_off(letter: Letter, reason: str, *, now: datetime) -> LetterState:
+    """Return a letter that a fault of the channel kept from leaving, or give it up."""
+    letter.give_up_at = letter.give_up_at or now + GIVE_UP_AFTER
+    return _end(letter, reason, now=now) if now >= letter.give_up_at else _give_back(letter, 0, now=now)
 
 
 def _give_back(letter: Letter, pause: float, *, now: datetime) -> LetterState:

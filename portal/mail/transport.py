@@ -33,9 +33,10 @@ PROBE_LIMIT = 5.0
 # A TLS record: a piece of this size is one write, whose time is limited as one.
 _PIECE = 16_384
 
-# Refusals for which no recipient and no letter is to blame: log in first, encrypt first, wrong order, no mail
-# here (RFC 4954, 3207, 5321, 7504), and a refused sender (RFC 3463), who is the same in all letters.
-_CHANNEL_CODES = {502, 503, 521, 530, 534, 535, 538}
+# Refusals for which no recipient and no letter is to blame, even in answer to one: log in or encrypt first
+# (RFC 4954, 3207), and a refused sender (RFC 3463), who is the same in all letters. Whatever else is refused there,
+# be it 503 or 521 handed on from a server behind the relay, may concern this letter alone: it must not stop the others.
+_CHANNEL_CODES = {530, 534, 535, 538}
 _CHANNEL_REASONS = {"5.1.7", "5.1.8"}
 _TOO_LARGE = 552
 

@@ -471,7 +471,7 @@ def test_a_letter_is_tried_for_forty_eight_hours_from_its_first_fault(session: S
 
 
 def test_a_letter_that_is_given_up_has_failed_with_its_last_reason(session: Session) -> None:
-    row = letter(session, give_up_at=NOW)
+    row = letter(session, give_up_at=NOW, tries=1)
 
     assert retrying(session, claim(session)) == LetterState.FAILED
 
@@ -490,7 +490,46 @@ def test_a_fault_of_the_channel_leaves_the_tries_of_the_letter_alone(session: Se
     session.flush()
 
     fresh(session, row)
-    assert (row.state, row.tries, row.give_up_at, row.due_at) == (LetterState.QUEUED, 0, None, NOW)
+    assert (row.state, row.tries, row.give_up_at, row.due_at) == (
+        LetterState.QUEUED,
+        0,
+        NOW + outbox.GIVE_UP_AFTER,
+        NOW,
+    )
+
+
+def test_a_letter_that_the_channel_keeps_back_for_forty_eight_hours_is_given_up(session: Session) -> None:
+    row = letter(session)
+    end = NOW + timedelta(hours=48)
+    pausing(session, claim(session))
+    last_chance = end - timedelta(seconds=1)
+
+    state = outbox.pause_channel(session, claim(session, at=last_chance), "535", now=last_chance, base=0)
+    assert state == LetterState.QUEUED
+    assert outbox.pause_channel(session, claim(session, at=end), "535", now=end, base=0) == LetterState.FAILED
+
+    session.flush()
+    fresh(session, row)
+    assert (row.state, row.ended_at, row.last_error, row.tries) == (LetterState.FAILED, end, "535", 0)
+
+
+def test_a_letter_kept_back_by_the_channel_that_nobody_wants_any_more_is_withdrawn(session: Session) -> None:
+    row, claimed = withdrawn_while_sending(session)
+    row.give_up_at = NOW
+    step(session)
+
+    assert pausing(session, claimed) == LetterState.WITHDRAWN
+
+
+def test_what_the_channel_kept_back_has_forty_eight_hours_of_its_own(session: Session) -> None:
+    row = letter(session)
+    pausing(session, claim(session))
+    later = NOW + timedelta(hours=60)
+
+    assert outbox.retry(session, claim(session, at=later), "451", now=later, base=0) == LetterState.QUEUED
+
+    session.flush()
+    assert fresh(session, row).give_up_at == later + timedelta(hours=48)
 
 
 def test_while_the_channel_is_paused_nobody_claims(session: Session) -> None:

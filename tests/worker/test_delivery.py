@@ -156,7 +156,7 @@ def test_a_letter_put_off_for_48_hours_fails_and_leaves_a_task(
 ) -> None:
     sink.rule = only_for_the_customer("rcpt_451")
     case = open_case(phone="+498999998533")
-    rows.change(rows.to_customer(case), give_up_at=clock.utc_now())
+    rows.change(rows.to_customer(case), tries=1, give_up_at=clock.utc_now())
 
     rows.deliver_all(deliver, case)
 
@@ -272,6 +272,36 @@ def test_a_faulty_channel_is_paused_and_no_letter_pays_for_it(
     assert channel.paused_until > clock.utc_now()
     assert channel.reason is not None and channel.reason.startswith("the relay")
     assert [(letter.state, letter.tries) for letter in rows.letters(case)] == [(LetterState.QUEUED, 0)] * 2
+
+
+@pytest.mark.parametrize("mode", ["rcpt_503", "rcpt_521", "begin_503", "data_521"])
+def test_what_the_relay_refuses_for_one_letter_stops_no_other(
+    deliver: Delivery, open_case: Open, sink: SmtpSink, mode: str
+) -> None:
+    sink.rule = only_for_the_customer(mode)
+    case = open_case()
+
+    rows.deliver_all(deliver, case)
+
+    assert rows.to_customer(case).state == LetterState.FAILED
+    assert [letter.state for letter in rows.letters(case)[1:]] == [LetterState.SENT] * 2
+    assert rows.channel() is None
+
+
+def test_a_letter_that_alone_meets_a_fault_of_the_channel_dies_in_the_end_and_the_others_leave(
+    deliver: Delivery, open_case: Open, sink: SmtpSink
+) -> None:
+    sink.rule = only_for_the_customer("rcpt_530")
+    case = open_case(phone="+498999998533")
+    rows.change(rows.to_customer(case), give_up_at=clock.utc_now())
+
+    rows.deliver_all(deliver, case)
+
+    letter = rows.to_customer(case)
+    assert (letter.state, letter.tries) == (LetterState.FAILED, 0)
+    assert PromiseKind.CALL in [promise.kind for promise in rows.open_promises(case)]
+    assert rows.noted(case, Kind.LETTER_FAILED) == 1
+    assert [letter.state for letter in rows.letters(case)[1:]] == [LetterState.SENT] * 2
 
 
 @pytest.mark.parametrize("settings", [LOGIN | LONG_PAUSE], ids=["with a password"])
