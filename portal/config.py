@@ -4,7 +4,9 @@ Every wrong value is one sentence that names its variable (SettingsError); nothi
 the environment.
 """
 
+import ipaddress
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,17 @@ from portal.links import Links
 
 PREFIX = "PORTAL_"
 SECRET_KEY_LENGTH = 32
-WELL_KNOWN_KEYS = {"changeme", "change-me", "secret", "dev", "development", "default", "password", "test"}
+LEAST_CHARACTERS = 8
+"""How many different characters a key has at least; of 32 random hexadecimal digits practically every one has more."""
+LEAST_REST = 16
+"""Characters a key still has without the words everybody knows; 16 hexadecimal ones are 64 bits nobody guesses."""
+WELL_KNOWN_WORDS = re.compile(
+    r"change|replace|secret|geheim|schl(?:ue|ü)ssel|passwor[dt]|default|develop(?:ment|er)?|production|example|beispiel"
+    r"|please|bitte|durchwahl|portal|flask|insert|enter|your|test|this|here|dev|key|me|a|in|to|[-_.\s]"
+)
+
+_HOST = r"[\w-]+(?:\.[\w-]+)*"
+_BASE_URL = re.compile(rf"https?://(?:{_HOST}|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w.~!$&()*+,;=:@%/-]*)?")
 
 T = TypeVar("T")
 
@@ -126,8 +138,10 @@ def _rates(value: str) -> tuple[Rate, ...]:
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    # The pattern first: urlsplit drops line breaks, and lets through quotes, spaces and who signs in before an @.
+    if not _BASE_URL.fullmatch(value):
+        raise ValueError(value)
+    if urlsplit(value).port == 0:  # one above 65535 is a ValueError by itself
         raise ValueError(value)
     return value.rstrip("/")
 
@@ -136,9 +150,23 @@ def _database_url(value: str) -> str:
     if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise ValueError(value)
     try:
-        make_url(value)
+        url = make_url(value)
     except ArgumentError as error:
         raise ValueError(value) from error
+    if url.get_backend_name() == "sqlite" and "?" in value:
+        # What stands there the driver would take, or warn of, each in its own way; what SQLite needs is set in db.py.
+        raise SettingsError("PORTAL_DATABASE_URL must name a SQLite file without anything after a question mark.")
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(rf"{_HOST}\.?", value) or len(value) > 253:
+        ipaddress.ip_address(value)  # a ValueError for whatever is neither a name nor an address
+    return value
+
+
+def _certificates(value: str) -> str:
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)  # OSError, for what is no certificate too
     return value
 
 
@@ -158,14 +186,39 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 def _secret_keys(environment: _Environment) -> tuple[str, ...]:
-    """Keys oldest to newest, as itsdangerous wants them. Raises SettingsError for a missing or weak key."""
+    """Keys oldest to newest, as itsdangerous wants them. Raises SettingsError for a missing or weak key.
+
+    An old key is as good for forging a link as the new one, so the same holds for each.
+    """
     key = environment.text("SECRET_KEY")
     if not key:
         raise SettingsError("PORTAL_SECRET_KEY is missing: set it to at least 32 random characters.")
-    if len(key) < SECRET_KEY_LENGTH or key.lower() in WELL_KNOWN_KEYS or len(set(key)) < 8:
+    if _is_weak(key):
         raise SettingsError("PORTAL_SECRET_KEY is too short or too simple: set at least 32 random characters.")
-    fallbacks = [old.strip() for old in (environment.text("SECRET_KEY_FALLBACKS") or "").split(",")]
-    return (*reversed([old for old in fallbacks if old]), key)
+    listed = [old.strip() for old in (environment.text("SECRET_KEY_FALLBACKS") or "").split(",")]
+    fallbacks = [old for old in listed if old]
+    if any(_is_weak(old) for old in fallbacks):
+        raise SettingsError(
+            "PORTAL_SECRET_KEY_FALLBACKS holds a key that is too short or too simple: "
+            "whoever guesses it can forge links, so leave it out."
+        )
+    return (*reversed(fallbacks), key)
+
+
+def _is_weak(key: str) -> bool:
+    """Whether a key can be guessed: too short, of few characters, one piece over and over, or known words."""
+    repeats = any(key[length:] == key[:-length] for length in range(1, len(key) // 2 + 1))
+    rest = WELL_KNOWN_WORDS.sub("", key.casefold())
+    return len(key) < SECRET_KEY_LENGTH or len(set(key)) < LEAST_CHARACTERS or repeats or len(rest) < LEAST_REST
+
+
+def _mail_login(environment: _Environment) -> tuple[str | None, str | None]:
+    """User name and password at the relay: both or none of them."""
+    username, password = environment.text("MAIL_USERNAME"), environment.text("MAIL_PASSWORD")
+    if bool(username) != bool(password):
+        missing, given = ("PASSWORD", "USERNAME") if username else ("USERNAME", "PASSWORD")
+        raise SettingsError(f"PORTAL_MAIL_{missing} is missing: PORTAL_MAIL_{given} is of no use without it.")
+    return username, password
 
 
 def read(values: Mapping[str, str]) -> Settings:
@@ -182,6 +235,8 @@ def read(values: Mapping[str, str]) -> Settings:
     use_ssl = env.parsed("MAIL_USE_SSL", "false", _boolean, "true or false")
     if use_tls and use_ssl:
         raise SettingsError("PORTAL_MAIL_USE_TLS and PORTAL_MAIL_USE_SSL exclude each other: set one of them.")
+    username, password = _mail_login(env)
+    ca_file = env.text("MAIL_CA_FILE")
     mailbox = env.text("MAILBOX_DIR")
     return Settings(
         database_url=env.parsed(
@@ -194,13 +249,15 @@ def read(values: Mapping[str, str]) -> Settings:
         base_url=env.parsed(
             "BASE_URL", "http://127.0.0.1:8000", _base_url, "an address such as https://service.example.de"
         ),
-        mail_server=env.text("MAIL_SERVER", "127.0.0.1") or "127.0.0.1",
+        mail_server=env.parsed("MAIL_SERVER", "127.0.0.1", _host, "the name or address of a host"),
         mail_port=env.parsed("MAIL_PORT", "25", _whole(1, 65535), "a port from 1 to 65535"),
         mail_use_tls=use_tls,
         mail_use_ssl=use_ssl,
-        mail_username=env.text("MAIL_USERNAME"),
-        mail_password=env.text("MAIL_PASSWORD"),
-        mail_ca_file=env.text("MAIL_CA_FILE"),
+        mail_username=username,
+        mail_password=password,
+        mail_ca_file=env.parsed("MAIL_CA_FILE", ca_file, _certificates, "a file of certificates (PEM)")
+        if ca_file
+        else None,
         mail_default_sender=env.parsed(
             "MAIL_DEFAULT_SENDER", "service@localhost.example", _address, "one e-mail address"
         ),

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from flask import Flask
 
 from portal import config, db, logs
+from portal.config import Settings, SettingsError
 from portal.links import Links
+from portal.mail.message import UnsafeHeader, ascii_address
 from portal.mail.transport import Post
 
 
@@ -16,6 +18,7 @@ def create_core(environment: Mapping[str, str] | None = None) -> Flask:
     Raises SettingsError when a setting is missing or wrong. ``environment`` replaces the process's own.
     """
     settings = config.read(os.environ if environment is None else environment)
+    _must_be_sendable(settings)
     app = Flask("portal")
     app.extensions["portal.settings"] = settings
     app.extensions["portal.links"] = Links(settings.secret_keys)
@@ -38,3 +41,13 @@ def create_core(environment: Mapping[str, str] | None = None) -> Flask:
     db.init_app(app, settings.database_url)
     app.extensions["portal.post"] = Post(app)
     return app
+
+
+def _must_be_sendable(settings: Settings) -> None:
+    """Refuse a sender that no letter can carry; asked here because the settings know nothing of mail."""
+    try:
+        ascii_address(settings.mail_default_sender)
+    except UnsafeHeader:
+        raise SettingsError(
+            "PORTAL_MAIL_DEFAULT_SENDER must be an e-mail address without umlauts and signs before the @."
+        ) from None

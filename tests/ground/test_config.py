@@ -1,6 +1,7 @@
 """Settings: what is wrong stops the start with one sentence that names the variable."""
 
 import dataclasses
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from portal import config
 from portal.config import Rate, Settings, SettingsError
 from portal.core import create_core
+from tests.support.smtp_sink import CERTIFICATE
 
 KEY = "a-key-for-tests-0123456789-abcdefghij"
 OLD, OLDER = "an-old-key-0123456789-abcdefghijklmn", "an-older-key-0123456789-abcdefghijkl"
@@ -18,16 +20,37 @@ WRONG = [
     ("DATABASE_URL", "mysql://user@host/name"),
     ("DATABASE_URL", "postgresql://user@host/name"),
     ("DATABASE_URL", "durchwahl.sqlite3"),
+    ("DATABASE_URL", "sqlite:////var/lib/durchwahl.sqlite3?foo=bar"),
+    ("DATABASE_URL", "sqlite:////var/lib/durchwahl.sqlite3?timeout=1"),
     ("DATABASE_URL", "postgresql+psycopg://user@host:port/name"),
     ("SECRET_KEY", "short"),
     ("SECRET_KEY", "changeme"),
     ("SECRET_KEY", "x" * 64),
     ("SECRET_KEY", "0123456789abcdef0123456789abcde"),
+    ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+    ("SECRET_KEY", "change-me-change-me-change-me-change-me"),
+    ("SECRET_KEY", "Change_Me_Please_This-is-your-Secret-Key"),
+    ("SECRET_KEY_FALLBACKS", "x"),
+    ("SECRET_KEY_FALLBACKS", f"{OLD},x"),
+    ("SECRET_KEY_FALLBACKS", f"{OLD},change-me-change-me-change-me-change-me"),
     ("BASE_URL", "service.firma.example"),
     ("BASE_URL", "ftp://service.firma.example"),
     ("BASE_URL", "https://"),
     ("BASE_URL", "https://service.firma.example/?a=b"),
     ("BASE_URL", "https://service.firma.example/#top"),
+    ("BASE_URL", 'https://service.firma.example:99999/"<'),
+    ("BASE_URL", "https://service.firma.example:99999"),
+    ("BASE_URL", "https://service.firma.example:0"),
+    ("BASE_URL", "https://service.firma.example/a b"),
+    ("BASE_URL", "https://service.firma.example/a\nb"),
+    ("BASE_URL", "https://service.firma.example/'x"),
+    ("BASE_URL", 'https://service.firma.example"'),
+    ("BASE_URL", "https://somebody@service.firma.example"),
+    ("MAIL_SERVER", "bad host!"),
+    ("MAIL_SERVER", "relay.firma.example:25"),
+    ("MAIL_SERVER", "relay..example"),
+    ("MAIL_CA_FILE", "/nowhere/roots.pem"),
+    ("MAIL_CA_FILE", __file__),
     ("MAIL_PORT", "0"),
     ("MAIL_PORT", "65536"),
     ("MAIL_PORT", "smtp"),
@@ -58,11 +81,11 @@ GIVEN: list[tuple[str, str, Any]] = [
     ("BASE_URL", "https://service.firma.example/", "https://service.firma.example"),
     ("BASE_URL", "https://service.firma.example:8443/portal", "https://service.firma.example:8443/portal"),
     ("MAIL_SERVER", "relay.firma.example", "relay.firma.example"),
+    ("MAIL_SERVER", "192.0.2.25", "192.0.2.25"),
+    ("MAIL_SERVER", "2001:db8::25", "2001:db8::25"),
     ("MAIL_PORT", "587", 587),
     ("MAIL_USE_TLS", "True", True),
     ("MAIL_USE_SSL", "yes", True),
-    ("MAIL_USERNAME", "durchwahl", "durchwahl"),
-    ("MAIL_PASSWORD", "geheim", "geheim"),
     ("MAIL_DEFAULT_SENDER", "service@firma.example", "service@firma.example"),
     ("MAIL_RETRY_BASE", "0.05", 0.05),
     ("MAIL_DEADLINE", "5", 5.0),
@@ -120,6 +143,46 @@ def test_only_the_secret_key_must_be_set() -> None:
     assert (settings.timezone, settings.log_format, settings.trusted_proxies) == ("Europe/Berlin", "text", 0)
     assert settings.form_min_seconds == 3
     assert settings.mailbox_dir is None
+
+
+def test_a_login_at_the_relay_is_name_and_password() -> None:
+    settings = read(MAIL_USERNAME="durchwahl", MAIL_PASSWORD="geheim")
+
+    assert (settings.mail_username, settings.mail_password) == ("durchwahl", "geheim")
+
+
+@pytest.mark.parametrize(("given", "missing"), [("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")])
+def test_half_a_login_at_the_relay_is_refused(given: str, missing: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^PORTAL_MAIL_{missing} is missing: [^.\n]+\.$"):
+        read(**{f"MAIL_{given}": "geheim"})
+
+
+def test_roots_of_the_relay_are_read_from_their_file(tmp_path: Path) -> None:
+    (tmp_path / "roots.pem").write_text(CERTIFICATE, encoding="ascii")
+
+    assert read(MAIL_CA_FILE=str(tmp_path / "roots.pem")).mail_ca_file == str(tmp_path / "roots.pem")
+
+
+def test_random_keys_of_every_spelling_are_strong_enough() -> None:
+    for _ in range(200):
+        keys = (secrets.token_hex(16), secrets.token_urlsafe(24), secrets.token_urlsafe(48))
+        assert read(SECRET_KEY_FALLBACKS=",".join(keys)).secret_keys == (*reversed(keys), KEY)
+
+
+@pytest.mark.parametrize("sender", ["kündigung@firma.de", "a,b@firma.de", '"a b"@firma.de', "service@-firma.de"])
+def test_a_sender_no_letter_can_carry_stops_the_start(sender: str, tmp_path: Path) -> None:
+    environment = {"PORTAL_MAIL_DEFAULT_SENDER": sender, "PORTAL_DATABASE_URL": f"sqlite:///{tmp_path}/var/x"}
+
+    with pytest.raises(SettingsError, match=r"^PORTAL_MAIL_DEFAULT_SENDER must be [^\n]+\.$"):
+        create_core({**REQUIRED, **environment})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sender_of_a_domain_with_umlauts_is_none_of_them(tmp_path: Path) -> None:
+    environment = {"PORTAL_MAIL_DEFAULT_SENDER": "service@müller.de", "PORTAL_DATABASE_URL": f"sqlite:///{tmp_path}/x"}
+
+    assert create_core({**REQUIRED, **environment}).config["MAIL_DEFAULT_SENDER"] == "service@müller.de"
 
 
 @pytest.mark.parametrize("environment", [{}, {"PORTAL_SECRET_KEY": ""}, {"SECRET_KEY": KEY}])
