@@ -446,6 +446,58 @@ def test_that_was_not_me_stops_the_letters_and_names_the_day_of_erasure(page: Pa
     assert actions(page.get().text) == set()
 
 
+def test_after_that_was_not_me_the_page_promises_nothing_that_does_not_hold(page: Page) -> None:
+    page.press("/not-me", "/not-me")
+
+    words, html = page.words(), page.get().text
+
+    assert "Replace the link" not in words
+    assert "sa…@kunde.example" not in words
+    assert "The link works until" not in words
+    assert f"{page.address}/not-me" not in html and f"{page.address}/replace-link" not in html
+
+
+@pytest.mark.parametrize("more", ["/close", "/replace-link", "/not-me"])
+def test_a_page_that_asks_for_what_is_no_longer_possible_leads_to_the_status(page: Page, more: str) -> None:
+    page.press("/not-me", "/not-me")
+
+    answer = page.get(more)
+
+    assert (answer.status_code, answer.location) == (302, page.address)
+
+
+def test_a_closed_case_is_not_asked_to_be_closed(page: Page) -> None:
+    page.close()
+
+    answer = page.get("/close")
+
+    assert (answer.status_code, answer.location) == (302, page.address)
+
+
+@pytest.mark.parametrize("act", ["close", "replace-link", "not-me"])
+def test_what_is_no_longer_possible_is_refused_on_the_status_page(page: Page, act: str) -> None:
+    data = values(form_with_action(page.get(f"/{act}").text, f"{page.address}/{act}"))
+    page.press("/not-me", "/not-me")
+
+    answer = page.client.post(f"{page.address}/{act}", data=data)
+
+    assert answer.status_code == 409
+    assert len(errors(answer.text)) == 1
+    assert actions(answer.text) == set()
+
+
+@pytest.mark.parametrize("act", ["replace-link", "not-me"])
+def test_a_used_key_is_refused_with_its_sentence_on_the_page_that_asks(page: Page, act: str) -> None:
+    data = values(form_with_action(page.get().text, f"{page.address}/message"))
+    page.client.post(f"{page.address}/message", data={**data, "message": "Hallo"})
+
+    answer = page.client.post(f"{page.address}/{act}", data={"key": data["key"]})
+
+    assert answer.status_code == 409
+    assert len(errors(answer.text)) == 1
+    assert f"{page.address}/{act}" in actions(answer.text)
+
+
 def test_after_that_was_not_me_a_message_is_refused_with_a_sentence(page: Page) -> None:
     data = values(form_with_action(page.get().text, f"{page.address}/message"))
     page.press("/not-me", "/not-me")

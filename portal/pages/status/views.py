@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from sqlalchemy.orm import Session
+from werkzeug import Response
 from wtforms import Form
 
 from portal import clock, db
@@ -23,6 +24,9 @@ from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm
 
 bp = Blueprint("status", __name__, url_prefix="/s/<token>")
 
+
+ASKS = {"status/close.html": "close", "status/replace_link.html": "replace_link", "status/not_me.html": "not_me"}
+"""Pages that ask once before something is done, with the name of it in Status.can."""
 
 Step = Callable[[Session, Case, datetime], str]
 """Does what was asked for and says in one word what happened (``_done`` has the sentence)."""
@@ -163,7 +167,10 @@ def _page(
     sentences: Collection[str] = (),
     code: int = 200,
 ) -> Response:
-    """A page of the case in the case's language; the same page for every link that leads to none."""
+    """A page of the case in the case's language; the same page for every link that leads to none.
+
+    A page that asks whether to do what cannot be done (any more) gives way to the status page.
+    """
     now, before = clock.utc_now(), typed.number(request.args.get("before"))
     with db.reading() as session:
         found = finding.by_token(session, token, now=now)
@@ -171,6 +178,10 @@ def _page(
             return _lost(session, found, now=now)
         speaking.speak(found.case.language)
         status = timeline.status_of(session, found.case, now=now, before=before)
+        if template in ASKS and ASKS[template] not in status.can:
+            if code == 200:
+                return redirect(url_for("status.show", token=token))
+            template, form = "status/page.html", None
         page = render_template(
             template,
             status=status,
