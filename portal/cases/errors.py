@@ -37,6 +37,27 @@ class DateOutOfReach(Refused):
     sentence = marked("Choose a date and time within the team’s working hours.")
 
 
+class NothingToPromise(Refused):
+    """No date can be computed: the team has no hours ahead, or the date lies beyond the holiday table."""
+
+    sentence = marked("We cannot name a date for this right now, so it was not taken. Please call us.")
+
+
+class AuthorAbsent(Refused):
+    """Somebody who is away wants to write to a customer (law 2)."""
+
+    sentence = marked("You are entered as absent. Letters to customers come from whoever acts for you.")
+
+
+class AuthorDoesNotAnswer(Refused):
+    """Somebody without a direct line, or who does not answer customers, wants to write to one (law 2)."""
+
+    sentence = marked(
+        "Letters to customers come from colleagues whom they can reach on a direct line. "
+        "You are not entered as one of them."
+    )
+
+
 class WrongMedium(Refused):
     """A promise is kept only by the medium it named (law 6)."""
 

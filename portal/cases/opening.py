@@ -1,9 +1,12 @@
-"""Opening: from what the form says to a case with an owner, a promise and its letters, in one transaction."""
+"""Opening: from what the form says to a case with an owner, a promise and its letters.
+
+They are worked out in a reading transaction (``draft``) and written, all or nothing, in the next one (``keep``).
+"""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
@@ -11,6 +14,7 @@ from sqlalchemy.orm import Session
 from portal.cases import directory as directories
 from portal.cases import routing, submissions, writing
 from portal.cases.directory import Directory
+from portal.cases.errors import NothingToPromise
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.writing import Written
 from portal.customers.mailboxes import mailbox_key
@@ -88,29 +92,36 @@ def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
     directory = directories.load(session, now=now)
     offers = []
     for topic in directory.topics.values():
-        team = directory.teams[topic.team_id]
-        try:
-            due_at = first_answer(directory, team, topic, now).due_at
-        except (NoBusinessTime, BeyondHolidayTable, NoRoom) as reason:
-            log.error("topic cannot be offered", topic=topic.slug, reason=type(reason).__name__)
-            continue
-        if topic.active:
-            offers.append(Offer(topic, due_at, directory.voice(team, language)))
+        due_at = offered_by(directory, topic, now=now) if topic.active else None
+        if due_at is not None:
+            offers.append(Offer(topic, due_at, directory.voice(directory.teams[topic.team_id], language)))
     return offers
 
 
+def offered_by(directory: Directory, topic: Topic, *, now: datetime) -> datetime | None:
+    """The date the form says for a topic; None where no date can be computed and the topic is not offered."""
+    try:
+        return first_answer(directory, directory.teams[topic.team_id], topic, now).due_at
+    except NothingToPromise as fault:
+        log.error("topic cannot be offered", topic=topic.slug, reason=type(fault.__cause__).__name__)
+        return None
+
+
 def first_answer(directory: Directory, team: Team, topic: Topic, now: datetime) -> service_level.Schedule:
-    """When the first answer to a topic is due if it is asked for now."""
+    """When the first answer to a topic is due if it is asked for now. Raises NothingToPromise."""
     level = directory.levels[topic.level_id].level
-    return service_level.due_after(
-        level.answer_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
-    )
+    try:
+        return service_level.due_after(
+            level.answer_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
+        )
+    except (NoBusinessTime, BeyondHolidayTable, NoRoom) as fault:
+        raise NothingToPromise from fault
 
 
 def accept(session: Session, wish: Wish, *, key: str, body_hash: str, doubt: Doubt | None, now: datetime) -> Submission:
     """Keep a wish for good: a case with owner, promise and letters, or, in doubt, an entry with a check-by date.
 
-    The same key and body again gives the first submission. Raises KeyReused for another body.
+    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise.
     """
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
@@ -119,7 +130,10 @@ def accept(session: Session, wish: Wish, *, key: str, body_hash: str, doubt: Dou
 
 
 def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -> Draft:
-    """Work out owner, promise and letters, and write nothing: reading and rendering keep no writer waiting."""
+    """Work out owner, promise and letters, and write nothing: reading and rendering keep no writer waiting.
+
+    Raises NothingToPromise.
+    """
     directory = directories.load(session, now=now)
     case = _new_case(wish, now=now)
     case.customer = _customer(wish)
@@ -132,7 +146,10 @@ def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -
 
 
 def keep(session: Session, drafted: Draft, *, key: str, body_hash: str) -> Submission:
-    """Write a draft. Of two with the same key the later one fails on the primary key; it then asks ``accept``."""
+    """Write a draft; where the directory has changed since, the same wish is drafted again with what now holds.
+
+    Of two with the same key the later one fails on the primary key; it then asks ``accept``. Raises NothingToPromise.
+    """
     if directories.load(session, now=drafted.now) is not drafted.directory:
         drafted = draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
     case_id = _write(session, drafted, channel=Channel.FORM)
@@ -140,13 +157,22 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str) -> Submi
 
 
 def continue_case(session: Session, closed: Case, text: str, *, now: datetime) -> Case:
-    """A new case for the customer of a closed one, linked to it."""
+    """A new case for the customer of a closed one, linked to it. Raises NothingToPromise."""
     old = closed.customer
     wish = Wish(closed.topic_id, old.name, old.email or "", text, closed.language)
     case = _new_case(wish, now=now)
     case.continues_id = closed.id
-    typed = columns_of(old)
-    case.customer = Customer(**{name: typed[name] for name in typed.keys() - {"id", "erased_at"}})
+    case.customer = Customer(
+        name=old.name,
+        email=old.email,
+        email_key=old.email_key,
+        phone_e164=old.phone_e164,
+        phone_shown=old.phone_shown,
+        company=old.company,
+        number_typed=old.number_typed,
+        account_id=old.account_id,
+        postcode=old.postcode,
+    )
     case_id = _write(
         session, _drafted(session, directories.load(session, now=now), case, wish, now=now), channel=Channel.PAGE
     )
@@ -177,7 +203,7 @@ def record_opening(session: Session, directory: Directory, case_id: int, promise
 
 
 def promise_first_answer(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """Give the promise of the topic's service level."""
+    """Give the promise of the topic's service level. Raises NothingToPromise."""
     return promises.give(session, _first_promise(directory, case, now=now))
 
 
@@ -215,9 +241,12 @@ def confirm(session: Session, directory: Directory, case: Case, promise: Promise
 
 
 def check_by(directory: Directory, team: Team, *, now: datetime) -> datetime:
-    """Until when somebody has looked at a doubtful entry."""
+    """Until when somebody has looked at a doubtful entry; a day later where the team has no business time ahead."""
     calendar = directory.calendar(team)
-    return business_time.round_up(calendar, business_time.add(calendar, now, CHECK_MINUTES))
+    try:
+        return business_time.round_up(calendar, business_time.add(calendar, now, CHECK_MINUTES))
+    except (NoBusinessTime, BeyondHolidayTable):
+        return now + timedelta(days=1)
 
 
 def new_reference() -> str:
@@ -242,7 +271,10 @@ def _drafted(session: Session, directory: Directory, case: Case, wish: Wish, *, 
 
 
 def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """What the topic's service level promises: a reply, or a call where the topic answers by phone."""
+    """What the topic's service level promises: a reply, or a call where the topic answers by phone.
+
+    Counted in the time of the topic's team, as on the form, whoever becomes the owner: the form has said this date.
+    """
     topic = directory.topics[case.topic_id]
     assert case.owner_id is not None
     by_call = topic.medium == TopicMedium.CALL and case.customer.phone_e164 is not None
@@ -251,7 +283,7 @@ def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promis
         person_id=case.owner_id,
         kind=PromiseKind.CALL if by_call else PromiseKind.REPLY,
         medium=Medium.CALL if by_call else Medium.MAIL,
-        schedule=first_answer(directory, directory.team_of(case), topic, now),
+        schedule=first_answer(directory, directory.teams[topic.team_id], topic, now),
         now=now,
     )
 

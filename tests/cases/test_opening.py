@@ -9,22 +9,24 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, event, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import db, tables
 from portal.cases import closing, doubtful, finding, opening, submissions
-from portal.cases.errors import KeyReused, NotOpen
+from portal.cases.errors import KeyReused, NothingToPromise, NotOpen
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy, Submission
+from portal.customers.models import Account
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, LetterState
-from portal.people.models import Closure, ClosureKind
+from portal.people.models import Closure, ClosureKind, Hours, Team
 from portal.promises.models import Medium, PromiseKind, PromiseState
 from tests.support.cast import (
     NUMBER,
     TUESDAY,
+    away,
     berlin,
     deliver,
     entries,
@@ -193,6 +195,102 @@ def test_a_topic_that_is_no_longer_offered_is_not_on_the_form(session: Session) 
     offers = opening.promised(session, language="de", now=TUESDAY)
 
     assert "technik" not in [offer.topic.slug for offer in offers]
+
+
+def without_hours(session: Session, team: str) -> None:
+    """Take a team's hours away."""
+    team_id = session.scalars(select(Team.id).where(Team.name == team)).one()
+    session.execute(delete(Hours).where(Hours.team_id == team_id))
+    step(session)
+
+
+@pytest.mark.parametrize("doubt", [None, *DOUBTS])
+def test_where_no_date_can_be_computed_a_case_is_refused_and_an_entry_looked_at_a_day_later(
+    session: Session, doubt: Doubt | None
+) -> None:
+    without_hours(session, "Vertrieb Süd")
+
+    assert "angebot" not in [offer.topic.slug for offer in opening.promised(session, language="de", now=TUESDAY)]
+    if doubt is None:
+        with refused(session, NothingToPromise):
+            send_form(session)
+    else:
+        assert open_case(session, doubt=doubt).check_by_at == TUESDAY + timedelta(days=1)
+
+
+def test_nobody_is_alarmed_by_a_topic_that_is_not_on_the_form(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic(session, "angebot").active = False
+    without_hours(session, "Vertrieb Süd")
+
+    opening.promised(session, language="de", now=TUESDAY)
+
+    assert "'topic': 'angebot'" not in caplog.text
+
+
+def test_an_owner_whose_team_has_no_hours_still_keeps_the_date_of_the_form(
+    session: Session, people: dict[str, int]
+) -> None:
+    session.scalars(select(Account).where(Account.number == "K-10042")).one().manager_id = people["Lena Hofmann"]
+    without_hours(session, "Kundendienst")
+
+    case = open_case(session, customer_number="K-10042")
+
+    assert case.owner_id == people["Lena Hofmann"]
+    assert open_promises(session, case)[0].due_at == berlin("2026-11-25 16:30")
+
+
+def test_a_draft_that_an_absence_overtakes_is_drafted_again(core: Flask, people: dict[str, int]) -> None:
+    with db.reading() as session:
+        drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+    with db.writing() as session:
+        away(session, people["Miriam Albrecht"], since=TUESDAY)
+    with db.writing() as session:
+        kept = opening.keep(session, drafted, key="one", body_hash="")
+
+    jonas = people["Jonas Weidner"]
+    assert drafted.case.owner_id == people["Miriam Albrecht"]
+    with db.reading() as session:
+        case = session.get_one(Case, kept.case_id)
+        (promise,) = open_promises(session, case)
+        to_customer, to_staff = letters(session, case)
+        opened = entries(session, case, Kind.OPENED)[0]
+        assert (case.owner_id, case.promise_id) == (jonas, promise.id)
+        assert promise.person_id == opened.person_id == to_customer.person_id == to_staff.person_id == jonas
+        assert to_customer.promise_id == to_staff.promise_id == promise.id
+        assert "Jonas Weidner antwortet bis Mittwoch, 25. November, 16:30 Uhr." in read(to_customer).text
+        assert "Miriam" not in read(to_customer).everything
+
+
+def test_a_draft_of_a_known_customer_that_an_absence_overtakes_is_signed_by_the_deputy(
+    core: Flask, people: dict[str, int]
+) -> None:
+    with db.reading() as session:
+        drafted = opening.draft(session, wish(session, customer_number="K-10042"), doubt=None, now=TUESDAY)
+    with db.writing() as session:
+        away(session, people["Jonas Weidner"], since=TUESDAY)
+    with db.writing() as session:
+        kept = opening.keep(session, drafted, key="one", body_hash="")
+
+    with db.reading() as session:
+        case = session.get_one(Case, kept.case_id)
+        (promise,) = open_promises(session, case)
+        (to_customer,) = letters(session, case, LetterKind.CONFIRMATION)
+        assert case.owner_id == promise.person_id == people["Jonas Weidner"]
+        assert to_customer.person_id == people["Miriam Albrecht"]
+        assert "in Vertretung für Jonas Weidner" in read(to_customer).text
+
+
+def test_a_draft_that_nothing_overtook_is_written_as_it_stands(core: Flask, people: dict[str, int]) -> None:
+    with db.reading() as session:
+        drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+    with db.writing() as session:
+        kept = opening.keep(session, drafted, key="one", body_hash="")
+
+    with db.reading() as session:
+        written = {letter.message for letter in letters(session, session.get_one(Case, kept.case_id))}
+    assert written == {letter.message for letter in drafted.letters}
 
 
 def test_the_same_key_and_body_give_the_same_submission_and_no_second_letter(session: Session) -> None:
