@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
+from itertools import chain
 from typing import TypeVar
 
 from flask import current_app
@@ -21,7 +22,7 @@ from portal.languages import Voice
 from portal.people import places, presence
 from portal.people.models import Absence, Closure, ClosureKind, Company, Competence, Hours, Person, Team
 from portal.promises import business_time
-from portal.promises.business_time import Calendar
+from portal.promises.business_time import BeyondHolidayTable, Calendar, NoBusinessTime
 from portal.promises.models import ServiceLevel
 from portal.promises.service_level import sending_calendar
 
@@ -76,6 +77,11 @@ class Directory:
         team = self.teams[self.people[owner_id].team_id]
         return presence.acting(self.roster, owner_id, self.business_minute(team, at), topic_id=topic_id)
 
+    def is_present(self, person_id: int, at: datetime) -> bool:
+        """Whether this person is there at their team's next business minute at or after ``at``."""
+        team = self.teams[self.people[person_id].team_id]
+        return presence.is_present(self.roster, person_id, self.business_minute(team, at))
+
     def back_at(self, person_id: int, at: datetime) -> datetime | None:
         """When an absence ends that holds at the team's next business minute at or after ``at``, if that is known."""
         team = self.teams[self.people[person_id].team_id]
@@ -91,8 +97,15 @@ class Directory:
         return self.acting(self.company.front_desk_id, at)
 
     def business_minute(self, team: Team, at: datetime) -> datetime:
-        """The team's next business minute at or after ``at``."""
-        return business_time.next_open(self.calendar(team), at)
+        """The team's next business minute at or after ``at``; ``at`` itself where none is known.
+
+        A team without hours, closed for more than a year, or beyond the holiday table: presence is then judged at the
+        instant itself, so that every page can still name a person.
+        """
+        try:
+            return business_time.next_open(self.calendar(team), at)
+        except (NoBusinessTime, BeyondHolidayTable):
+            return at
 
     def is_holiday(self, place: str, day: date) -> bool:
         """Whether nobody of this place works on that day: a public holiday, or a closure of the firm or the place."""
@@ -166,10 +179,15 @@ _REVISION = select(DirectoryRevision.revision)
 
 
 def load(session: Session, *, now: datetime) -> Directory:
-    """The directory as this transaction sees it: one query while nothing in it changed, once in a reading one."""
+    """The directory as this transaction sees it: one query while nothing in it changed, once in a reading one.
+
+    Rows of it that wait to be written are written first: the query goes past the session's unit of work.
+    """
     seen: Directory | None = session.info.get("directory")
     if seen is not None:
         return seen
+    if any(isinstance(row, WATCHED) for row in chain(session.new, session.dirty, session.deleted)):
+        session.flush()
     revision = session.connection().execute(_REVISION).scalar_one()
     kept = current_app.extensions.get("portal.directory")
     if kept is not None and kept[0] == revision and kept[1] <= now:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Session
@@ -79,8 +80,10 @@ def _known(session: Session, customer: Customer) -> int | None:
 
 
 def _works_here(directory: Directory, person_id: int, now: datetime) -> bool:
+    """Whether this person still answers customers, on the day it is where their team is."""
     person = directory.people[person_id]
-    return person.answers and (person.left_on is None or person.left_on > now.date())
+    today = now.astimezone(ZoneInfo(directory.teams[person.team_id].tz)).date()
+    return person.answers and (person.left_on is None or person.left_on > today)
 
 
 def _least_busy(session: Session, directory: Directory, team: Team, topic: Topic, now: datetime) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import inspect, select, update
+from sqlalchemy import delete, inspect, select, update
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -100,6 +100,25 @@ def test_a_change_is_seen_in_its_own_transaction(session: Session, table: str) -
 
     CHANGES[table](session)
     session.flush()
+
+    assert facts(directory.load(session, now=TUESDAY)) != before
+
+
+def add_unsaid(session: Session) -> None:
+    session.add(
+        Absence(
+            person_id=named(session, Person, "Miriam Albrecht").id,
+            starts_at=TUESDAY,
+            entered_by_id=named(session, Person, "Miriam Albrecht").id,
+        )
+    )
+
+
+@pytest.mark.parametrize("change", [add_unsaid, person, team, company, competence])
+def test_a_change_that_still_waits_in_the_session_is_seen(session: Session, change: Callable[[Session], None]) -> None:
+    before = facts(directory.load(session, now=TUESDAY))
+
+    change(session)
 
     assert facts(directory.load(session, now=TUESDAY)) != before
 
@@ -270,7 +289,32 @@ def test_an_absence_row_is_read_as_it_was_entered(session: Session, people: dict
     assert (absent.deputy_id, absent.order) == (people["Dr. Katharina Voss"], row.id)
 
 
+@pytest.mark.parametrize("why", ["no hours", "closed for more than a year"])
+def test_without_business_time_ahead_presence_is_judged_at_the_moment_itself(
+    session: Session, people: dict[str, int], why: str
+) -> None:
+    team = named(session, Team, "Vertrieb Süd")
+    without_business_time(session, team.id, why)
+    away(session, people["Miriam Albrecht"], since=TUESDAY, until=TUESDAY + timedelta(days=1))
+
+    found = directory.load(session, now=TUESDAY)
+
+    assert found.business_minute(team, TUESDAY) == TUESDAY
+    assert found.acting(people["Miriam Albrecht"], TUESDAY).for_id == people["Miriam Albrecht"]
+    assert found.acting(people["Jonas Weidner"], TUESDAY).person_id == people["Jonas Weidner"]
+    assert found.back_at(people["Miriam Albrecht"], TUESDAY) == TUESDAY + timedelta(days=1)
+
+
 # --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def without_business_time(session: Session, team_id: int, why: str) -> None:
+    """Take a team's business time away."""
+    if why == "no hours":
+        session.execute(delete(Hours).where(Hours.team_id == team_id))
+    else:
+        days = {"first_on": date(2026, 11, 1), "last_on": date(2028, 1, 31)}
+        session.add(Closure(**days, kind=ClosureKind.CLOSED, team_id=team_id))
 
 
 def loaded() -> Directory:

@@ -1,12 +1,12 @@
 """Routing: the account's manager, else whom the customer knows, else the least busy of the topic's team."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, directory, doubtful
+from portal.cases import closing, directory, doubtful, opening
 from portal.cases.models import Case, Doubt, Outcome, Route, RoutedBy
 from portal.customers.models import Account
 from portal.mail.letters import LetterKind
@@ -152,17 +152,44 @@ def test_of_two_ranges_the_one_that_begins_later_counts(session: Session) -> Non
     assert open_case(session, postcode="22303").owner_id == hamburg
 
 
-def test_the_promise_is_counted_in_the_time_of_the_team_that_got_the_case(session: Session) -> None:
-    person(session, "Nora Nord", team=SERVICE, topics=("angebot",))
+@pytest.mark.parametrize("found_by", ["postcode", "customer_number"])
+def test_the_promise_is_the_date_that_the_form_said_whichever_team_gets_the_case(
+    session: Session, people: dict[str, int], found_by: str
+) -> None:
+    nora = person(session, "Nora Nord", team=SERVICE, topics=("angebot",))
     session.add(route(session, "angebot", "20000", "29999", SERVICE))
+    session.scalars(select(Account).where(Account.number == "K-10042")).one().manager_id = nora
     service = session.scalars(select(Team).where(Team.name == SERVICE)).one()
     session.execute(delete(Hours).where(Hours.team_id == service.id))
     session.add_all(Hours(team_id=service.id, weekday=day, from_minute=600, until_minute=960) for day in range(5))
+    step(session)
+    (said,) = [
+        offer.due_at for offer in opening.promised(session, language="de", now=TUESDAY) if offer.topic.slug == "angebot"
+    ]
 
-    case = open_case(session, postcode="22303")
+    case = open_case(session, **{found_by: {"postcode": "22303", "customer_number": "K-10042"}[found_by]})
 
+    assert case.owner_id == nora
     assert case.promise is not None
-    assert case.promise.due_at == berlin("2026-11-26 14:00")
+    assert case.promise.due_at == said == berlin("2026-11-25 16:30")
+    assert "bis Mittwoch, 25. November, 16:30 Uhr" in read(letters(session, case)[0]).text
+
+
+@pytest.mark.parametrize(
+    ("left_on", "at", "stays"),
+    [
+        (date(2026, 11, 25), "2026-11-25 00:30", False),  # 23:30 of the day before in UTC
+        (date(2026, 11, 25), "2026-11-24 23:30", True),
+    ],
+)
+def test_the_first_day_without_somebody_begins_where_their_team_is(
+    session: Session, people: dict[str, int], left_on: date, at: str, stays: bool
+) -> None:
+    session.get_one(Person, people["Jonas Weidner"]).left_on = left_on
+
+    case = open_case(session, at=berlin(at), customer_number="K-10042")
+
+    assert (case.routed_by == RoutedBy.ACCOUNT) is stays
 
 
 def test_the_member_with_the_fewest_open_cases_gets_the_next_one(session: Session, people: dict[str, int]) -> None:
