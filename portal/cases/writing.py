@@ -1,6 +1,8 @@
 """Writing letters about a case: what each states, who signs it, and its row in the outbox.
 
-A letter is rendered here, in the transaction that changes the domain, and never again.
+A letter is rendered once. That happens in the transaction that changes the domain, except for the letters of a form:
+``opening.draft`` writes them (``write_customer``, ``write_staff``) in a reading transaction right before, and
+``opening.keep`` queues them, or drafts again when the directory has changed in between.
 """
 
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from portal import config
 from portal.cases.directory import Directory
+from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer
 from portal.cases.models import Case
 from portal.languages import Voice
 from portal.links import Purpose
@@ -82,18 +85,19 @@ def write_customer(
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
-    None where there is no address. ``says`` holds the values of this kind of letter.
+    None where there is no address. ``says`` holds the values of this kind of letter. Whoever signs, the answer goes to
+    the acting person. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
     voice = directory.voice_of(case)
-    acting = _signer(directory, case, promise, by_id, now)
-    person = directory.people[acting.person_id]
+    acting = _acting(directory, case, promise, now)
+    signer = acting if by_id is None else _author(directory, by_id, acting, now)
     values = {
         "customer": case.customer.name,
         "topic": directory.topics[case.topic_id].name(case.language),
         "reference": case.reference,
-        "person": _card(directory, acting, voice),
+        "person": _card(directory, signer, voice),
         "company": _company(directory),
         "status_url": status_url(case),
         "country": voice.country,
@@ -110,7 +114,8 @@ def write_customer(
         values,
         language=case.language,
         to_address=case.customer.email,
-        person=person,
+        person=directory.people[signer.person_id],
+        reply_to=directory.people[acting.person_id].email,
         audience=Audience.CUSTOMER,
         now=now,
     )
@@ -203,6 +208,7 @@ def write_staff(
         language=reader.language,
         to_address=reader.email,
         person=reader,
+        reply_to=config.current().mail_default_sender,
         audience=Audience.STAFF,
         now=now,
     )
@@ -240,6 +246,7 @@ def _written(
     language: str,
     to_address: str,
     person: Person,
+    reply_to: str,
     audience: Audience,
     now: datetime,
 ) -> Written:
@@ -253,7 +260,7 @@ def _written(
         else directory.company.name,
         from_address=sender,
         to_address=to_address,
-        reply_to=person.email if audience is Audience.CUSTOMER else sender,
+        reply_to=reply_to,
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.html,
@@ -268,12 +275,25 @@ def _written(
     return Written(kind, audience, to_address, person.id, message.build(envelope), message_id)
 
 
-def _signer(directory: Directory, case: Case, promise: Promise | None, by_id: int | None, now: datetime) -> Acting:
-    """Who signs: the person who wrote it, with whom they stand in for, or whoever acts for the step named."""
+def _acting(directory: Directory, case: Case, promise: Promise | None, now: datetime) -> Acting:
+    """Whoever acts for the person the step names, else for the owner, else for the front desk."""
     named = promise.person_id if promise is not None else case.owner_id or directory.company.front_desk_id
-    if by_id is not None:
-        return Acting(by_id, None if by_id in (named, case.owner_id) else named, False)
     return directory.acting(named, now, topic_id=case.topic_id)
+
+
+def _author(directory: Directory, by_id: int, acting: Acting, now: datetime) -> Acting:
+    """Who wrote it signs it: as the acting person, or else, beside them, in nobody's place.
+
+    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act.
+    """
+    author = directory.people[by_id]
+    if not author.answers or author.line_e164 is None:
+        raise AuthorDoesNotAnswer
+    if acting.person_id == by_id:
+        return acting
+    if not directory.is_present(by_id, now):
+        raise AuthorAbsent
+    return Acting(by_id, None, False)
 
 
 def _auto_submitted(kind: LetterKind) -> str | None:

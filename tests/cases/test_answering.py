@@ -466,6 +466,7 @@ def test_a_logged_contact_with_a_next_step_tells_the_customer(session: Session) 
 
 def test_a_deputy_signs_what_they_write_for_the_owner(session: Session, people: dict[str, int]) -> None:
     case = delivered_case(session)
+    away(session, people["Miriam Albrecht"], since=TUESDAY, deputy_id=people["Jonas Weidner"])
 
     reply(session, case, keeps=(), next_step=None, by_id=people["Jonas Weidner"])
 
