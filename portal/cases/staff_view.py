@@ -37,6 +37,8 @@ class CaseFile:
     case: Case
     voice: Voice
     topic: str
+    continues: str | None
+    """The reference of the closed case that this one goes on with."""
     owner_name: str | None
     acting: PersonCard
     account: Account | None
@@ -60,6 +62,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         case=case,
         voice=voice,
         topic=directory.topics[case.topic_id].name(language),
+        continues=timeline.reference_of(session, case.continues_id),
         owner_name=None if case.owner_id is None else directory.people[case.owner_id].name,
         acting=timeline.person_card(directory, directory.acting_person(case, now), voice, now=now),
         account=None if account_id is None else session.get(Account, account_id),

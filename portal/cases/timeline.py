@@ -123,6 +123,8 @@ class Status:
     link_until: date | None
     erase_on: date | None
     received: str
+    continues: str | None
+    """The reference of the closed case that this one goes on with."""
     customer_name: str
     email_masked: str
     can: frozenset[str]
@@ -162,6 +164,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         link_until=link_until(case, voice),
         erase_on=case.erase_on,
         received=voice.moment(case.received_at, now=now),
+        continues=reference_of(session, case.continues_id),
         customer_name=case.customer.name,
         email_masked=mask(case.customer.email),
         can=_can(case, reopenable),
@@ -288,6 +291,11 @@ def history(
         tuple(_entry_view(directory, entry, voice, now) for entry in shown),
         shown[-1].id if len(rows) > limit else None,
     )
+
+
+def reference_of(session: Session, case_id: int | None) -> str | None:
+    """The reference of another case, such as the one that a case continues; None for none."""
+    return None if case_id is None else session.scalar(select(Case.reference).where(Case.id == case_id))
 
 
 def mask(email: str | None) -> str:

@@ -348,6 +348,33 @@ def test_a_message_long_after_closing_becomes_a_new_case(page: Page, tuesday: An
         assert session.scalar(select(func.count()).select_from(Case)) == 2
 
 
+def test_a_continuation_and_what_it_continues_name_each_other(page: Page, tuesday: Any) -> None:
+    page.close()
+    tuesday.shift(timedelta(days=15))
+
+    page.press("/message", message="Noch eine Frage")
+
+    with page.app.test_request_context(), db.reading() as session:
+        new = session.scalars(select(Case).where(Case.continues_id == page.case_id)).one()
+        old, there = session.get_one(Case, page.case_id).reference, finding.status_token(new)
+    desk = staff_desk.Desk.of(page.app, "Miriam Albrecht")
+    links = [f'href="/staff/cases/{reference}"' for reference in (new.reference, old)]
+    assert f"Continued in the new request {new.reference}" in page.words()
+    assert f"This request continues {old}." in staff_desk.text(page.client.get(f"/s/{there}").text)
+    assert links[0] in desk.get(f"/staff/cases/{old}").text
+    assert links[1] in desk.get(f"/staff/cases/{new.reference}").text
+
+
+def test_a_continuation_pressed_twice_says_the_same_twice(page: Page, tuesday: Any) -> None:
+    page.close()
+    tuesday.shift(timedelta(days=15))
+    data = values(form_with_action(page.get().text, f"{page.address}/message"))
+
+    answers = [page.client.post(f"{page.address}/message", data={**data, "message": "Hallo"}) for _ in range(2)]
+
+    assert [answer.location for answer in answers] == [f"{page.address}?done=continued#main"] * 2
+
+
 # Closing and reopening
 
 
@@ -433,7 +460,7 @@ def test_replacing_twice_is_one_replacement(page: Page) -> None:
 
     answers = [page.client.post(f"{page.address}/replace-link", data=data) for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [303, 303]
+    assert [answer.location for answer in answers] == ["/link?done=link&lang=en"] * 2
     assert page.kinds().count(Kind.LINK_REPLACED) == 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug import Response
 from wtforms import Form
@@ -141,14 +142,16 @@ def _do_once(session: Session, token: str, step: Step, word: str, *body: str, no
     key = request.form.get("key", "")
     keyed, body_hash = typed.key(key) is not None, submissions.body_hash([word, token, *body])
     # Before the token: a second press of "replace the link" comes with a link that is dead by then.
-    if keyed and submissions.find(session, key, body_hash) is not None:
-        return redirect(_after(token, word), code=303)
+    before = submissions.find(session, key, body_hash) if keyed else None
+    if before is not None:
+        language = session.scalar(select(Case.language).where(Case.id == before.case_id))
+        return redirect(_after(token, before.purpose, language), code=303)
     found = finding.by_token(session, token, now=now)
     if found is None or found.expired:
         return _lost(session, found, now=now)
     happened = step(session, found.case, now)
     if keyed:
-        submissions.keep(session, key=key, purpose=word, body_hash=body_hash, case_id=found.case.id, now=now)
+        submissions.keep(session, key=key, purpose=happened, body_hash=body_hash, case_id=found.case.id, now=now)
     return redirect(_after(token, happened, found.case.language), code=303)
 
 
