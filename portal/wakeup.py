@@ -29,9 +29,17 @@ def notify(session: Session) -> None:
 
 
 def send(engine: Engine) -> None:
-    """After a commit on SQLite: wake every worker that listens beside the file. A deaf worker is no fault."""
+    """After a commit on SQLite: wake every worker that listens beside the file. A deaf worker is no fault.
+
+    Raises nothing, not even when the process has no file left to open: what was to be kept is committed.
+    """
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return
+    with contextlib.suppress(OSError):
+        _send(engine)
+
+
+def _send(engine: Engine) -> None:
     with _folder(engine) as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         if folder is None:
             return

@@ -1,5 +1,6 @@
 """Waking the worker: from a commit to its ear, across processes, and no harm where nobody listens."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -139,6 +140,21 @@ def test_a_word_of_one_database_does_not_wake_the_worker_of_another(
 
 def test_without_a_listener_a_word_does_no_harm(core: Flask) -> None:
     say_a_word()
+
+
+@pytest.mark.parametrize("culprit", [(wakeup.socket, "socket"), (wakeup.os, "listdir")], ids=["socket", "listdir"])
+def test_a_process_without_a_file_left_to_open_keeps_what_it_wrote(
+    core: Flask, culprit: tuple[object, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in the form is committed by then: the page must not say otherwise."""
+
+    def too_many(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with listening():
+        monkeypatch.setattr(*culprit, too_many)
+        say_a_word()
+        monkeypatch.undo()
 
 
 def test_an_ear_that_never_listened_wakes_by_itself(core: Flask) -> None:
