@@ -10,6 +10,7 @@ in this file.
 import fcntl
 import math
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -22,6 +23,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from flask import Flask, current_app, request
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import (
@@ -44,7 +46,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -59,8 +61,13 @@ LOCK_WAIT = 5.0
 
 ASK_AFTER = 1.0
 """Seconds after which a PostgreSQL connection from the pool is asked whether it still lives."""
-READS = {"portal_writes": False, "postgresql_readonly": True}
+READS: dict[str, Any] = {"portal_writes": False, "postgresql_readonly": True}
 """Execution options of a transaction that cannot write."""
+SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
+"""With READS on PostgreSQL: every query sees what the first one saw, as SQLite has it anyway.
+
+The level travels with the BEGIN, so it costs nothing; the pool takes it back with the connection.
+"""
 
 
 class Base(DeclarativeBase):
@@ -112,8 +119,22 @@ def one_of(members: type[StrEnum], *, checked: bool = True) -> Enum:
     )
 
 
+_TRIGGERS: dict[str, set[str]] = {}
+
+
+def required_triggers(dialect: str) -> frozenset[str]:
+    """The names of the triggers that the models imported so far want made on this kind of database."""
+    return frozenset(_TRIGGERS.get(dialect, set()) | _TRIGGERS.get("", set()))
+
+
 def after_create(target: MetaData | FromClause, statement: str, *, dialect: str | None = None) -> None:
-    """Have a guard made with the tables, where the models make them (in tests); migrations keep copies of their own."""
+    """Have a guard made with the tables, where the models make them (in tests); migrations keep copies of their own.
+
+    A trigger is remembered as one that every database must have (``required_triggers``).
+    """
+    name = re.match(r"CREATE TRIGGER (\w+)", statement)
+    if name is not None:
+        _TRIGGERS.setdefault(dialect or "", set()).add(name[1])
     ddl = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
     event.listen(target, "after_create", ddl if dialect is None else ddl.execute_if(dialect=dialect))
 
@@ -127,7 +148,7 @@ def init_app(app: Flask, url: str) -> None:
     Raises SettingsError when that folder cannot be made.
     """
     parsed = make_url(url)
-    options: dict[str, Any] = {"url": parsed}
+    options: dict[str, Any] = {"url": parsed, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
         options["url"] = _placed(parsed)
         options["connect_args"] = {"timeout": LOCK_WAIT}
@@ -146,6 +167,7 @@ def init_app(app: Flask, url: str) -> None:
             event.listen(db.engine, "connect", _prepare_sqlite)
             event.listen(db.engine, "begin", _begin_sqlite)
         else:
+            event.listen(db.engine, "handle_error", _hide_rows)
             event.listen(db.engine, "checkin", _note_use)
             event.listen(db.engine, "checkout", partial(_ask_if_alive, db.engine.dialect))
         app.extensions["portal.turn"] = Turn(db.engine)
@@ -176,8 +198,13 @@ def transaction() -> Iterator[Session]:
 def reading() -> Iterator[Session]:
     """A transaction that the database itself keeps from writing. Raises OperationalError if it is out of reach."""
     with db.sessionmaker(autoflush=False, info={"reads": True}) as session:
-        session.connection(execution_options=READS)
+        session.connection(execution_options=read_options(db.engine))
         yield session
+
+
+def read_options(engine: Engine) -> dict[str, Any]:
+    """The execution options of a reading transaction of this engine."""
+    return {**READS, **SNAPSHOT} if engine.dialect.name == "postgresql" else READS
 
 
 @contextmanager
@@ -330,6 +357,17 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
         "recursive_triggers=ON",  # without it REPLACE deletes a row past its guard
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _hide_rows(context: ExceptionContext) -> None:
+    """Shorten PostgreSQL's message to its first part: its details quote the row that was refused."""
+    fault, wrapped = context.original_exception, context.sqlalchemy_exception
+    if not isinstance(fault, psycopg.Error) or not fault.diag.message_primary:
+        return
+    said = str(fault)
+    fault.args = (fault.diag.message_primary,)
+    if wrapped is not None and wrapped.args:
+        wrapped.args = (str(wrapped.args[0]).replace(said, fault.diag.message_primary), *wrapped.args[1:])
 
 
 def _note_use(_: object, record: ConnectionPoolEntry) -> None:

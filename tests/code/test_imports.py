@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 DOMAIN = ("cases", "appointments", "promises", "customers", "people", "mail", "journal")
 GROUND = ("db", "clock", "links", "config", "languages", "limits", "logs", "wakeup")
 BETWEEN = {
-    "core": ("mail.transport", *GROUND),
+    "core": ("mail.message", "mail.transport", *GROUND),
     "heartbeat": ("mail.models", *GROUND),
-    "schema": GROUND,
+    "schema": ("tables", *GROUND),
     "tables": (*DOMAIN, *GROUND),
 }
 """What belongs to no ring, and all it may import."""

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -194,6 +195,66 @@ def statements(engine: Engine) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", note)
     yield seen
     event.remove(engine, "before_cursor_execute", note)
+
+
+class TestReading:
+    def test_sees_one_moment_though_others_commit_in_between(self, core: Flask) -> None:
+        with db.reading() as session:
+            first = session.scalar(select(func.count()).select_from(LinkWish))
+            with db.writing() as other:
+                other.add(wish())
+            second = session.scalar(select(func.count()).select_from(LinkWish))
+
+        assert (first, second, wishes()) == (0, 0, 1)
+
+    def test_costs_no_statement_of_its_own_to_begin(self, core: Flask) -> None:
+        wishes()
+        with statements(db.db.engine) as seen:
+            wishes()
+
+        assert [statement for statement in seen if statement != "BEGIN"] == [
+            "SELECT count(*) AS count_1 \nFROM link_wish"
+        ]
+
+    @postgresql_only
+    def test_leaves_the_connection_as_writing_needs_it(self, core: Flask) -> None:
+        """One connection in turn: a writer in a snapshot would fail where it now waits for the row."""
+        level = text("SELECT pg_backend_pid(), current_setting('transaction_isolation')")
+        with db.reading() as session:
+            read = session.execute(level).one()
+        with db.writing() as session:
+            written = session.execute(level).one()
+        with db.reading() as session:
+            again = session.execute(level).one()
+
+        assert read[0] == written[0] == again[0]
+        assert (read[1], written[1], again[1]) == ("repeatable read", "read committed", "repeatable read")
+
+
+SECRETS = ("frau.kunde@firma.example", "frau kunde", "Frau Kunde")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO counter (name, window_at, n) VALUES (:said, '2026-11-24', 1)",
+        "INSERT INTO counter (name, window_at, n) VALUES (:said, '2026-11-24', NULL)",
+    ],
+    ids=["unique", "not null"],
+)
+@pytest.mark.parametrize("said", SECRETS)
+def test_a_refused_row_is_not_quoted_by_its_fault(core: Flask, statement: str, said: str) -> None:
+    with db.writing() as session:
+        session.execute(
+            text("INSERT INTO counter (name, window_at, n) VALUES (:said, '2026-11-24', 1)"), {"said": said}
+        )
+
+    with pytest.raises(IntegrityError) as raised, db.writing() as session:
+        session.execute(text(statement), {"said": said})
+
+    texts = [str(raised.value), repr(raised.value), str(raised.value.orig), "".join(format_exception(raised.value))]
+    assert not [one for one in texts if said in one]
+    assert "counter" in texts[0]
 
 
 @postgresql_only

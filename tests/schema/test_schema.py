@@ -162,11 +162,38 @@ def test_no_guard_is_missing_after_migrating(engine: Engine) -> None:
     assert schema.guards_missing(engine) == set()
 
 
-def test_a_guard_that_was_dropped_is_missed(engine: Engine) -> None:
-    guard = min(schema.GUARDS[engine.dialect.name])
-    _execute(engine, {"sqlite": f"DROP TRIGGER {guard}"}.get(engine.dialect.name, f"DROP TRIGGER {guard} ON entry"))
+ON_POSTGRESQL = {"entry_guard": "entry", "person_revision": "person", "hours_revision": "hours"}
+ON_SQLITE = ("entry_is_never_deleted", "entry_is_never_edited", "person_revision_update", "hours_revision_insert")
 
-    assert schema.guards_missing(engine) == {guard}
+
+def test_a_guard_that_was_dropped_is_missed(engine: Engine) -> None:
+    """The journal's guards, and the watches without which a page would go on showing yesterday's directory."""
+    if engine.dialect.name == "sqlite":
+        dropped, statements = ON_SQLITE, [f"DROP TRIGGER {name}" for name in ON_SQLITE]
+    else:
+        dropped = tuple(ON_POSTGRESQL)
+        statements = [f"DROP TRIGGER {name} ON {table}" for name, table in ON_POSTGRESQL.items()]
+    _execute(engine, "; ".join(statements))
+
+    assert schema.guards_missing(engine) == set(dropped)
+
+
+def test_every_trigger_of_a_migrated_database_is_a_guard(migrated: Catalogue, engine: Engine) -> None:
+    names = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+    }
+    with engine.connect() as connection:
+        made = set(connection.scalars(text(names[engine.dialect.name])))
+
+    assert made == schema.guards(engine.dialect.name)
+
+
+def test_a_guard_that_is_switched_off_is_missed(engine: Engine) -> None:
+    if engine.dialect.name == "postgresql":  # SQLite knows no such switch
+        _execute(engine, "ALTER TABLE entry DISABLE TRIGGER entry_guard")
+
+        assert schema.guards_missing(engine) == {"entry_guard"}
 
 
 def _execute(engine: Engine, statements: str) -> None:
