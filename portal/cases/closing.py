@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -70,7 +70,7 @@ def close(
     case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
     settle(session, case)
     outbox.withdraw(session, case.id, automatic=True, now=now)
-    _tell_closed(session, directory, case, entry_id, by_id=by_id, now=now)
+    _tell_closed(session, directory, case, key=f"closed:{entry_id}", by_customer=by_id is None, by_id=by_id, now=now)
     if by_id is None:
         _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
 
@@ -157,7 +157,9 @@ def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
 def replace_link(session: Session, case: Case, *, now: datetime) -> None:
     """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen.
 
-    Unsent letters hold the old link and are taken back; what only they said is written once more.
+    Unsent automatic letters hold the old link and are taken back; a promise or a closing that only they told is
+    written once more. What a person wrote, a reply or a question, is never taken back: the old link in it opens
+    nothing any more, the letter with the new one is on its way too.
     """
     hold(session, case)
     if case.state not in (CaseState.OPEN, CaseState.CLOSED):
@@ -173,6 +175,11 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
         if promise.due_at > now and not outbox.is_told(session, promise.id):
             key = f"promise_given:{promise.id}:link_replaced:{entry_id}"
             writing.tell_promise(session, directory, case, promise, key=key, now=now)
+    closing = closing_entry(session, case) if case.state == CaseState.CLOSED else None
+    if closing is not None and not _is_told_of(session, closing):
+        key, by_customer = f"closed:{closing.id}:link_replaced:{entry_id}", closing.actor == Actor.CUSTOMER
+        # Signed by whoever acts now: who closed it may be away today.
+        _tell_closed(session, directory, case, key=key, by_customer=by_customer, by_id=None, now=now)
 
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
@@ -323,8 +330,27 @@ def _keep_written(session: Session, case: Case, entry_id: int, *, now: datetime)
             promises.keep(promise, entry_id=entry_id, now=now)
 
 
+def _is_told_of(session: Session, closing: Entry) -> bool:
+    """Whether a letter that was not taken back tells the customer of this closing; one that died counts as tried."""
+    key = f"closed:{closing.id}"
+    query = select(Letter.id).where(
+        Letter.case_id == closing.case_id,
+        or_(Letter.key == key, Letter.key.startswith(f"{key}:")),
+        Letter.state != LetterState.WITHDRAWN,
+        or_(Letter.withdraw_wished_at.is_(None), Letter.state == LetterState.SENT),
+    )
+    return session.execute(query.limit(1)).first() is not None
+
+
 def _tell_closed(
-    session: Session, directory: Directory, case: Case, entry_id: int, *, by_id: int | None, now: datetime
+    session: Session,
+    directory: Directory,
+    case: Case,
+    *,
+    key: str,
+    by_customer: bool,
+    by_id: int | None,
+    now: datetime,
 ) -> None:
     voice = directory.voice_of(case)
     assert case.outcome is not None and case.reopen_until is not None and case.erase_on is not None
@@ -333,13 +359,13 @@ def _tell_closed(
         directory,
         case,
         LetterKind.CLOSED,
-        key=f"closed:{entry_id}",
+        key=key,
         by_id=by_id,
         now=now,
         says={
-            "by_customer": by_id is None,
+            "by_customer": by_customer,
             "outcome": outcome_sentence(case.outcome, voice),
-            "outcome_text": "" if by_id is None else case.outcome_text,
+            "outcome_text": "" if by_customer else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
             "erase_on": voice.day(case.erase_on, now=now),
         },

@@ -421,6 +421,56 @@ def test_the_new_link_of_a_closed_case_says_until_when_it_can_be_reopened(sessio
     assert "Bis Dienstag, 8. Dezember, können Sie ihn" in read(letters(session, case, LetterKind.LINK)[0]).text
 
 
+@pytest.mark.parametrize("by_customer", [True, False], ids=["by the customer", "by us"])
+def test_a_closing_that_no_letter_has_told_yet_is_written_again_with_the_new_link(
+    session: Session, by_customer: bool
+) -> None:
+    case = delivered_case(session)
+    close(session, case, text="Das Angebot liegt bei.", by_customer=by_customer)
+    step(session)
+    (before,) = letters(session, case, LetterKind.CLOSED)
+    told = read(before).text.replace(link_in(before), "")
+
+    for _ in range(2):
+        closing.replace_link(session, case, now=TEN)
+        step(session)
+
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert link_in(letter) == finding.status_token(case)
+    assert read(letter).text.replace(link_in(letter), "") == told
+
+
+def test_a_closing_letter_that_is_being_sent_is_written_again_with_the_new_link(session: Session) -> None:
+    case = closed_case(session)
+    (sending,) = letters(session, case, LetterKind.CLOSED)
+    sending.state, sending.lease_token = LetterState.SENDING, "token"
+    step(session)
+
+    closing.replace_link(session, case, now=TEN)
+
+    assert len(letters(session, case, LetterKind.CLOSED)) == 2
+
+
+def test_a_closing_that_was_told_is_not_written_again(session: Session) -> None:
+    case = closed_case(session)
+    deliver(session)
+
+    closing.replace_link(session, case, now=TEN)
+
+    assert kinds_of(letters(session, case, states=(LetterState.QUEUED,))) == [LetterKind.LINK]
+
+
+def test_an_answer_that_waits_goes_out_although_the_link_is_replaced(session: Session) -> None:
+    case = delivered_case(session)
+    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TEN)
+
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+
+    waiting = letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))
+    assert kinds_of(waiting) == [LetterKind.REPLY, LetterKind.LINK]
+
+
 def test_the_link_can_be_replaced_more_than_once(session: Session) -> None:
     case = delivered_case(session)
 
