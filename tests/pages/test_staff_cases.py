@@ -24,6 +24,7 @@ from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
 from tests.conftest import NOW
 from tests.pages.staff_desk import Desk, actions, document, errors, form_with_action, text, values
 
+BEFORE = "An diesem Tag war das Anliegen noch nicht eingegangen. Wählen Sie den Tag des Eingangs oder einen späteren."
 NUMBER = "089 99998-547"
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
 """A date with room: the third working day after NOW."""
@@ -349,19 +350,23 @@ def test_a_contact_may_be_logged_later_with_its_own_time(app: Flask, desk: Desk,
     desk.submit(
         at(reference, "contact"),
         contact__contact="call_in",
-        contact__text="Rief gestern Abend an.",
-        contact__at_day="2026-11-23",
-        contact__at_hour="17:30",
+        contact__text="Rief heute früh an.",
+        contact__at_day="2026-11-24",
+        contact__at_hour="08:30",
     )
 
     entry = next(entry for entry in journal(app, reference) if entry.kind == Kind.CALL)
-    assert entry.at.isoformat() == "2026-11-23T16:30:00+00:00"
+    assert entry.at.isoformat() == "2026-11-24T07:30:00+00:00"
     assert entry.noted_at == NOW
 
 
 @pytest.mark.parametrize(
     ("day", "hour", "sentence"),
     [
+        ("2026-11-23", "17:30", BEFORE),
+        ("1990-01-01", "10:00", BEFORE),
+        ("0001-01-01", "00:00", BEFORE),
+        ("9999-12-31", "23:59", "Ein Kontakt, der schon war, kann nicht in der Zukunft liegen."),
         ("2026-11-24", "09:13", "Ein Kontakt, der schon war, kann nicht in der Zukunft liegen."),
         ("2026-11-23", "", "Geben Sie Tag und Uhrzeit ein oder keines von beiden."),
         ("", "09:00", "Geben Sie Tag und Uhrzeit ein oder keines von beiden."),

@@ -63,6 +63,13 @@ def test_a_time_that_the_spring_change_leaves_out_is_refused() -> None:
         wall_clock.instant(date(2027, 3, 28), time(2, 30), BERLIN)
 
 
+@pytest.mark.parametrize(
+    ("day", "tz", "year"), [(date(1, 1, 1), BERLIN, 1), (date(9999, 12, 31), "America/New_York", 9999)]
+)
+def test_a_time_at_the_end_of_the_calendar_is_no_change_of_the_clock(day: date, tz: str, year: int) -> None:
+    assert wall_clock.instant(day, time(0) if year == 1 else time(23), tz).year == year
+
+
 def test_a_time_that_the_autumn_change_repeats_is_refused() -> None:
     with pytest.raises(wall_clock.TwiceThatTime):
         wall_clock.instant(date(2026, 10, 25), time(2, 30), BERLIN)

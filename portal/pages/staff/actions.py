@@ -142,7 +142,7 @@ def contact(reference: str) -> Response:
             by_id=work.by_id,
             contact=Contact(form.contact.data),
             text=form.text.data,
-            at=form.at(work.tz, now=work.now),
+            at=form.at(work.tz, since=work.case.received_at, now=work.now),
             keeps=form.kept(),
             step=form.step(work.tz),
             visible=form.visible.data,

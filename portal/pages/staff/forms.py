@@ -9,14 +9,16 @@ from wtforms import BooleanField, Form, HiddenField, RadioField, SelectMultipleF
 from wtforms.validators import InputRequired, Optional
 
 from portal.cases.answering import Contact, Step
+from portal.languages import marked
 from portal.links import new_secret
 from portal.pages.contact import typed
-from portal.pages.staff import words
+from portal.pages.staff import wall_clock, words
 from portal.pages.staff.fields import (
     NO_DAY,
     NO_HOUR,
     Asked,
     InTheFuture,
+    WrongTime,
     day_field,
     hour_field,
     instant,
@@ -31,6 +33,12 @@ from portal.pages.staff.fields import (
 CALLS = (Contact.CALL_REACHED, Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX)
 """What can have become of a call we made."""
 NEEDS_NO_WORDS = frozenset({Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX})
+
+
+class BeforeTheCase(WrongTime):
+    """There was nothing yet that a contact could have been about."""
+
+    sentence = marked("This day lies before the request came in. Choose that day or a later one.")
 
 
 class CaseForm(Form):
@@ -160,10 +168,15 @@ class ContactForm(SteppingForm):
             self.complain(missing, _("Enter both the day and the time, or neither."))
         return not self.errors
 
-    def at(self, tz: str, *, now: datetime) -> datetime:
-        """When it happened; now, unless said otherwise. Raises SkippedHour, RepeatedHour, InTheFuture."""
+    def at(self, tz: str, *, since: datetime, now: datetime) -> datetime:
+        """When it happened; now, unless said otherwise. No day before the case came in, at ``since``.
+
+        Raises BeforeTheCase, SkippedHour, RepeatedHour, InTheFuture.
+        """
         if self.at_day.data is None:
             return now
+        if self.at_day.data < wall_clock.local(since, tz)[0]:
+            raise BeforeTheCase("at_day")
         at = instant(self.at_day.data, self.at_hour.data, tz, field="at_hour")
         if at > now:
             raise InTheFuture("at_hour")

