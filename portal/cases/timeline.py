@@ -16,6 +16,8 @@ from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.languages import Voice
+from portal.mail.letters import LetterKind
+from portal.mail.models import Letter, LetterState
 from portal.people import presence
 from portal.people.presence import Acting
 from portal.promises import business_time, wording
@@ -291,6 +293,17 @@ def history(
         tuple(_entry_view(directory, entry, voice, now) for entry in shown),
         shown[-1].id if len(rows) > limit else None,
     )
+
+
+def confirmation_failed(session: Session, case: Case) -> bool:
+    """Whether the newest confirmation to the customer will not arrive."""
+    states = (
+        select(Letter.state)
+        .where(Letter.case_id == case.id, Letter.kind == LetterKind.CONFIRMATION)
+        .order_by(Letter.id.desc())
+        .limit(1)
+    )
+    return session.scalar(states) == LetterState.FAILED
 
 
 def reference_of(session: Session, case_id: int | None) -> str | None:

@@ -12,12 +12,12 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import Babel
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from portal import db
-from portal.cases import answering, closing
+from portal.cases import answering, closing, undelivered
 from portal.cases.models import Case, CaseState, Doubt, Outcome, Topic, TopicMedium
 from portal.customers.models import Customer
 from portal.links import Links, Purpose
@@ -528,6 +528,40 @@ def test_a_corrected_page_offers_no_second_correction(client: FlaskClient, send:
 
     assert actions(client.get(answer.location or "").text) == set()
     assert actions(client.get(where).text) == set()
+
+
+@pytest.mark.parametrize(("minutes", "correctable"), [(1, True), (16, False)])
+def test_a_confirmation_that_cannot_be_delivered_is_told(
+    app: Flask, client: FlaskClient, send: Send, tuesday: Any, minutes: int, correctable: bool
+) -> None:
+    where = send().location or ""
+    with app.app_context(), db.writing() as session:
+        letter_id = session.scalars(select(Letter.id).where(Letter.kind == "confirmation")).one()
+        session.execute(update(Letter).where(Letter.id == letter_id).values(state=LetterState.FAILED, ended_at=NOW))
+        undelivered.letter_died(session, letter_id, now=NOW)
+    tuesday.shift(timedelta(minutes=minutes))
+
+    page = client.get(where)
+
+    assert "We could not deliver the e-mail to sa" in text(page.text)
+    assert "Miriam Albrecht is there for you: 089 99998-214 , today until 5 pm." in text(page.text)
+    assert "You are getting an e-mail" not in text(page.text)
+    assert ("Please correct the address below" in text(page.text)) is correctable
+    assert (f"{where}/address" in actions(page.text)) is correctable
+
+
+def test_a_corrected_address_is_told_of_the_new_confirmation(app: Flask, client: FlaskClient, send: Send) -> None:
+    where = send().location or ""
+    with app.app_context(), db.writing() as session:
+        session.execute(
+            update(Letter).where(Letter.kind == "confirmation").values(state=LetterState.FAILED, ended_at=NOW)
+        )
+
+    correct(client, where, "sabine@neu.example")
+
+    page = text(client.get(where).text)
+    assert "You are getting an e-mail at sa…@neu.example." in page
+    assert "could not deliver" not in page
 
 
 def test_a_wrong_address_is_refused_and_changes_nothing(app: Flask, client: FlaskClient, send: Send) -> None:

@@ -196,6 +196,7 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
             doubtful=status.state == CaseState.RECEIVED,
             closed=status.state == CaseState.CLOSED,
             correctable=correctable,
+            undelivered=timeline.confirmation_failed(session, case),
             address=case.customer.email if correctable else status.email_masked,
             done=done,
             failed=bool(form.errors),
