@@ -50,10 +50,16 @@ def _without_message_of_faults(_: object, __: str, event: structlog.typing.Event
     if isinstance(fault, BaseException):
         fault = (type(fault), fault, fault.__traceback__)
     if isinstance(fault, tuple) and fault[0] is not None:
-        place = fault[2]
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        event["fault"] = fault[0].__name__
-        if place is not None:
-            event["at"] = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}"
+        event.update(place_of(fault[1]))
     return event
+
+
+def place_of(fault: BaseException) -> dict[str, str]:
+    """What may be told of a fault: its kind, and file and line where it happened."""
+    place = fault.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    told = {"fault": type(fault).__name__}
+    if place is not None:
+        told["at"] = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}"
+    return told
