@@ -80,9 +80,10 @@ def load_demo(password: str | None) -> None:
         raise Failed(refusal)
     with app.app_context():
         _must_be_migrated(app)
+        password_hash = passwords.hash_password(password)  # slow, so before the transaction
         try:
             with db.writing() as session:
-                demo.load(session, password_hash=passwords.hash_password(password), now=clock.utc_now())
+                demo.load(session, password_hash=password_hash, now=clock.utc_now())
         except demo.NotEmpty:
             raise Failed("The database already has people; the demo is loaded into an empty one only.") from None
     for line in running.login_lines(password):
@@ -98,7 +99,10 @@ def serve(host: str, port: int, workers: int) -> None:
     """Run the web server."""
     app = create_core()
     _must_be_migrated(app)
-    serving.serve(host=host, port=port, workers=workers)
+    try:
+        serving.serve(host=host, port=port, workers=workers)
+    except serving.NoPort as refused:
+        raise Failed(str(refused)) from None
 
 
 @main.command()

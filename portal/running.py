@@ -65,7 +65,9 @@ def _environment(host: str, port: int, folder: Path, mailbox: Path, mail_port: i
         "PORTAL_MAIL_DEFAULT_SENDER": "service@beispielwerke.example",
         "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
     }
-    given = {name: value for name, value in os.environ.items() if value}
+    # Who signs in at a relay, and whom to trust there, is of no use to the local mailbox.
+    elsewhere = ("PORTAL_MAIL_USERNAME", "PORTAL_MAIL_PASSWORD", "PORTAL_MAIL_CA_FILE")
+    given = {name: value for name, value in os.environ.items() if value and not name.startswith(elsewhere)}
     always = {
         "PORTAL_MAIL_SERVER": "127.0.0.1",
         "PORTAL_MAIL_PORT": str(mail_port),
@@ -82,8 +84,9 @@ def _prepare(environment: dict[str, str], folder: Path) -> str:
     app = create_core(environment)
     with app.app_context():
         schema.migrate(db.db.engine)
+        password_hash = passwords.hash_password(password)  # slow, so before the transaction
         with contextlib.suppress(demo.NotEmpty), db.writing() as session:
-            demo.load(session, password_hash=passwords.hash_password(password), now=clock.utc_now())
+            demo.load(session, password_hash=password_hash, now=clock.utc_now())
         db.db.engine.dispose()
     return password
 

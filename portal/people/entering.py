@@ -1,5 +1,6 @@
 """Entering people: the first of them brings the company along."""
 
+import re
 from dataclasses import dataclass
 
 import phonenumbers
@@ -7,11 +8,14 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal.db import Base, table_of
+from portal.mail.message import UnsafeHeader, ascii_address
 from portal.people import places
 from portal.people.models import Company, Hours, Login, Person, Role, Team
 
 OFFICE_HOURS = [(day, 8 * 60, 17 * 60) for day in range(5)]
 """What a new team and a new person start with, until somebody says otherwise."""
+WEB_ADDRESS = re.compile(r"https?://[\w-][^\s\"'<>\\`{}|^]*")
 NO_NUMBER = "This is not a phone number, such as 089 99998-214."
 
 
@@ -45,6 +49,7 @@ class Particulars:
 
 def add_person(session: Session, newcomer: Newcomer, particulars: Particulars | None, *, timezone: str) -> Person:
     """Enter a person with a login; makes team and company where there are none. Raises Refused."""
+    _check_words(newcomer, particulars)
     email, line = _checked_email(session, newcomer.email), _checked_line(newcomer)
     first = session.get(Company, 1) is None
     if first and particulars is None:
@@ -71,11 +76,47 @@ def add_person(session: Session, newcomer: Newcomer, particulars: Particulars | 
     return person
 
 
+def _check_words(newcomer: Newcomer, particulars: Particulars | None) -> None:
+    """Every text in one line and no longer than its column; the particulars alone have several lines."""
+    _one_line("The name", newcomer.name, Person, "name")
+    _one_line("The role", newcomer.title, Person, "role")
+    _one_line("The direct line", newcomer.line, Person, "line_shown")
+    _one_line("The team's name", newcomer.team, Team, "name")
+    if particulars is None:
+        return
+    _one_line("The company's name", particulars.name, Company, "name")
+    if not all(line.isprintable() for line in particulars.legal_block.splitlines()):
+        raise Refused("The company particulars hold control characters.")
+    for said, url, column in (
+        ("The address of the legal notice", particulars.imprint_url, "imprint_url"),
+        ("The address of the privacy notice", particulars.privacy_url, "privacy_url"),
+    ):
+        _one_line(said, url, Company, column)
+        if not WEB_ADDRESS.fullmatch(url):
+            raise Refused(f"{said} must begin with https:// or http://, such as https://www.firma.de/impressum.")
+
+
+def _one_line(said: str, text: str, model: type[Base], column: str) -> None:
+    if not text.strip():
+        raise Refused(f"{said} is missing.")
+    if not text.isprintable():
+        raise Refused(f"{said} must be one line without control characters.")
+    most = table_of(model).c[column].type.length  # type: ignore[attr-defined]  # these columns are strings
+    if len(text) > most:
+        raise Refused(f"{said} has at most {most} characters.")
+
+
 def _checked_email(session: Session, typed: str) -> str:
     try:
         email = validate_email(typed, check_deliverability=False).normalized
     except EmailNotValidError as error:
         raise Refused("This is not an e-mail address, such as name@firma.de.") from error
+    try:
+        ascii_address(email)
+    except UnsafeHeader as error:
+        raise Refused(
+            "No letter can go to an e-mail address with umlauts or signs before the @."
+        ) from error
     if session.scalars(select(Person.id).where(func.lower(Person.email) == email.lower())).first() is not None:
         raise Refused("Somebody with this e-mail address is already entered.")
     return email

@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import create_engine, text
 
-from portal import demo, schema
+from portal import db, demo, running, schema
 from portal.commands import main
+from portal.pages.staff.login import passwords
 from tests.conftest import PASSWORD, SECRET_KEY
 
 PERSON = {
@@ -30,8 +31,8 @@ PERSON = {
 PARTICULARS = {
     "company": "Beispielwerke GmbH",
     "legal": "Amtsgericht München, HRB 000000",
-    "imprint-url": "/imprint",
-    "privacy-url": "/privacy",
+    "imprint-url": "https://www.beispielwerke.example/impressum",
+    "privacy-url": "https://www.beispielwerke.example/datenschutz",
 }
 COMMANDS = {
     "migrate": ["migrate"],
@@ -145,6 +146,46 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_serve_says_when_its_port_is_taken(migrated: dict[str, str]) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ended = durchwahl("serve", "--port", str(other.getsockname()[1]), **migrated)
+
+    assert is_one_sentence(ended)
+    assert "is in use" in ended.err
+
+
+def test_serve_says_when_its_host_is_not_of_this_machine(migrated: dict[str, str]) -> None:
+    ended = durchwahl("serve", "--host", "192.0.2.1", "--port", str(_free_port()), **migrated)
+
+    assert is_one_sentence(ended)
+    assert "192.0.2.1 cannot be had" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [["demo"], ["run"]])
+def test_a_password_is_hashed_while_others_may_write(
+    here: None, migrated: dict[str, str], tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes a tenth of a second, and on SQLite one transaction writes at a time."""
+    monkeypatch.setattr(db, "LOCK_WAIT", 0.1)
+    hashed = []
+
+    def hash_password(password: str) -> str:
+        with db.writing() as session:
+            session.execute(text("UPDATE counter SET n = n"))
+        hashed.append(password)
+        return "$argon2id$"
+
+    monkeypatch.setattr(passwords, "hash_password", hash_password)
+    if arguments == ["run"]:
+        running._prepare({**migrated}, tmp_path)
+    else:
+        assert called(*arguments, **migrated).code == 0
+
+    assert len(hashed) == 1
 
 
 def test_run_says_when_its_port_is_taken(here: None, tmp_path: Path) -> None:
@@ -311,6 +352,24 @@ class TestTheFirstPerson:
             (["--line", "nebenan"], "not a phone number"),
             (["--line", "+49 89 99998 2140000000"], "not a phone number"),
             (["--place", "DE-XX"], "place is not known"),
+            (["--name", "Sabine\nKern"], "name must be one line"),
+            (["--name", "Sabine\x1b[31m Kern"], "name must be one line"),
+            (["--name", "Sabine\u2028Kern"], "name must be one line"),
+            (["--name", " "], "name is missing"),
+            (["--name", "K" * 81], "name has at most 80 characters"),
+            (["--role", "Vertrieb\r\nBcc: eve@example.org"], "role must be one line"),
+            (["--role", "V" * 81], "role has at most 80 characters"),
+            (["--team", "T" * 81], "team's name has at most 80 characters"),
+            (["--team", "Vertrieb\tSüd"], "team's name must be one line"),
+            (["--line", "089 99998-377" + " " * 30], "direct line has at most 40 characters"),
+            (["--company", "B" * 121], "company's name has at most 120 characters"),
+            (["--legal", "Amtsgericht\x07 München"], "particulars hold control characters"),
+            (["--email", "jürgen@beispielwerke.example"], "umlauts or signs before the @"),
+            (["--imprint-url", "javascript:alert(1)"], "legal notice must begin with https:// or http://"),
+            (["--imprint-url", "/imprint"], "legal notice must begin with https:// or http://"),
+            (["--privacy-url", "data:text/html,x"], "privacy notice must begin with https:// or http://"),
+            (["--privacy-url", 'https://firma.de/"onclick'], "privacy notice must begin with https:// or http://"),
+            (["--privacy-url", "https://firma.de/" + "x" * 300], "privacy notice has at most 300 characters"),
             (["--password", "kurz"], "12 to 1000 characters"),
             (["--password", PERSON["email"]], "must not be the e-mail address"),
         ],

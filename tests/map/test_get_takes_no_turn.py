@@ -1,4 +1,4 @@
-"""Reading waits for no writer: no page and no probe takes SQLite's write lock, and each answers beside an open writer."""
+"""Reading waits for no writer: no page and no probe takes SQLite's write lock, each answers beside an open one."""
 
 import threading
 import time
