@@ -7,12 +7,14 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, writing
+from portal.cases import opening, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
-from portal.cases.models import Case, CaseState, Doubt, Outcome, Submission
+from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases.routing import Routed
 from portal.cases.settling import end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
+from portal.customers.models import Customer
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.languages import Voice
@@ -191,10 +193,11 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         case,
         LetterKind.LINK,
         key=key,
-        promise=promises.ahead(promises.open_of(session, case.id), now=now) or case.promise,
+        promise=promises.ahead(promises.open_of(session, case.id), now=now),
         now=now,
         says={
             "replaced": replaced,
+            "is_open": case.state == CaseState.OPEN,  # without a step: then every promised date has passed
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now)
             if case.reopen_until is not None and case.reopen_until > now
             else None,
@@ -205,7 +208,8 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
 def correct_address(session: Session, submission: Submission, email: str, *, now: datetime) -> None:
     """Replace a mistyped address: a new link, the queued letters withdrawn, the confirmation to the new mailbox.
 
-    Once, within 15 minutes of the form, and before anybody acted on the case. Raises AlreadyCorrected.
+    Whoever was named because the mailbox knows them is named for the corrected mailbox instead. Once, within 15 minutes
+    of the form, and before anybody acted on the case. Raises AlreadyCorrected.
     """
     case = session.get_one(Case, submission.case_id)
     hold(session, case)
@@ -214,6 +218,7 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
     if case.doubt == Doubt.NOT_ME or _somebody_acted(session, case):
         raise AlreadyCorrected
     directory = directories.load(session, now=now)
+    routed = _routed_again(session, directory, case, mailbox_key(email), now=now)
     case.customer.email, case.customer.email_key = email, mailbox_key(email)
     case.link_nonce = new_secret()
     outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
@@ -225,8 +230,17 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
         actor=Actor.CUSTOMER,
         now=now,
     )
+    moved = routed is not None and routed.owner_id != case.owner_id
+    if routed is not None:
+        case.owner_id, case.routed_by = routed.owner_id, routed.by
+    if moved:
+        _name_the_owner(session, directory, case, now=now)
+    settle(session, case)
     if case.promise is not None:
         opening.confirm(session, directory, case, case.promise, key=f"confirmation:{case.id}:corrected", now=now)
+    if moved:
+        key = f"staff_new_case:{case.id}:corrected"
+        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=case.promise, now=now)
 
 
 def not_me(session: Session, case: Case, *, now: datetime) -> None:
@@ -393,6 +407,47 @@ def _tell_staff(
 def _end_of_day(voice: Voice, day: date) -> datetime:
     """The last second of a local day, as the instant it is."""
     return voice.instant(datetime.combine(day, time(23, 59, 59)))
+
+
+def _routed_again(
+    session: Session, directory: Directory, case: Case, email_key: str, *, now: datetime
+) -> Routed | None:
+    """Who owns an open case of this mailbox instead; None where the owner stays.
+
+    Asked before the case has the mailbox, or it would find itself there. An account's number names its manager whatever
+    the mailbox; and whom the topic named stays, although somebody else may have fewer cases by now.
+    """
+    old = case.customer
+    if case.state != CaseState.OPEN or case.routed_by == RoutedBy.ACCOUNT or email_key == old.email_key:
+        return None
+    corrected = Customer(email_key=email_key, number_typed=old.number_typed, postcode=old.postcode)
+    routed = routing.route(session, directory, directory.topics[case.topic_id], corrected, now=now)
+    return None if routed.by == case.routed_by == RoutedBy.TOPIC else routed
+
+
+def _name_the_owner(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+    """Give everything that named the former owner of a fresh case to the new one; the dates stay."""
+    assert case.owner_id is not None
+    outbox.withdraw(session, case.id, audience=Audience.STAFF, now=now)
+    for promise in promises.open_of(session, case.id):
+        promise.person_id = case.owner_id
+    first = promises.open_of(session, case.id)[0]
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.OPENED,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM,
+        person_id=case.owner_id,
+        now=now,
+        facts=opening.promise_facts(directory, first),
+        corrects_id=_opening_entry_id(session, case),
+    )
+
+
+def _opening_entry_id(session: Session, case: Case) -> int | None:
+    opened = select(Entry.id).where(Entry.case_id == case.id, Entry.kind == Kind.OPENED)
+    return session.scalars(opened.order_by(Entry.id.desc()).limit(1)).first()
 
 
 def _somebody_acted(session: Session, case: Case) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from portal.cases import answering, closing, directory, doubtful, finding, timeline, undelivered
 from portal.cases.answering import Step
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
-from portal.cases.models import Case, CaseState, Doubt, Outcome, Submission
+from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.settling import end_steps
 from portal.journal.models import Actor, Kind
 from portal.mail import outbox
@@ -589,6 +589,89 @@ def test_the_address_stays_once_anybody_acted_on_the_case(session: Session, act:
     assert case.customer.email == "s.krueger@haustechnik.example"
 
 
+STRANGER, ACQUAINTANCE = "stranger@elsewhere.example", "known@haustechnik.example"
+
+
+def known_to(session: Session, people: dict[str, int], name: str = "Jonas Weidner") -> None:
+    """A mailbox that has a case with this person already."""
+    earlier = open_case(session, email=ACQUAINTANCE)
+    earlier.owner_id = people[name]
+    deliver(session)
+
+
+def test_a_stranger_for_whom_a_known_mailbox_was_typed_gets_a_person_of_their_own(
+    session: Session, people: dict[str, int]
+) -> None:
+    known_to(session, people)
+    submission, case = sent_form(session, email=ACQUAINTANCE)
+    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.KNOWN)
+    due_at, version = promise_of(session, case, PromiseKind.REPLY).due_at, case.version
+
+    closing.correct_address(session, submission, STRANGER, now=TUESDAY)
+    step(session)
+
+    promise = promise_of(session, case, PromiseKind.REPLY)
+    assert (case.owner_id, case.routed_by) == (people["Miriam Albrecht"], RoutedBy.TOPIC)
+    assert (promise.person_id, promise.due_at, case.promise_id) == (case.owner_id, due_at, promise.id)
+    assert case.version > version
+    mail = read(letters(session, case, LetterKind.CONFIRMATION)[0])
+    assert "Miriam Albrecht" in mail.everything
+    assert "Weidner" not in mail.everything
+    (to_staff,) = letters(session, case, LetterKind.STAFF_NEW_CASE)
+    assert to_staff.to_address == "m.albrecht@beispielwerke.example"
+    first, second = entries(session, case, Kind.OPENED)
+    assert (second.person_id, second.facts["name"], second.corrects_id) == (case.owner_id, "Miriam Albrecht", first.id)
+
+
+def test_a_mistyped_mailbox_that_turns_out_to_be_known_gets_its_person(
+    session: Session, people: dict[str, int]
+) -> None:
+    known_to(session, people, "Petra Lindner")
+    submission, case = sent_form(session, email=STRANGER)
+    assert case.routed_by == RoutedBy.TOPIC
+
+    closing.correct_address(session, submission, ACQUAINTANCE, now=TUESDAY)
+    step(session)
+
+    assert (case.owner_id, case.routed_by) == (people["Petra Lindner"], RoutedBy.KNOWN)
+    assert promise_of(session, case, PromiseKind.REPLY).person_id == people["Petra Lindner"]
+    assert "Petra Lindner" in read(letters(session, case, LetterKind.CONFIRMATION)[0]).everything
+
+
+def test_a_stranger_keeps_the_person_the_topic_named_when_the_address_is_corrected(session: Session) -> None:
+    submission, case = sent_form(session, email=STRANGER)
+    before = case.owner_id
+    for number in range(2):  # now somebody else has fewer cases
+        open_case(session, email=f"other.{number}@elsewhere.example")
+
+    closing.correct_address(session, submission, f"right.{STRANGER}", now=TUESDAY)
+    step(session)
+
+    assert (case.owner_id, case.routed_by) == (before, RoutedBy.TOPIC)
+    assert len(entries(session, case, Kind.OPENED)) == 1
+
+
+def test_the_same_mailbox_written_otherwise_keeps_its_person(session: Session, people: dict[str, int]) -> None:
+    known_to(session, people)
+    submission, case = sent_form(session, email=ACQUAINTANCE)
+
+    closing.correct_address(session, submission, ACQUAINTANCE.upper(), now=TUESDAY)
+    step(session)
+
+    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.KNOWN)
+
+
+def test_an_account_keeps_its_manager_whatever_the_mailbox(session: Session, people: dict[str, int]) -> None:
+    known_to(session, people, "Petra Lindner")
+    submission, case = sent_form(session, email=STRANGER, customer_number="K-10042")
+    assert case.routed_by == RoutedBy.ACCOUNT
+
+    closing.correct_address(session, submission, ACQUAINTANCE, now=TUESDAY)
+    step(session)
+
+    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.ACCOUNT)
+
+
 def test_a_doubtful_entry_gets_the_right_address_and_still_no_letter(session: Session) -> None:
     submission, entry = sent_form(session, doubt=Doubt.TOO_FAST)
 
@@ -786,8 +869,8 @@ def give_result(session: Session, case: Case) -> None:
     step(session)
 
 
-def sent_form(session: Session, doubt: Doubt | None = None) -> tuple[Submission, Case]:
-    submission = send_form(session, doubt=doubt)
+def sent_form(session: Session, doubt: Doubt | None = None, **changes: str) -> tuple[Submission, Case]:
+    submission = send_form(session, doubt=doubt, **changes)
     step(session)
     return submission, session.scalars(select(Case).where(Case.id == submission.case_id)).one()
 
