@@ -22,12 +22,14 @@ from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
 from portal.journal.models import Entry, Kind
 from portal.links import Links, Purpose, new_secret
+from portal.mail.models import Letter
 from portal.pages.contact.typed import number
 from portal.people.models import Absence
 from portal.promises.models import Medium, PromiseKind
 from tests.conftest import SECRET_KEY
 from tests.pages import staff_desk
 from tests.pages.staff_desk import actions, document, errors, form_with_action, values
+from tests.support.cast import read
 
 NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
 """A Tuesday, 9:12 in Germany."""
@@ -462,6 +464,22 @@ def test_replacing_twice_is_one_replacement(page: Page) -> None:
 
     assert [answer.location for answer in answers] == ["/link?done=link&lang=en"] * 2
     assert page.kinds().count(Kind.LINK_REPLACED) == 1
+
+
+@pytest.mark.parametrize(("language", "sorry"), [("en", "We did not keep the date"), ("de", "nicht gehalten")])
+def test_the_letter_with_the_new_link_names_no_date_that_has_passed(page: Page, language: str, sorry: str) -> None:
+    with page.app.app_context(), db.writing() as session:
+        session.get_one(Case, page.case_id).language = language
+
+    page.do(closing.replace_link, now=NOW + timedelta(days=2))
+
+    with page.app.app_context(), db.reading() as session:
+        letter = read(session.scalars(select(Letter).where(Letter.kind == "link")).one())
+    for body in (letter.text, letter.html):
+        assert sorry in body
+        assert "089 99998-214" in body.replace("\xa0", " ")
+        assert "25 November" not in body and "25. November" not in body
+        assert "closed." not in body and "abgeschlossen." not in body
 
 
 def test_that_was_not_me_stops_the_letters_and_names_the_day_of_erasure(page: Page) -> None:
