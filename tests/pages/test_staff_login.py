@@ -18,6 +18,8 @@ pytestmark = pytest.mark.usefixtures("company")
 
 REFUSAL = "E-Mail-Adresse und Passwort passen nicht zusammen. Nach zehn Versuchen ist zehn Minuten Pause."
 
+BUSY = "Gerade melden sich mehrere Personen gleichzeitig an. Bitte versuchen Sie es in ein paar Sekunden noch einmal."
+
 
 @pytest.fixture
 def desk(app: Flask) -> Desk:
@@ -236,6 +238,41 @@ def test_a_forged_forwarded_address_escapes_no_pause(desk: Desk) -> None:
             answer = desk.sign_in(MIRIAM, "wrong wrong wrong")
 
     assert answer.status_code == 429
+
+
+@pytest.mark.usefixtures("quick_passwords")
+def test_the_fifty_first_attempt_of_a_network_is_refused_whatever_the_address(app: Flask, desk: Desk) -> None:
+    """One password tried on everybody stays below the limit of each address."""
+    with time_machine.travel(NOW.replace(minute=10), tick=False):
+        desk.get("/staff/login")
+        for number in range(50):
+            desk.client.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
+            assert desk.submit("", email=f"colleague{number}@beispielwerke.example", password="x").status_code == 422
+        answer = desk.submit("", email=MIRIAM, password=PASSWORD)
+
+        elsewhere = Desk(app)
+        elsewhere.client.environ_base["REMOTE_ADDR"] = "198.51.100.9"
+        assert elsewhere.sign_in().status_code == 303
+
+    assert answer.status_code == 429
+    assert errors(answer.text) == [REFUSAL]
+
+
+def test_a_sign_in_beside_as_many_as_may_be_checked_is_answered_at_once(desk: Desk) -> None:
+    """Threads that wait for their turn to hash would be missing for customers."""
+    with passwords._AT_A_TIME, passwords._AT_A_TIME:
+        answer = desk.sign_in()
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
+    assert errors(answer.text) == [BUSY]
+    assert f'value="{MIRIAM}"' in answer.text
+    assert desk.sign_in().status_code == 303
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong wrong wrong"])
+def test_a_checked_password_leaves_its_turn_to_the_next(password_hash: str, password: str) -> None:
+    for _ in range(3):
+        assert passwords.check_password(password_hash, password) is (password == PASSWORD)
 
 
 @pytest.mark.parametrize(

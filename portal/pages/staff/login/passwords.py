@@ -22,6 +22,10 @@ _NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$S30HL0rglkMAX9G8POrOKQ$T1FGssgcSqJE3q
 """Stands in where there is no login, so that an unknown address takes as long as a known one."""
 
 
+class Busy(Exception):
+    """As many passwords as may be checked at a time are being checked."""
+
+
 def refusal(password: str, email: str) -> str | None:
     """What speaks against a new password, as an English sentence; None when nothing does."""
     password = unicodedata.normalize("NFC", password)
@@ -39,12 +43,18 @@ def hash_password(password: str) -> str:
 
 
 def check_password(stored: str | None, password: str) -> bool:
-    """Whether the password fits the stored hash; without one, False after the same time."""
-    with _AT_A_TIME:
-        try:
-            fits = _HASHER.verify(stored or _NOBODYS, unicodedata.normalize("NFC", password))
-        except VerificationError:
-            return False
+    """Whether the password fits the stored hash; without one, False after the same time.
+
+    Raises Busy instead of waiting: a flood of sign-ins would hold every thread, and customers' pages with them.
+    """
+    if not _AT_A_TIME.acquire(blocking=False):
+        raise Busy
+    try:
+        fits = _HASHER.verify(stored or _NOBODYS, unicodedata.normalize("NFC", password))
+    except VerificationError:
+        return False
+    finally:
+        _AT_A_TIME.release()
     return fits and stored is not None
 
 

@@ -24,6 +24,8 @@ IDLE = timedelta(hours=8)
 LONGEST = timedelta(hours=12)
 ATTEMPTS = (Rate(10, 600),)
 """Per address and network, right ones and wrong ones together."""
+NETWORK_ATTEMPTS = (Rate(50, 600),)
+"""Per network, whatever the addresses: nobody tries one password on all colleagues."""
 ATTEMPTS_WINDOW = 600
 
 
@@ -59,9 +61,13 @@ class SignedIn:
 
 
 def too_many_attempts(session: Session, email: str, network: str, *, key: str, now: datetime) -> bool:
-    """Count one more attempt for this address from this network and say whether it is one too many."""
-    name = limits.name_for("login", f"{email.casefold()}\0{network}", key=key)
-    return limits.count_exceeds(session, name, ATTEMPTS, now=now)
+    """Count one more attempt for this address from this network, and for the network; say whether it is too many."""
+    counts = (
+        (limits.name_for("login", f"{email.casefold()}\0{network}", key=key), ATTEMPTS),
+        (limits.name_for("login-network", network, key=key), NETWORK_ATTEMPTS),
+    )
+    exceeded = [limits.count_exceeds(session, name, rates, now=now) for name, rates in counts]
+    return any(exceeded)
 
 
 def seconds_until_next_attempt(now: datetime) -> int:

@@ -15,6 +15,9 @@ from portal.pages.staff.login.forms import LoginForm
 bp = Blueprint("login", __name__, url_prefix="/staff")
 log = structlog.get_logger()
 
+BUSY_SECONDS = 3
+"""After which a sign-in is worth another try when too many came at once."""
+
 
 @bp.before_request
 def speak() -> None:
@@ -45,7 +48,12 @@ def sign_in() -> Response:
     if throttled:
         log.warning("sign_in_throttled")
         return _page(form, 429, refused=True, wait=sign_ins.seconds_until_next_attempt(now))
-    if not passwords.check_password(known.password if known else None, password) or known is None:
+    try:
+        fits = passwords.check_password(known.password if known else None, password)
+    except passwords.Busy:
+        log.warning("sign_in_busy")
+        return _page(form, 503, busy=True, wait=BUSY_SECONDS)
+    if not fits or known is None:
         log.warning("sign_in_refused", person_id=known.person_id if known else None)
         return _page(form, 422, refused=True)
     return _signed_in(known, password)
@@ -82,13 +90,16 @@ def _signed_in(known: sign_ins.Known, password: str) -> Response:
     return redirect(safe_next(request.args.get("next")), 303)
 
 
-def _page(form: LoginForm, status: int = 200, *, refused: bool = False, wait: int | None = None) -> Response:
+def _page(
+    form: LoginForm, status: int = 200, *, refused: bool = False, busy: bool = False, wait: int | None = None
+) -> Response:
     with db.reading() as session:
         html = render_template(
             "staff/login.html",
             form=form,
             company=speaking.company(session, now=clock.utc_now()),
             refused=refused,
+            busy=busy,
             signed_out=request.args.get("done") == "signed-out",
             next=request.args.get("next"),
         )
