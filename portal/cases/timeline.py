@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import Integer, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from portal.cases import directory as directories
 from portal.cases.closing import link_until, outcome_sentence
@@ -267,7 +267,11 @@ _ENTRIES = (
     .order_by(Entry.at.desc(), Entry.id.desc())
     .limit(bindparam("limit", type_=Integer))
 )
-_VISIBLE_ENTRIES = _ENTRIES.where(Entry.visible)
+_CORRECTION = aliased(Entry)
+# Colleagues read what was corrected too; a customer reads only what holds: the entry may name somebody else's person.
+_VISIBLE_ENTRIES = _ENTRIES.where(
+    Entry.visible, ~select(_CORRECTION.id).where(_CORRECTION.corrects_id == Entry.id).exists()
+)
 
 
 def history(
