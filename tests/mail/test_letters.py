@@ -202,10 +202,11 @@ def test_a_letter_written_by_hand_does_not_claim_to_be_automatic(kind: LetterKin
 
 @pytest.mark.parametrize("country", COUNTRIES)
 @pytest.mark.parametrize("kind", TO_CUSTOMERS)
-def test_english_names_the_time_zone_once(kind: LetterKind, country: str) -> None:
-    text = letter(kind, "en", country).text
+def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: LetterKind, country: str) -> None:
+    text = " ".join(letter(kind, "en", country).text.split())
 
-    assert " ".join(text.split()).count("(German time)") == 1
+    assert f"{WORDS['en']['hours']} (German time)" in text
+    assert text.count("(German time).") == (kind != LetterKind.CLOSED)
 
 
 @pytest.mark.parametrize("kind", TO_CUSTOMERS)
