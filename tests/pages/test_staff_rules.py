@@ -1,10 +1,13 @@
 """The pure rules behind the staff pages: groups of the worklist, the wall clock, passwords, where to go next."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 import pytest
+from babel.messages.pofile import read_po
 
+from portal.languages import CATALOGUES
 from portal.pages.staff import wall_clock, worklist
 from portal.pages.staff.login import NEXT, passwords, sign_ins
 from portal.pages.staff.worklist import Due
@@ -158,3 +161,12 @@ def test_after_signing_in_nothing_else_may_be_next(path: str) -> None:
 )
 def test_attempts_are_counted_per_network(address: str | None, network: str) -> None:
     assert sign_ins.network_of(address) == network
+
+
+def test_german_pages_speak_of_no_customer_as_of_a_man() -> None:
+    with (CATALOGUES / "de" / "LC_MESSAGES" / "messages.po").open("rb") as catalogue:
+        said = [str(message.string) for message in read_po(catalogue)]
+
+    assert [
+        sentence for sentence in said if re.search(r"\b(?:der|den|dem|vom|zum|beim) Kunden?\b", sentence, re.I)
+    ] == []
