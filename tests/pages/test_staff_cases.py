@@ -549,6 +549,27 @@ def test_starting_a_call_shows_the_number_with_what_may_become_of_it(app: Flask,
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+def test_a_call_pressed_twice_is_one_attempt(app: Flask, desk: Desk, reference: str) -> None:
+    page = desk.get(at(reference))
+    data = values(form_with_action(page.text, at(reference, "call")))
+
+    answers = [desk.client.post(at(reference, "call"), data=data) for _ in range(2)]
+
+    assert [(answer.status_code, NUMBER in text(answer.text)) for answer in answers] == [(200, True)] * 2
+    assert [entry.kind for entry in journal(app, reference)].count(Kind.CALL_STARTED) == 1
+
+
+def test_a_key_pressed_by_another_who_may_call_is_refused(app: Flask, desk: Desk, reference: str) -> None:
+    page = desk.get(at(reference))
+    data = values(form_with_action(page.text, at(reference, "call")))
+    desk.client.post(at(reference, "call"), data=data)
+
+    colleague = Desk.of(app, "Thomas Brandt")
+    answer = colleague.client.post(at(reference, "call"), data={**data, **token(colleague.get(at(reference)).text)})
+
+    assert (answer.status_code, NUMBER in text(answer.text)) == (403, False)
+
+
 def test_what_became_of_a_call_is_logged_from_its_own_page(app: Flask, desk: Desk, reference: str) -> None:
     desk.get(at(reference))
     desk.submit(at(reference, "call"))

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
-from portal import clock, db
+from portal import clock
 from portal.cases import answering, closing, finding, submissions
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
+from portal.cases.answering import Contact, StartedCall
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case, Outcome
 from portal.links import new_secret
@@ -198,11 +198,18 @@ def reopen(reference: str) -> Response:
 def call(reference: str) -> Response:
     """*Anruf starten*: the one answer that holds the customer's number (law 3)."""
     form, now = CaseForm(request.form, prefix="call"), clock.utc_now()
-    try:
-        with db.transaction() as session:
-            by_id = note_use(session, now=now).id
-            case = _case(session, reference)
+
+    def once(session: Session) -> StartedCall:
+        by_id, case = note_use(session, now=now).id, _case(session, reference)
+        with session.begin_nested() as attempt:
+            # A second press is allowed and answered as the first one was, but it is no second attempt.
             number = answering.start_call(session, case, by_id=by_id, version=form.seen_version, now=now)
+            if not _is_first(session, case, f"call_{by_id}", form, now=now):
+                attempt.rollback()
+        return number
+
+    try:
+        number = accepted_once(once)
     except Refused as refusal:
         return refused(reference, refusal)
     return call_page(reference, number)

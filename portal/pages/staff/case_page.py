@@ -28,6 +28,7 @@ from portal.cases.errors import (
 )
 from portal.cases.models import Case, CaseState
 from portal.cases.staff_view import CaseFile, case_file
+from portal.links import new_secret
 from portal.pages.contact import typed
 from portal.pages.staff import wall_clock
 from portal.pages.staff.fields import WrongTime, options
@@ -94,6 +95,7 @@ def case_page(
             posted=next(iter(posted or {}), None),
             unsent=_unsent(forms, posted or {}),
             left=_left(session, file, now),
+            call_key=new_secret(),
             refusal=refusal,
         )
 
