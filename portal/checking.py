@@ -1,12 +1,13 @@
 """`durchwahl check`: what is wrong with the configuration, each with its fix."""
 
+import ipaddress
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -14,9 +15,13 @@ from portal import clock, config, db, heartbeat, schema
 from portal.cases.models import Topic
 from portal.config import Settings, SettingsError
 from portal.core import create_core
-from portal.people.models import Company, Person
+from portal.people.models import Company, Hours, Person, Team
 
 LEAST_PYTHON = (3, 11, 4)
+HOURS_OF_A_TEAM = "Enter its hours: dates are counted in them, and without any there is none to name."
+HOURS_OF_A_PERSON = "Enter their hours: without any they count as away, and a deputy answers every day."
+LINE = "Enter the number that customers read."
+DEPUTY = "Name a deputy for everybody who answers."
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ def _mail(settings: Settings) -> list[Finding]:
         found.append(
             Finding("PORTAL_MAIL_DEFAULT_SENDER is not an address of yours.", "Set it to an address of your domain.")
         )
+    encrypted = settings.mail_use_tls or settings.mail_use_ssl
+    if settings.mail_password and not encrypted and not _is_this_machine(settings.mail_server):
+        found.append(
+            Finding(
+                "The password for the mail server would cross the network in plain text.",
+                "Set PORTAL_MAIL_USE_TLS or PORTAL_MAIL_USE_SSL to true.",
+            )
+        )
     try:
         socket.create_connection((settings.mail_server, settings.mail_port), timeout=5).close()
     except OSError:
@@ -74,6 +87,13 @@ def _mail(settings: Settings) -> list[Finding]:
     return found
 
 
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host.lower().rstrip(".") == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _database() -> list[Finding]:
     try:
         if schema.present(db.db.engine) != schema.newest():
@@ -84,7 +104,7 @@ def _database() -> list[Finding]:
                 Finding(f"Guards are missing: {', '.join(sorted(missing))}.", "Restore the database or migrate again.")
             ]
         with db.reading() as session:
-            return [*_company(session), *_worker(session)]
+            return [*_company(session), *_people(session), *_worker(session)]
     except SQLAlchemyError as error:
         return [Finding(f"The database does not answer ({type(error).__name__}).", "Check PORTAL_DATABASE_URL.")]
 
@@ -100,9 +120,23 @@ def _company(session: Session) -> list[Finding]:
         )
     if session.scalars(select(Topic.id).where(Topic.active).limit(1)).first() is None:
         found.append(Finding("There is no topic to choose in the form.", "Load the demo, or enter a topic."))
-    alone = session.scalars(select(Person.name).where(Person.answers, Person.deputy_id.is_(None))).all()
-    if alone:
-        found.append(Finding(f"Without a deputy: {', '.join(alone)}.", "Name a deputy for everybody who answers."))
+    return found
+
+
+def _people(session: Session) -> list[Finding]:
+    """Teams and people with whom no promise can be kept. Who has left answers nobody any more."""
+    answers = Person.answers & or_(Person.left_on.is_(None), Person.left_on > clock.utc_now().date())
+    lacking = (
+        (Team.name, ~exists().where(Hours.team_id == Team.id), "A team without hours", HOURS_OF_A_TEAM),
+        (Person.name, answers & ~exists().where(Hours.person_id == Person.id), "Without hours", HOURS_OF_A_PERSON),
+        (Person.name, answers & (func.coalesce(Person.line_shown, "") == ""), "Without a direct line", LINE),
+        (Person.name, answers & Person.deputy_id.is_(None), "Without a deputy", DEPUTY),
+    )
+    found = []
+    for name, lacks, said, fix in lacking:
+        names = session.scalars(select(name).where(lacks).order_by(name)).all()
+        if names:
+            found.append(Finding(f"{said}: {', '.join(names)}.", fix))
     return found
 
 

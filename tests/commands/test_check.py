@@ -1,15 +1,16 @@
 """`durchwahl check`: everything wrong at once, each with its fix; exit code 1 if something is, 0 if nothing is."""
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine, delete, text, update
+from sqlalchemy import create_engine, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from portal import checking, clock, db, demo, heartbeat
 from portal.cases.models import Topic
 from portal.core import create_core
-from portal.people.models import Company, Person
+from portal.people.models import Company, Hours, Person, Team
 from tests.commands.test_commands import durchwahl
 from tests.support.smtp_sink import SmtpSink
 
@@ -78,6 +79,14 @@ def _everything(environment: dict[str, str]) -> list[object]:
     return [tuple(row) for part in rows for row in part]
 
 
+def _team(session: Session, name: str) -> int:
+    return session.scalars(select(Team.id).where(Team.name == name)).one()
+
+
+def _person(session: Session, name: str) -> int:
+    return session.scalars(select(Person.id).where(Person.name == name)).one()
+
+
 IN_THE_DATABASE: list[tuple[Change, str]] = [
     (lambda session: session.execute(delete(Company)), "There is no company yet."),
     (lambda session: session.execute(update(Company).values(legal_block=" ")), "The company particulars are empty."),
@@ -85,6 +94,22 @@ IN_THE_DATABASE: list[tuple[Change, str]] = [
     (
         lambda session: session.execute(update(Person).where(Person.name == "Miriam Albrecht").values(deputy_id=None)),
         "Without a deputy: Miriam Albrecht.",
+    ),
+    (
+        lambda session: session.execute(delete(Hours).where(Hours.team_id == _team(session, "Vertrieb Süd"))),
+        "A team without hours: Vertrieb Süd.",
+    ),
+    (
+        lambda session: session.execute(delete(Hours).where(Hours.person_id == _person(session, "Miriam Albrecht"))),
+        "Without hours: Miriam Albrecht.",
+    ),
+    (
+        lambda session: session.execute(update(Person).where(Person.name == "Miriam Albrecht").values(line_shown=None)),
+        "Without a direct line: Miriam Albrecht.",
+    ),
+    (
+        lambda session: session.execute(text("DROP TRIGGER person_revision_update")),
+        "Guards are missing: person_revision_update.",
     ),
     (
         lambda session: session.execute(text("DROP TRIGGER entry_is_never_edited")),
@@ -117,6 +142,43 @@ class TestOneFault:
     @pytest.mark.parametrize("address", ["https://service.firma.de", "http://127.0.0.1:8000", "http://localhost:8000"])
     def test_an_address_with_tls_or_of_this_machine_is_none(self, sound: dict[str, str], address: str) -> None:
         assert wrong({**sound, "PORTAL_BASE_URL": address}) == []
+
+
+PLAIN = "The password for the mail server would cross the network in plain text."
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("host", "settings", "says"),
+    [
+        ("127.0.0.1", {}, []),
+        ("localhost", {}, []),
+        ("192.0.2.25", {}, [PLAIN]),
+        ("relay.firma.de", {}, [PLAIN]),
+        ("localhost.firma.de", {}, [PLAIN]),
+        ("relay.firma.de", {"PORTAL_MAIL_USE_TLS": "true"}, []),
+        ("relay.firma.de", {"PORTAL_MAIL_USE_SSL": "true"}, []),
+    ],
+)
+def test_a_password_for_the_relay_that_would_go_in_plain_text_is_a_finding(
+    sound: dict[str, str], monkeypatch: pytest.MonkeyPatch, host: str, settings: dict[str, str], says: list[str]
+) -> None:
+    monkeypatch.setattr(checking.socket, "create_connection", lambda *_, **__: socket.socket())
+    login = {"PORTAL_MAIL_SERVER": host, "PORTAL_MAIL_USERNAME": "durchwahl", "PORTAL_MAIL_PASSWORD": "geheim"}
+
+    assert wrong({**sound, **login, **settings}) == says
+
+
+@sqlite_only
+def test_who_has_left_needs_neither_hours_nor_deputy(sound: dict[str, str]) -> None:
+    def leave(session: Session) -> None:
+        session.execute(delete(Hours).where(Hours.person_id == _person(session, "Miriam Albrecht")))
+        values = {"deputy_id": None, "left_on": clock.utc_now().date()}
+        session.execute(update(Person).where(Person.name == "Miriam Albrecht").values(**values))
+
+    change(sound, leave)
+
+    assert wrong(sound) == []
 
 
 @sqlite_only
