@@ -110,7 +110,7 @@ def test_a_customer_may_open_every_link_three_times(house: House) -> None:
 
     codes = [client.open(path, method=method).status_code for path in paths * 3 for method in ("GET", "HEAD")]
 
-    assert set(codes) == {200}
+    assert set(codes) == {200, 302}  # a closed case is not asked to be closed: that page leads to the status
     assert house.dump() == before
 
 
