@@ -221,7 +221,7 @@ def log_contact(
         ahead = _step_ahead(session, case, now=now)
         promise = None if outbox.is_told(session, ahead.id) else ahead
     if promise is not None:
-        _tell_step(session, directory, case, promise, by_id=by_id, now=now)
+        _tell_step(session, directory, case, promise, now=now)
 
 
 def note(session: Session, case: Case, *, by_id: int, text: str, now: datetime) -> None:
@@ -253,7 +253,7 @@ def promise_date(
     directory = directories.load(session, now=now)
     promise = _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case)
-    _tell_step(session, directory, case, promise, by_id=by_id, now=now)
+    _tell_step(session, directory, case, promise, now=now)
 
 
 @dataclass(frozen=True)
@@ -301,12 +301,18 @@ def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[in
 
 
 def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:
-    """The date a form proposes for the next step: the service level's time between updates."""
+    """The date a form proposes for the next step: the service level's time between updates.
+
+    Tomorrow at this time where the team has no business time to count in: the page must open all the same.
+    """
     team = directory.team_of(case)
     level = directory.levels[directory.topics[case.topic_id].level_id].level
-    return service_level.due_after(
-        level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
-    ).due_at
+    try:
+        return service_level.due_after(
+            level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
+        ).due_at
+    except (business_time.NoBusinessTime, business_time.BeyondHolidayTable, service_level.NoRoom):
+        return now + timedelta(days=1)
 
 
 def _message_after_closing(session: Session, case: Case, text: str, *, now: datetime) -> Case:
@@ -480,12 +486,10 @@ def _schedule(directory: Directory, case: Case, due_at: datetime, *, now: dateti
         raise DateOutOfReach from error
 
 
-def _tell_step(
-    session: Session, directory: Directory, case: Case, promise: Promise, *, by_id: int, now: datetime
-) -> None:
-    """Write the customer what comes next and until when."""
+def _tell_step(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+    """Write the customer what comes next and until when; it comes from whoever acts, whoever noted it."""
     key = f"promise_given:{promise.id}:{case.version}"
-    writing.tell_promise(session, directory, case, promise, key=key, by_id=by_id, now=now)
+    writing.tell_promise(session, directory, case, promise, key=key, now=now)
 
 
 def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:

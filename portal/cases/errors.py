@@ -46,7 +46,10 @@ class NothingToPromise(Refused):
 class AuthorAbsent(Refused):
     """Somebody who is away wants to write to a customer (law 2)."""
 
-    sentence = marked("You are entered as absent. Letters to customers come from whoever acts for you.")
+    sentence = marked(
+        "According to your absences and working days you are not here today. "
+        "Letters to customers come from whoever acts for you."
+    )
 
 
 class AuthorDoesNotAnswer(Refused):

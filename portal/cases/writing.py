@@ -129,7 +129,6 @@ def tell_promise(
     *,
     key: str,
     now: datetime,
-    by_id: int | None = None,
 ) -> None:
     """Write the customer what is promised until when, and which date it replaces."""
     voice = directory.voice_of(case)
@@ -142,7 +141,6 @@ def tell_promise(
         LetterKind.PROMISE_GIVEN,
         key=key,
         promise=promise,
-        by_id=by_id,
         now=now,
         says={
             "what": promise.what,

@@ -145,7 +145,7 @@ def test_somebody_entered_as_absent_is_told_so_and_keeps_what_was_typed(app: Fla
 
     answer = desk.submit(f"{page}/reply", reply__text="Ein Zwischenstand.")
 
-    assert "Sie sind als abwesend eingetragen." in text(answer.text)
+    assert "Nach Ihren Abwesenheiten und Arbeitstagen sind Sie heute nicht da." in text(answer.text)
     assert values(form_with_action(answer.text, f"{page}/reply"))["reply-text"] == "Ein Zwischenstand."
 
 
