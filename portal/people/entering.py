@@ -114,9 +114,7 @@ def _checked_email(session: Session, typed: str) -> str:
     try:
         ascii_address(email)
     except UnsafeHeader as error:
-        raise Refused(
-            "No letter can go to an e-mail address with umlauts or signs before the @."
-        ) from error
+        raise Refused("No letter can go to an e-mail address with umlauts or signs before the @.") from error
     if session.scalars(select(Person.id).where(func.lower(Person.email) == email.lower())).first() is not None:
         raise Refused("Somebody with this e-mail address is already entered.")
     return email

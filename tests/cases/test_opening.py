@@ -377,6 +377,20 @@ def test_a_released_entry_becomes_a_case_with_a_promise_from_that_moment(
     assert open_promises(session, entry)[0].due_at == berlin("2026-11-26 13:00")
 
 
+def test_the_letters_of_a_released_entry_take_no_key_of_another_case(session: Session, people: dict[str, int]) -> None:
+    entries_in_doubt = [
+        open_case(session, email=f"doubt{number}@neu.example", doubt=Doubt.TOO_FAST) for number in range(2)
+    ]
+    for number in range(3):
+        open_case(session, email=f"{number}@neu.example")
+
+    for entry in entries_in_doubt:  # their promises get numbers that are those of the cases above
+        doubtful.release(session, entry, by_id=people["Petra Lindner"], now=TUESDAY)
+        step(session)
+
+        assert len(letters(session, entry, LetterKind.STAFF_NEW_CASE)) == 1
+
+
 def test_the_confirmation_of_a_released_entry_says_when_the_form_came_in(
     session: Session, people: dict[str, int]
 ) -> None:
