@@ -21,7 +21,7 @@ WIDTH = 78
 """Columns of a text mail; RFC 5322 section 2.1.1 asks for no more."""
 SUBJECT_LENGTH = 200
 
-PROSE = frozenset({"text", "outcome_text"})
+PROSE = frozenset({"text", "outcome_text", "question"})
 """Values whose line breaks are kept; every other value is one line."""
 NAMES = frozenset({"customer", "name", "for_name"})
 ADDRESSES = frozenset({"case_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
@@ -49,6 +49,10 @@ class LetterKind(StrEnum):
     CLOSED = "closed"
     REOPENED = "reopened"
     LINK = "link"
+    DELAY_NOTICE = "delay_notice"
+    LEAD_TAKES_OVER = "lead_takes_over"
+    WAITING_REMINDER = "waiting_reminder"
+    CLOSING_ANNOUNCED = "closing_announced"
     STAFF_NEW_CASE = "staff_new_case"
     STAFF_MESSAGE = "staff_message"
     STAFF_DOUBTFUL = "staff_doubtful"
@@ -56,6 +60,9 @@ class LetterKind(StrEnum):
     STAFF_UNDELIVERABLE = "staff_undeliverable"
     STAFF_REOPENED = "staff_reopened"
     STAFF_CLOSED = "staff_closed"
+    STAFF_REMINDER = "staff_reminder"
+    STAFF_DELAYED = "staff_delayed"
+    STAFF_ESCALATION = "staff_escalation"
 
     @property
     def is_for_staff(self) -> bool:

@@ -46,6 +46,10 @@ LETTERS = {
     LetterKind.CLOSED: _("Closed"),
     LetterKind.REOPENED: _("Reopened"),
     LetterKind.LINK: _("Status link"),
+    LetterKind.DELAY_NOTICE: _("Delay notice"),
+    LetterKind.LEAD_TAKES_OVER: _("The lead takes over"),
+    LetterKind.WAITING_REMINDER: _("Question asked again"),
+    LetterKind.CLOSING_ANNOUNCED: _("Closing announced"),
     LetterKind.STAFF_NEW_CASE: _("To a colleague: new case"),
     LetterKind.STAFF_MESSAGE: _("To a colleague: message"),
     LetterKind.STAFF_DOUBTFUL: _("To a colleague: doubtful entry"),
@@ -53,6 +57,9 @@ LETTERS = {
     LetterKind.STAFF_UNDELIVERABLE: _("To a colleague: letter did not arrive"),
     LetterKind.STAFF_CLOSED: _("To a colleague: closed by the customer"),
     LetterKind.STAFF_REOPENED: _("To a colleague: reopened"),
+    LetterKind.STAFF_REMINDER: _("To a colleague: reminder"),
+    LetterKind.STAFF_DELAYED: _("To a colleague: delay notice sent"),
+    LetterKind.STAFF_ESCALATION: _("To the lead: delayed again"),
 }
 LETTER_STATES = {
     LetterState.QUEUED: _("waiting to be sent"),
