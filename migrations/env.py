@@ -5,6 +5,8 @@ the commit. Batch mode drops triggers silently: a migration that rebuilds a tabl
 ``portal.schema.guards_missing`` looks at every start.
 """
 
+import warnings
+
 from alembic import context
 from sqlalchemy import Connection, text
 
@@ -28,4 +30,8 @@ def run(connection: Connection) -> None:
             raise RuntimeError("a migration left rows that point nowhere")
 
 
-run(context.config.attributes["connection"])
+with warnings.catch_warnings():
+    # Where SQLite builds a table anew, SQLAlchemy reads the tables it refers to; that it cannot read an index of theirs
+    # over lower(email) changes nothing in them.
+    warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
+    run(context.config.attributes["connection"])

@@ -162,6 +162,9 @@ class Case(Base):
     state: Mapped[CaseState] = mapped_column(one_of(CaseState))
     language: Mapped[str] = mapped_column(String(2))
     notices: Mapped[int] = mapped_column(default=0)
+    """Delay notices in a row; a kept promise sets it back."""
+    noticed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The last delay notice: there is one a day at most, however many promises it moved."""
     lead_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     promise_id: Mapped[int | None]
     """The next step: the earliest open promise. Set by settle() alone."""

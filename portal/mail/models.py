@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db import Base, UtcDateTime, one_of
@@ -55,6 +56,13 @@ class Letter(Base):
             sqlite_where=text("state = 'sending'"),
             postgresql_where=text("state = 'sending'"),
         ),
+        # Letters that waited past the day they were written for.
+        Index(
+            "ix_letter_valid_until",
+            "valid_until",
+            sqlite_where=text("state = 'queued' AND valid_until IS NOT NULL"),
+            postgresql_where=text("state = 'queued' AND valid_until IS NOT NULL"),
+        ),
         Index("ix_letter_case_id_id", "case_id", "id"),
     )
 
@@ -72,6 +80,10 @@ class Letter(Base):
     automatic: Mapped[bool]
     promise_id: Mapped[int | None] = mapped_column(ForeignKey("promise.id"), index=True)
     valid_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Until when it is true and may leave: the end of the working day it was written on, of the sending hours where
+    nobody asked for it. Afterwards it is written anew. None for what a person wrote and for letters to staff."""
+    says: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """The values of this kind of letter, to write it anew from; everything else is read from the rows."""
     hold_reason: Mapped[str | None] = mapped_column(String(40))
     queued_at: Mapped[datetime] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -59,6 +59,15 @@ class PromiseState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class Waiting(StrEnum):
+    """How far waiting for the customer has come; only a follow-up promise waits."""
+
+    ASKED = "asked"
+    REMINDED = "reminded"
+    CLOSING = "closing"
+    """The closing is announced: the promise's date is the date of the closing."""
+
+
 class Promise(Base):
     """What we told the customer we would do, by which medium and by when.
 
@@ -69,6 +78,8 @@ class Promise(Base):
     __table_args__ = (
         CheckConstraint("given_at < notice_at AND notice_at < due_at", name="notice_between"),
         CheckConstraint("(state = 'open') = (ended_at IS NULL)", name="ended"),
+        CheckConstraint("waiting IS NULL OR kind = 'follow_up'", name="waits_by_following_up"),
+        CheckConstraint("moves_to IS NULL OR (moves_to > due_at AND planned_at IS NOT NULL)", name="moves_later"),
         UniqueConstraint("id", "case_id", "state"),
         Index(
             "uq_promise_open_kind",
@@ -78,7 +89,7 @@ class Promise(Base):
             sqlite_where=text("state = 'open'"),
             postgresql_where=text("state = 'open'"),
         ),
-        # The worker's questions (the next issue): whose notice, whose reminder is due?
+        # The worker's questions: whose notice, whose reminder, whose announced closing is due?
         Index(
             "ix_promise_notice_at",
             "notice_at",
@@ -90,6 +101,12 @@ class Promise(Base):
             "remind_at",
             sqlite_where=text("state = 'open' AND reminded_at IS NULL"),
             postgresql_where=text("state = 'open' AND reminded_at IS NULL"),
+        ),
+        Index(
+            "ix_promise_closes_at",
+            "due_at",
+            sqlite_where=text("state = 'open' AND waiting = 'closing'"),
+            postgresql_where=text("state = 'open' AND waiting = 'closing'"),
         ),
     )
 
@@ -110,7 +127,28 @@ class Promise(Base):
     remind_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     notice_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the worker moves it, unless it is kept before: with the notice, or earlier where a person planned a date."""
     reason: Mapped[str | None] = mapped_column(Text)
+    """Why it moves, in the words of the person who planned it; the customer reads them."""
+    moves_to: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The date it will be moved to at ``notice_at``: a person's, or a new calendar's. None: the service level's."""
+    planned_by_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"), index=True)
+    planned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    waiting: Mapped[Waiting | None] = mapped_column(one_of(Waiting))
+    """Set where all we wait for is the customer's answer."""
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     kept_by_entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"), index=True)
     replaces_id: Mapped[int | None] = mapped_column(ForeignKey("promise.id"), unique=True)
+
+
+class Replanning(Base):
+    """How far the running promises have been looked at after working hours, holidays or service levels changed."""
+
+    __tablename__ = "replanning"
+    __table_args__ = (CheckConstraint("id = 1", name="one_replanning"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    mark: Mapped[str] = mapped_column(String(64))
+    """What the calendars and levels looked like that the promises were, or are being, planned by."""
+    after_id: Mapped[int | None]
+    """The promise up to which they have been looked at; None when all have."""
