@@ -23,7 +23,7 @@ SUBJECT_LENGTH = 200
 
 PROSE = frozenset({"text", "outcome_text", "question"})
 """Values whose line breaks are kept; every other value is one line."""
-NAMES = frozenset({"customer", "name", "for_name"})
+NAMES = frozenset({"customer", "name", "for_name", "before_name", "owner"})
 ADDRESSES = frozenset({"case_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
 VERBATIM = NAMES | PROSE | ADDRESSES | {"legal_lines", "reason", "what"}
 """Values Swiss spelling leaves alone: names, addresses and what a person wrote."""

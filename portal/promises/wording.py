@@ -4,11 +4,14 @@ from portal.languages import Voice
 from portal.promises.models import Medium, PromiseKind
 
 
-def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voice) -> str:
+def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voice, *, closes: bool = False) -> str:
     """ "Miriam Albrecht antwortet bis Donnerstag, 26. November, 14 Uhr", without the full stop.
 
     ``due`` is a moment already in the reader's words. The medium speaks where it says more than the kind does.
+    ``closes``: the next step is the announced closing for lack of an answer.
     """
+    if closes:
+        return voice.say("Unless we hear from you, %(name)s closes the request after %(due)s", name=name, due=due)
     if kind == PromiseKind.FOLLOW_UP:
         return voice.say("%(name)s gets in touch with you again by %(due)s", name=name, due=due)
     if kind == PromiseKind.CALL or medium == Medium.CALL:

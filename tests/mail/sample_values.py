@@ -28,11 +28,20 @@ WORDS: dict[str, dict[str, str]] = {
         "again": "{name} meldet sich bis Mittwoch, 2. Dezember, 12 Uhr wieder bei Ihnen.",
         "short_again": "{name} meldet sich bis Mi., 2. Dezember, 12 Uhr wieder bei Ihnen",
         "again_due": "Mittwoch, 2. Dezember, 12 Uhr",
+        "closes": "{name} schließt den Vorgang am Mittwoch, 2. Dezember, 12 Uhr, wenn wir bis dahin nichts von "
+        "Ihnen hören.",
+        "short_closes": "{name} schließt den Vorgang am Mi., 2. Dezember, 12 Uhr, wenn wir bis dahin nichts von "
+        "Ihnen hören",
+        "before": "Mittwoch, 25. November, 12 Uhr",
+        "notice": "Donnerstag, 26. November, 13 Uhr",
+        "left": "noch 4 Arbeitsstunden",
         "reopen_until": "Mittwoch, 9. Dezember",
         "erase_on": "Donnerstag, 27. Mai 2027",
         "outcome": "Erledigt",
         "outcome_text": "Der Wartungsvertrag beginnt am 1. Januar. Die Unterlagen haben Sie seit gestern.",
         "what": "Preis für die jährliche Wartung von vier Anlagen",
+        "second_what": "Termin für die erste Wartung",
+        "lead_role": "Leitung Vertrieb",
         "reason": "Die Lieferzeit für Ihr Modell bestätigt das Werk erst morgen.",
         "reply": "der Preis für die jährliche Wartung steht fest: 1.840 Euro für vier Anlagen, Anfahrt "
         "inbegriffen. Das Angebot finden Sie unter https://www.beispielwerke.example/angebote/2026-4711?seite=1&druck=ja.\n\n"
@@ -58,11 +67,18 @@ WORDS: dict[str, dict[str, str]] = {
         "again": "{name} gets in touch with you again by 12 pm on Wednesday 2 December.",
         "short_again": "{name} gets in touch with you again by Wed 2 December, 12 pm",
         "again_due": "12 pm on Wednesday 2 December",
+        "closes": "Unless we hear from you, {name} closes the request after 12 pm on Wednesday 2 December.",
+        "short_closes": "Unless we hear from you, {name} closes the request after Wed 2 December, 12 pm",
+        "before": "12 pm on Wednesday 25 November",
+        "notice": "1 pm on Thursday 26 November",
+        "left": "4 working hours left",
         "reopen_until": "Wednesday 9 December",
         "erase_on": "Thursday 27 May 2027",
         "outcome": "Done",
         "outcome_text": "The maintenance contract starts on 1 January. You received the documents yesterday.",
         "what": "Price of the yearly maintenance of four machines",
+        "second_what": "Date of the first maintenance",
+        "lead_role": "Head of Sales",
         "reason": "The factory confirms the delivery time of your model tomorrow.",
         "reply": "The price of the yearly maintenance is settled: 1,840 euros for four machines, travel "
         "included. The offer is at https://www.beispielwerke.example/angebote/2026-4711?seite=1&druck=ja.\n\n"
@@ -92,7 +108,7 @@ def sample_values(
         own = _own_staff_values(kind, words, name, owner)
     else:
         common = _customer_values(words, country, name, owner, kind)
-        own = _own_customer_values(kind, words)
+        own = _own_customer_values(kind, words, name)
     return {**common, **own, **changes}
 
 
@@ -113,13 +129,15 @@ def _company() -> dict[str, Any]:
 def _step(words: dict[str, str], name: str, kind: LetterKind) -> dict[str, str] | None:
     if kind is LetterKind.CLOSED:
         return None
-    again = kind is LetterKind.QUESTION
+    waits = kind in (LetterKind.QUESTION, LetterKind.WAITING_REMINDER, LetterKind.CLOSING_ANNOUNCED)
+    closes = kind is LetterKind.CLOSING_ANNOUNCED
+    said, short = ("closes", "short_closes") if closes else ("again", "short_again") if waits else ("sentence", "short")
     return {
         "name": name,
-        "sentence": words["again" if again else "sentence"].format(name=name),
-        "short": words["short_again" if again else "short"].format(name=name),
-        "due": words["again_due" if again else "due"],
-        "kind": "follow_up" if again else "reply",
+        "sentence": words[said].format(name=name),
+        "short": words[short].format(name=name),
+        "due": words["again_due" if waits else "due"],
+        "kind": "follow_up" if waits else "reply",
         "medium": "mail",
     }
 
@@ -150,7 +168,29 @@ def _customer_values(
     }
 
 
-def _own_customer_values(kind: LetterKind, words: dict[str, str]) -> dict[str, Any]:
+def move(words: dict[str, str], name: str, number: int = 0) -> dict[str, str]:
+    """A promise that a delay notice moves: the first becomes the next step, the second comes after it."""
+    if number:
+        return {
+            "before": words["notice"],
+            "sentence": words["again"].format(name=name),
+            "what": words["second_what"],
+        }
+    return {"before": words["before"], "sentence": words["sentence"].format(name=name), "what": words["what"]}
+
+
+def lead(words: dict[str, str]) -> dict[str, str]:
+    """Who is there too from the second notice on."""
+    return {
+        "name": "Dr. Katharina Voss",
+        "role": words["lead_role"],
+        "line": "089 99998-200",
+        "tel": "+498999998200",
+        "email": "katharina.voss@beispielwerke.example",
+    }
+
+
+def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> dict[str, Any]:
     own: dict[LetterKind, dict[str, Any]] = {
         LetterKind.CONFIRMATION: {"received": words["received"], "not_me_url": f"{STATUS_URL}/not-me"},
         LetterKind.MESSAGE_RECEIVED: {},
@@ -166,6 +206,16 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str]) -> dict[str, A
         },
         LetterKind.REOPENED: {"by_customer": True},
         LetterKind.LINK: {"reopen_until": None, "replaced": False},
+        LetterKind.DELAY_NOTICE: {
+            "number": 1,
+            "late": False,
+            "moves": [move(words, name)],
+            "reason": None,
+            "lead": None,
+        },
+        LetterKind.LEAD_TAKES_OVER: {"late": False, "moves": [move(words, name)], "before_name": "Tarek Yilmaz"},
+        LetterKind.WAITING_REMINDER: {"question": words["question"], "asked": words["received"]},
+        LetterKind.CLOSING_ANNOUNCED: {"question": words["question"], "asked": words["received"]},
     }
     return own[kind]
 
@@ -199,5 +249,19 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
         },
         LetterKind.STAFF_REOPENED: {"due": words["due"]},
         LetterKind.STAFF_CLOSED: {"reopen_until": words["reopen_until"]},
+        LetterKind.STAFF_REMINDER: {
+            "due": words["due"],
+            "notice": words["notice"],
+            "left": words["left"],
+            "number": 0,
+            "for_name": owner,
+        },
+        LetterKind.STAFF_DELAYED: {"before": words["before"], "due": words["due"], "number": 1},
+        LetterKind.STAFF_ESCALATION: {
+            "number": 2,
+            "owner": "Tarek Yilmaz",
+            "takes_over": False,
+            "due": words["due"],
+        },
     }
     return own[kind]
