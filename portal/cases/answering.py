@@ -6,28 +6,24 @@ stated the old truth is taken back, one that states the new truth takes its plac
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, opening, writing
+from portal.cases import closing, opening, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
-from portal.cases.errors import DateOutOfReach, NoNextStep, NoNumber, NoRoom, NotAllowed, NotOpen, WrongMedium
+from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, hold_open, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.promises import business_time, service_level
 from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind
 from portal.promises.service_level import Schedule
-
-FARTHEST = timedelta(days=730)
-"""No promise reaches further: nobody waits two years for a date."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
     """
     _end_waiting(session, directory, case, now=now)
-    schedule = opening.first_answer(directory, directory.team_of(case), directory.topics[case.topic_id], now)
+    schedule = scheduling.answer_to_message(directory, case, now=now)
     reply = promises.of_kind(promises.open_of(session, case.id), PromiseKind.REPLY)
     if reply is None:
         reply = _give(
@@ -300,21 +296,6 @@ def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[in
     return frozenset(allowed)
 
 
-def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:
-    """The date a form proposes for the next step: the service level's time between updates.
-
-    Tomorrow at this time where the team has no business time to count in: the page must open all the same.
-    """
-    team = directory.team_of(case)
-    level = directory.levels[directory.topics[case.topic_id].level_id].level
-    try:
-        return service_level.due_after(
-            level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
-        ).due_at
-    except (business_time.NoBusinessTime, business_time.BeyondHolidayTable, service_level.NoRoom):
-        return now + timedelta(days=1)
-
-
 def _message_after_closing(session: Session, case: Case, text: str, *, now: datetime) -> Case:
     assert case.reopen_until is not None
     if now <= case.reopen_until:
@@ -401,7 +382,7 @@ def _step(
     session: Session, directory: Directory, case: Case, step: Step, *, by_id: int | None, now: datetime
 ) -> Promise:
     """Give the step, or move the open promise of its kind. Raises NoRoom, DateOutOfReach."""
-    schedule = _schedule(directory, case, step.due_at, now=now)
+    schedule = scheduling.chosen(directory, case, step.due_at, now=now)
     open_one = promises.of_kind(promises.open_of(session, case.id), step.kind)
     if open_one is None:
         return _give(session, directory, case, step, schedule, by_id=by_id, now=now)
@@ -461,29 +442,6 @@ def _note_promise(
         now=now,
         facts=facts if before is None else {**facts, "before": before.isoformat()},
     )
-
-
-def _schedule(directory: Directory, case: Case, due_at: datetime, *, now: datetime) -> Schedule:
-    if due_at <= now:
-        raise NoRoom
-    if due_at > now + FARTHEST:
-        raise DateOutOfReach
-    team = directory.team_of(case)
-    calendar = directory.calendar(team)
-    try:
-        if business_time.latest_open(calendar, due_at) != due_at:
-            raise DateOutOfReach
-        return service_level.schedule(
-            directory.levels[directory.topics[case.topic_id].level_id].level,
-            calendar,
-            directory.sending(team),
-            given_at=now,
-            due_at=due_at,
-        )
-    except service_level.NoRoom as error:
-        raise NoRoom from error
-    except (business_time.NoBusinessTime, business_time.BeyondHolidayTable) as error:
-        raise DateOutOfReach from error
 
 
 def _tell_step(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:

@@ -31,6 +31,15 @@ class NoRoom(Refused):
     sentence = marked("This date is too close. Choose one at least 30 business minutes from now.")
 
 
+class NoticedToday(NoRoom):
+    """The customer has had a delay notice today, so another date of today could not be given notice of."""
+
+    sentence = marked(
+        "We have told the customer of a delay today. Choose a date that is at least one working day away; "
+        "you can of course call earlier."
+    )
+
+
 class DateOutOfReach(Refused):
     """The date lies outside business hours or beyond the holiday table."""
 

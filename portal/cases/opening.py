@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import routing, submissions, writing
+from portal.cases import routing, scheduling, submissions, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
@@ -26,11 +26,10 @@ from portal.languages import Voice
 from portal.links import new_secret
 from portal.mail.letters import LetterKind
 from portal.people.models import Team
-from portal.promises import business_time, service_level
+from portal.promises import business_time
 from portal.promises import service as promises
 from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
 from portal.promises.models import Medium, Promise, PromiseKind
-from portal.promises.service_level import NoRoom
 
 log = structlog.get_logger(__name__)
 
@@ -101,21 +100,10 @@ def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
 def offered_by(directory: Directory, topic: Topic, *, now: datetime) -> datetime | None:
     """The date the form says for a topic; None where no date can be computed and the topic is not offered."""
     try:
-        return first_answer(directory, directory.teams[topic.team_id], topic, now).due_at
+        return scheduling.first_answer(directory, directory.teams[topic.team_id], topic, now=now).due_at
     except NothingToPromise as fault:
         log.error("topic cannot be offered", topic=topic.slug, reason=type(fault.__cause__).__name__)
         return None
-
-
-def first_answer(directory: Directory, team: Team, topic: Topic, now: datetime) -> service_level.Schedule:
-    """When the first answer to a topic is due if it is asked for now. Raises NothingToPromise."""
-    level = directory.levels[topic.level_id].level
-    try:
-        return service_level.due_after(
-            level.answer_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
-        )
-    except (NoBusinessTime, BeyondHolidayTable, NoRoom) as fault:
-        raise NothingToPromise from fault
 
 
 def accept(session: Session, wish: Wish, *, key: str, body_hash: str, doubt: Doubt | None, now: datetime) -> Submission:
@@ -276,6 +264,7 @@ def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promis
     Counted in the time of the topic's team, as on the form, whoever becomes the owner: the form has said this date.
     """
     topic = directory.topics[case.topic_id]
+    quiet = scheduling.quiet_until(directory, case, now=now)
     assert case.owner_id is not None
     by_call = topic.medium == TopicMedium.CALL and case.customer.phone_e164 is not None
     return promises.new(
@@ -283,7 +272,7 @@ def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promis
         person_id=case.owner_id,
         kind=PromiseKind.CALL if by_call else PromiseKind.REPLY,
         medium=Medium.CALL if by_call else Medium.MAIL,
-        schedule=first_answer(directory, directory.teams[topic.team_id], topic, now),
+        schedule=scheduling.first_answer(directory, directory.teams[topic.team_id], topic, now=now, quiet=quiet),
         now=now,
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, timeline
+from portal.cases import answering, scheduling, timeline
 from portal.cases import directory as directories
 from portal.cases.models import Case, CaseState
 from portal.cases.timeline import EntryView, PersonCard, PromiseView
@@ -68,7 +68,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         account=None if account_id is None else session.get(Account, account_id),
         has_number=case.customer.phone_e164 is not None,
         promises=tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps),
-        proposed_due=answering.proposed_due(directory, case, now=now),
+        proposed_due=scheduling.proposed_due(directory, case, now=now),
         entries=entries,
         older=older,
         letters=_letters(session, case, voice, now),

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, opening, writing
+from portal.cases import closing, opening, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -17,7 +17,6 @@ from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter
 from portal.promises import service as promises
-from portal.promises import service_level
 from portal.promises.models import Medium, Promise, PromiseKind
 
 
@@ -79,11 +78,7 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
     open_one = promises.of_kind(promises.open_of(session, case.id), kind)
     if open_one is not None and open_one.due_at > now:
         return open_one
-    team = directory.team_of(case)
-    level = directory.levels[directory.topics[case.topic_id].level_id].level
-    schedule = service_level.due_after(
-        level.update_min, directory.calendar(team), directory.sending(team), level=level, given_at=now
-    )
+    schedule = scheduling.next_update(directory, case, now=now)
     if open_one is not None:
         outbox.withdraw(session, case.id, promise_id=open_one.id, automatic=True, now=now)
         moved = promises.move(session, open_one, schedule, now=now)

@@ -50,12 +50,21 @@ def sending_calendar(calendar: Calendar, *, from_minute: int = 7 * 60, until_min
     return replace(calendar, hours={weekday: sends for weekday, hours in calendar.hours.items() if hours})
 
 
-def schedule(level: Level, calendar: Calendar, sending: Calendar, *, given_at: datetime, due_at: datetime) -> Schedule:
+def schedule(
+    level: Level,
+    calendar: Calendar,
+    sending: Calendar,
+    *,
+    given_at: datetime,
+    due_at: datetime,
+    quiet_until: datetime | None = None,
+) -> Schedule:
     """The instants of a promise given at ``given_at`` for ``due_at``.
 
     Notice is given at the latest instant inside the sending hours at or before the date less the level's
     notice time, or less half of the business time given where that is shorter; ``given_at`` < ``notice_at``
-    < ``due_at`` always. Raises NoRoom, NoBusinessTime, BeyondHolidayTable.
+    < ``due_at`` always, and no notice falls before ``quiet_until``: the customer has had today's. Raises NoRoom,
+    NoBusinessTime, BeyondHolidayTable.
     """
     room = between(calendar, given_at, due_at)
     if room < LEAST_ROOM:
@@ -63,22 +72,32 @@ def schedule(level: Level, calendar: Calendar, sending: Calendar, *, given_at: d
     notice_at = _latest_sending(sending, subtract(calendar, due_at, min(level.notice_min, room / 2)))
     if not given_at < notice_at < due_at:
         raise NoRoom("Between giving the promise and its date no notice could be sent.")
+    if quiet_until is not None and notice_at < quiet_until:
+        raise NoRoom("A notice before this date would be the second one of a day.")
     remind_at = subtract(calendar, due_at, level.remind_min)
     return Schedule(due_at.astimezone(UTC), remind_at if remind_at > given_at else None, notice_at)
 
 
 def due_after(
-    level_minutes: int, calendar: Calendar, sending: Calendar, *, level: Level, given_at: datetime
+    level_minutes: int,
+    calendar: Calendar,
+    sending: Calendar,
+    *,
+    level: Level,
+    given_at: datetime,
+    counted_from: datetime | None = None,
+    quiet_until: datetime | None = None,
 ) -> Schedule:
     """The instants of a promise whose date is computed: ``level_minutes`` later, on a full half hour.
 
-    A date without room is pushed to the next half hour that has it. Raises NoRoom when there is none within
-    FURTHEST_PUSH of them, NoBusinessTime, BeyondHolidayTable.
+    Later than ``counted_from`` where that is given, such as the date that is moved, else than ``given_at``. A date
+    without room is pushed to the next half hour that has it. Raises NoRoom when there is none within FURTHEST_PUSH of
+    them, NoBusinessTime, BeyondHolidayTable.
     """
-    first = round_up(calendar, add(calendar, given_at, level_minutes))
+    first = round_up(calendar, add(calendar, counted_from or given_at, level_minutes))
     for due_at in islice(_dates_from(calendar, first), FURTHEST_PUSH):
         try:
-            return schedule(level, calendar, sending, given_at=given_at, due_at=due_at)
+            return schedule(level, calendar, sending, given_at=given_at, due_at=due_at, quiet_until=quiet_until)
         except NoRoom:
             continue
     raise NoRoom(f"None of the {FURTHEST_PUSH} half hours from {first} on leaves room for a notice.")

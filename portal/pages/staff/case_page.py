@@ -21,6 +21,7 @@ from portal.cases.errors import (
     NoNextStep,
     NoRoom,
     NotAllowed,
+    NoticedToday,
     NotOpen,
     Refused,
     StaleCase,
@@ -63,7 +64,7 @@ CLOSED_FORMS: Mapping[str, type[CaseForm]] = {"reopen": ReopenForm, "note": Note
 BY_MAIL = ("reply", "ask")
 """Forms whose contact is a mail: it keeps nothing that was promised by another medium."""
 STATUS = {StaleCase: 409, NotOpen: 409, NotAllowed: 403}
-FIELD = {NoNextStep: "then", NoRoom: "hour", DateOutOfReach: "day", WrongMedium: "keeps"}
+FIELD = {NoNextStep: "then", NoRoom: "hour", NoticedToday: "day", DateOutOfReach: "day", WrongMedium: "keeps"}
 """Where the sentence of a refusal belongs, if the form has that field."""
 
 
