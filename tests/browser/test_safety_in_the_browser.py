@@ -20,11 +20,12 @@ from portal.cases.models import Case, Doubt, Outcome
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
 from tests.browser.visitors import OpenColleague, OpenVisitor, fill_in, send
+from tests.mail.sample_values import OF_THE_LADDER
 from tests.support.dump import changes
 from tests.support.site import Site, case_of
 
-OF_OTHER_TESTS = {LetterKind.STAFF_UNDELIVERABLE}
-"""No letter of a journey that goes well; it links to the same page as the others to staff."""
+OF_OTHER_TESTS = {LetterKind.STAFF_UNDELIVERABLE} | OF_THE_LADDER
+"""No letters of a journey that goes well; they link to the same pages as the others."""
 
 
 def journey(site: Site) -> Iterator[str]:

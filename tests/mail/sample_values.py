@@ -7,6 +7,17 @@ from typing import Any
 
 from portal.mail.letters import LetterKind
 
+OF_THE_LADDER = {
+    LetterKind.DELAY_NOTICE,
+    LetterKind.LEAD_TAKES_OVER,
+    LetterKind.WAITING_REMINDER,
+    LetterKind.CLOSING_ANNOUNCED,
+    LetterKind.STAFF_REMINDER,
+    LetterKind.STAFF_DELAYED,
+    LetterKind.STAFF_ESCALATION,
+}
+"""Kinds that nobody's act sends but the passing of time: a story in which everything is done at once has none."""
+
 REFERENCE = "K7P-3M9"
 STATUS_URL = (
     "https://service.beispielwerke.example/s/bm9uY2VfMTIzNDU2Nzg5MDEy.Q2xpY2tfYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo"

@@ -8,21 +8,12 @@ import html5lib
 import pytest
 
 from portal.mail.letters import LetterKind, Rendered, render
-from tests.mail.sample_values import WORDS, lead, move, sample_values
+from tests.mail.sample_values import OF_THE_LADDER, WORDS, lead, move, sample_values
 from tests.mail.test_letters import BANNED, words_of_html
 
 NAME = "Miriam Albrecht"
 TODAY = re.compile(r"\b(?:heute|morgen|gestern|today|tomorrow|yesterday)\b", re.IGNORECASE)
 SORRY = re.compile(r"[Ee]ntschuldig|apologise")
-UNASKED = [
-    LetterKind.DELAY_NOTICE,
-    LetterKind.LEAD_TAKES_OVER,
-    LetterKind.WAITING_REMINDER,
-    LetterKind.CLOSING_ANNOUNCED,
-    LetterKind.STAFF_REMINDER,
-    LetterKind.STAFF_DELAYED,
-    LetterKind.STAFF_ESCALATION,
-]
 
 
 def letter(kind: LetterKind, language: str = "de", country: str = "DE", **changes: Any) -> Rendered:
@@ -240,7 +231,7 @@ def test_a_case_closed_for_lack_of_an_answer_says_that_it_was_announced(language
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("kind", UNASKED)
+@pytest.mark.parametrize("kind", sorted(OF_THE_LADDER))
 def test_a_letter_that_may_wait_overnight_never_says_today(kind: LetterKind, language: str) -> None:
     rendered = letter(kind, language)
 
