@@ -287,3 +287,25 @@ def test_the_lead_is_told_whether_the_promise_is_theirs() -> None:
         "Jetzt bei Ihnen"
     )
     assert "die 3. Verzögerungsmeldung in Folge" in said(over)
+
+
+@pytest.mark.parametrize(
+    ("language", "start", "goes_on", "takes_over"),
+    [
+        ("de", "Neues Datum: ", "Miriam Albrecht kümmert sich weiter um Ihr Anliegen.", "übernimmt"),
+        ("en", "New date: ", "Miriam Albrecht goes on looking after your request.", "takes over"),
+    ],
+)
+def test_where_nobody_is_left_above_nobody_takes_over(language: str, start: str, goes_on: str, takes_over: str) -> None:
+    rendered = letter(LetterKind.LEAD_TAKES_OVER, language, before_name=NAME)
+
+    assert goes_on in said(rendered)
+    assert rendered.subject.startswith(start + WORDS[language]["due"])
+    assert takes_over not in rendered.subject + rendered.text
+    assert words_of_html(rendered.html) == rendered.text.split()
+
+
+def test_whoever_no_longer_has_the_promise_is_asked_for_no_call() -> None:
+    mine, anothers = (said(letter(LetterKind.STAFF_DELAYED, number=number)) for number in (2, 3))
+
+    assert "Ein Anruf mit einem Zwischenstand hilft" in mine and "Anruf" not in anothers
