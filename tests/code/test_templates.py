@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Flask
+from flask_babel import force_locale
 
 from portal.app import create_app
 from portal.journal.models import Actor, Channel, Direction, Kind
@@ -135,8 +136,40 @@ class TestTheJournal:
         assert all(sentence.strip() for sentence in sentences)
 
 
-def _entry(kind: Kind, actor: Actor, direction: Direction) -> SimpleNamespace:
-    """An entry that was erased: even then something remains to be said."""
+@pytest.mark.parametrize(
+    ("kind", "actor", "sentence"),
+    [
+        (Kind.NOTICE, Actor.SYSTEM, "Verzögerung mitgeteilt"),
+        (Kind.LEAD_JOINED, Actor.SYSTEM, "Lea Lindner ist auch für Sie da"),
+        (Kind.TAKEN_OVER, Actor.SYSTEM, "Lea Lindner übernimmt"),
+        (Kind.REMINDED, Actor.SYSTEM, "Wir haben Sie noch einmal gefragt"),
+        (Kind.CLOSING_ANNOUNCED, Actor.SYSTEM, "Abschluss angekündigt für Freitag, 4. Dezember, 12 Uhr"),
+        (Kind.KEPT_OPEN, Actor.CUSTOMER, "Auf Ihren Wunsch bleibt der Vorgang offen"),
+        (Kind.CLOSED, Actor.SYSTEM, "Abgeschlossen, weil keine Antwort kam"),
+        (Kind.CLOSED, Actor.PERSON, "Abgeschlossen von Lea Lindner"),
+        (Kind.CLOSED, Actor.CUSTOMER, "Von Ihnen abgeschlossen"),
+    ],
+)
+def test_customers_read_what_the_passing_of_time_did(website: Flask, kind: Kind, actor: Actor, sentence: str) -> None:
+    entry = _entry(kind, actor, Direction.OUT, person_name="Lea Lindner", due="Freitag, 4. Dezember, 12 Uhr")
+
+    with force_locale("de"):
+        said = website.jinja_env.get_template("_journal.html").make_module().sentence(entry)  # type: ignore[attr-defined]  # a macro
+
+    assert str(said).strip() == sentence
+
+
+def _entry(
+    kind: Kind, actor: Actor, direction: Direction, *, person_name: str | None = None, due: str | None = None
+) -> SimpleNamespace:
+    """An entry; without a name and a date one that was erased: even then something remains to be said."""
     return SimpleNamespace(
-        kind=kind, actor=actor, direction=direction, channel=Channel.PAGE, person_name=None, facts={}, due=None, text=""
+        kind=kind,
+        actor=actor,
+        direction=direction,
+        channel=Channel.PAGE,
+        person_name=person_name,
+        facts={},
+        due=due,
+        text="",
     )

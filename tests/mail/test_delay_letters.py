@@ -153,7 +153,7 @@ def test_a_moved_promise_that_is_not_the_next_step_is_not_taken_for_it(kind: Let
 @pytest.mark.parametrize("what", ["", None])
 @pytest.mark.parametrize("several", [False, True])
 def test_a_promise_without_a_subject_has_no_empty_line_for_it(several: bool, what: str | None) -> None:
-    moves = [one | {"what": what} for one in two("de")[: 1 + several]]
+    moves = [{**one, "what": what} for one in two("de")[: 1 + several]]
 
     rendered = notice(moves=moves)
 
