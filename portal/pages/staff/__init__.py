@@ -1,5 +1,5 @@
 """The staff pages; importing the package puts every view on the blueprint."""
 
-from portal.pages.staff import actions, doubtful, views
+from portal.pages.staff import actions, doubtful, figures, views
 
-__all__ = ["actions", "doubtful", "views"]
+__all__ = ["actions", "doubtful", "figures", "views"]
