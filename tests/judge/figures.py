@@ -1,0 +1,273 @@
+"""Every figure of the simulation, from the evidence alone. A finding names its case, its time and its reason."""
+
+import math
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from tests.judge import light, timeline
+from tests.judge.evidence import DELAYS, UNASKED, Act, Arrival, Evidence, Story, read
+from tests.judge.hours import Team
+from tests.judge.spans import joined, shared, within
+
+DAY = timedelta(hours=24)
+INSTANT = timedelta(seconds=1)
+"""Pages and Date headers name whole seconds."""
+GRACE = 30
+"""Sending minutes after an outage in which what it kept back may still be on its way."""
+BY_HAND = frozenset({"reply", "question"})
+ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}, "close": {"closed"}}
+COUNTED = (
+    "calls_at_an_old_time",
+    "letters_naming_an_absent_person",
+    "letters_to_an_absent_colleague",
+    "letters_lost",
+    "letters_outside_sending_hours",
+    "notices_twice_a_day",
+    "ladders_without_a_lead",
+    "letters_untrue",
+    "promises_lapsed_in_silence",
+    "promises_lapsed_while_off",
+)
+"""Figures that are the number of their findings."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a figure counts."""
+
+    figure: str
+    case: str
+    at: datetime
+    why: str
+
+
+@dataclass
+class Verdict:
+    """The figures, and what they count."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(self, figure: str, story: Story | None, at: datetime, why: str) -> None:
+        """Note something that a figure counts."""
+        case = "-" if story is None else f"{story.number or 'continued'} {story.reference}"
+        self.findings.append(Finding(figure, case, at, why))
+
+
+def judge(folder: Path | str) -> dict[str, float]:
+    """All figures of the evidence in a folder, but those of the machine (run time and memory)."""
+    return weigh(Path(folder)).figures
+
+
+def weigh(folder: Path) -> Verdict:
+    """All figures, and the findings behind them."""
+    evidence, verdict = read(folder), Verdict()
+    outages = {name: _outages(evidence, team) for name, team in evidence.company.teams.items()}
+    dark = off = timedelta()
+    for story in evidence.stories.values():
+        outage = outages[story.team.name]
+        pages = timeline.stretches(story, evidence.end, evidence.end)
+        seen = light.Seen(story, pages, evidence.refused.get(story.email), outage, evidence.end)
+        if story.number:
+            for start, end in light.dark(seen):
+                while_off = shared((start, end), outage.off)
+                dark, off = dark + (end - start) - while_off, off + while_off
+                verdict.find("minutes_in_the_dark", story, start, f"until {end}, of which off {while_off}")
+            for at, figure, why in light.lapsed(seen):
+                verdict.find(figure, story, at, why)
+            _calls(evidence, story, seen, verdict)
+            _lost(evidence, story, verdict)
+        _notices(story, verdict)
+        for arrival in story.arrivals:
+            _absent_sender(evidence, story, arrival, verdict)
+            _outside_hours(evidence, story, arrival, verdict)
+            _untrue(story, seen, arrival, verdict)
+    _absent_readers(evidence, verdict)
+    _add_up(evidence, verdict, dark, off)
+    return verdict
+
+
+def _outages(evidence: Evidence, team: Team) -> light.Outages:
+    """The windows, each up to the 30th sending minute of this team after it."""
+
+    def stretched(windows: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+        return joined((start, evidence.company.after(team, end, GRACE, known=end)) for start, end in windows)
+
+    return light.Outages(stretched(evidence.off), stretched(evidence.down))
+
+
+def _calls(evidence: Evidence, story: Story, seen: light.Seen, verdict: Verdict) -> None:
+    for act in story.acts:
+        if act["kind"] != "staff" or act["act"] != "call" or not act.get("ok", True):
+            continue
+        if seen.is_closed(act["at"]):
+            verdict.find("calls_at_an_old_time", story, act["at"], "the case was closed")
+        elif act["by"] not in _may_call(evidence, story, act["at"]):
+            verdict.find("calls_at_an_old_time", story, act["at"], f"{act['by']} is not who the page named")
+
+
+def _may_call(evidence: Evidence, story: Story, at: datetime) -> set[str]:
+    """Whom the page names at that moment, who stands in for them, and the lead once a letter named the lead."""
+    fetched = [fetch for fetch in story.fetches if fetch.at <= at]
+    named = set(fetched[-1].names) | {fetched[-1].person, fetched[-1].for_name or ""} if fetched else set()
+    for arrival in story.arrivals:
+        if arrival.at <= at and (not fetched or arrival.at > fetched[-1].at):
+            named.add(arrival.person)
+        if arrival.at <= at and arrival.names_lead and story.team.lead:
+            named.add(story.team.lead)
+    return {deputy for name in named - {""} for deputy in _deputies(evidence, story.team, name, at)}
+
+
+def _deputies(evidence: Evidence, team: Team, name: str, at: datetime) -> set[str]:
+    """Who may act for somebody: that person, or down the chain of deputies the first who is there; else anybody."""
+    company, found = evidence.company, {name}
+    while company.is_away(name, team, at, known=at):
+        deputy = company.people[name].deputy if name in company.people else None
+        if deputy is None or deputy in found:
+            return (
+                found
+                | {person.name for person in company.people.values() if person.team == team.name}
+                | ({company.last_instance} if company.last_instance else set())
+            )
+        found.add(deputy)
+        name = deputy
+    return found
+
+
+def _lost(evidence: Evidence, story: Story, verdict: Verdict) -> None:
+    """Acts that no letter answered within a day."""
+    _answered(evidence, story, story.opened, {"confirmation"}, verdict)
+    for act in story.acts:
+        if act["kind"] == "customer" and act["act"] == "message" and act["status"] == 303:
+            _answered(evidence, story, act["at"], {"message_received", "reopened"}, verdict)
+        elif act["kind"] == "staff" and act["act"] in ANSWERED_BY and act.get("ok", True):
+            _answered(evidence, story, act["at"], ANSWERED_BY[act["act"]], verdict)
+
+
+def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], verdict: Verdict) -> None:
+    deadline = _a_day_of_work_after(evidence, at)
+    if deadline > evidence.end or evidence.refused.get(story.email, evidence.end) < deadline:
+        return
+    late = [one for one in story.arrivals if one.written >= at - INSTANT and one.at <= deadline]
+    if any(one.kind in kinds for one in late):
+        return
+    # What a customer did is answered as well by whatever was written by hand, or closed, before the receipt could go.
+    by_customer = not kinds & {"reply", "question", "closed"}
+    if by_customer and any(one.kind in BY_HAND | {"closed", "promise_given"} for one in late):
+        return
+    if "message_received" in kinds and any(
+        one.kind == "confirmation" and at - INSTANT <= one.written and one.at <= deadline
+        for other in evidence.stories.values()
+        if not other.number and other.email == story.email
+        for one in other.arrivals
+    ):
+        return
+    verdict.find("letters_lost", story, at, f"no {' or '.join(sorted(kinds))} until {deadline}")
+
+
+def _a_day_of_work_after(evidence: Evidence, at: datetime) -> datetime:
+    """24 hours later, outages not counted."""
+    deadline = at + DAY
+    for start, end in joined([*evidence.off, *evidence.down]):
+        if start < deadline and end > at:
+            deadline += end - max(start, at)
+    return deadline
+
+
+def _absent_sender(evidence: Evidence, story: Story, arrival: Arrival, verdict: Verdict) -> None:
+    at = arrival.written if arrival.kind in BY_HAND else arrival.at
+    if evidence.company.is_away(arrival.person, story.team, at, known=at):
+        verdict.find("letters_naming_an_absent_person", story, at, f"{arrival.kind} from {arrival.person}")
+
+
+def _absent_readers(evidence: Evidence, verdict: Verdict) -> None:
+    by_mailbox = {person.email: person.name for person in evidence.company.people.values()}
+    for at, kind, to, team in evidence.to_staff:
+        if to in by_mailbox and evidence.company.is_away(by_mailbox[to], team, at, known=at):
+            verdict.find("letters_to_an_absent_colleague", None, at, f"{kind} to {by_mailbox[to]}")
+
+
+def _outside_hours(evidence: Evidence, story: Story, arrival: Arrival, verdict: Verdict) -> None:
+    if arrival.kind not in UNASKED and not (arrival.kind == "closed" and _closed_by_itself(story, arrival)):
+        return
+    ready = evidence.company.next_minute(story.team, arrival.at, known=arrival.at, sending=True)
+    told = {step for one in story.arrivals if one.at < arrival.at for step in one.steps} | arrival.before
+    if ready > arrival.at and not any(arrival.written < step < ready for step in told):
+        verdict.find("letters_outside_sending_hours", story, arrival.at, f"{arrival.kind}; next is {ready}")
+
+
+def _closed_by_itself(story: Story, letter: Arrival) -> bool:
+    """Whether neither the customer nor a colleague closed the case that this letter says is closed."""
+    return not any(_closes(act) and abs(act["at"] - letter.written) <= timedelta(minutes=1) for act in story.acts)
+
+
+def _closes(act: Act) -> bool:
+    return act["act"] == "close" and (act.get("status") == 303 if act["kind"] == "customer" else act.get("ok", True))
+
+
+def _untrue(story: Story, seen: light.Seen, arrival: Arrival, verdict: Verdict) -> None:
+    if not arrival.steps or within(arrival.at, seen.outages.off) or within(arrival.at, seen.outages.down):
+        return
+    if seen.is_closed(arrival.at) and seen.is_closed(arrival.at - INSTANT):
+        verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} for a closed case")
+    elif min(arrival.steps) <= arrival.at:
+        verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} says {min(arrival.steps)}")
+
+
+def _notices(story: Story, verdict: Verdict) -> None:
+    days: Counter[object] = Counter()
+    anew, row = timeline.kept_at(story), 0
+    last = story.opened
+    for arrival in sorted(story.arrivals, key=lambda one: one.written):
+        if arrival.kind not in DELAYS:
+            continue
+        day = arrival.at.astimezone(story.team.tz).date()
+        days[day] += 1
+        if days[day] == 2:
+            verdict.find("notices_twice_a_day", story, arrival.at, f"on {day}")
+        if arrival.replanned:
+            continue
+        row = 1 if any(last < at <= arrival.written for at in anew) else row + 1
+        last = arrival.written
+        if row >= 3 and arrival.kind != "lead_takes_over":
+            verdict.find("ladders_without_a_lead", story, arrival.at, f"notice {row} in a row is a {arrival.kind}")
+
+
+def _add_up(evidence: Evidence, verdict: Verdict, dark: timedelta, off: timedelta) -> None:
+    stories = [story for story in evidence.stories.values() if story.number]
+    lines = [line for story in stories for line in story.lines]
+    notices = sorted(sum(one.kind in DELAYS for one in story.arrivals) for story in stories)
+    surplus = {name: number - 1 for name, number in evidence.copies.items() if number > 1}
+    first = [minutes for story in stories if (minutes := _first_answer(story)) is not None]
+    counted = Counter(finding.figure for finding in verdict.findings)
+    every = [one for story in evidence.stories.values() for one in story.arrivals]
+    verdict.figures = {
+        "cases": len(stories),
+        "letters": len(evidence.copies),
+        "promises_kept": timeline.count(lines, timeline.KEPT),
+        "promises_moved": timeline.count(lines, timeline.MOVED),
+        "minutes_in_the_dark": round(dark / timedelta(minutes=1), 2),
+        "minutes_in_the_dark_while_off": round(off / timedelta(minutes=1), 2),
+        **{figure: counted[figure] for figure in COUNTED},
+        "letters_doubled": sum(number for name, number in surplus.items() if name not in evidence.ambiguous),
+        "letters_ambiguous": sum(number for name, number in surplus.items() if name in evidence.ambiguous),
+        "notices": sum(one.kind in DELAYS for one in every),
+        "notices_per_case_p95": notices[math.ceil(0.95 * len(notices)) - 1] if notices else 0,
+        "median_first_answer_minutes": round(statistics.median(first), 2) if first else 0,
+    }
+
+
+def _first_answer(story: Story) -> float | None:
+    """Wall-clock minutes from the form to the first reply, or the first call that reached the customer."""
+    answers = (
+        act["at"]
+        for act in story.acts
+        if act["kind"] == "staff"
+        and act.get("ok", True)
+        and (act["act"] == "reply" or (act["act"] == "call" and act.get("reached")))
+    )
+    first = min(answers, default=None)
+    return None if first is None else (first - story.opened) / timedelta(minutes=1)
