@@ -40,6 +40,18 @@ class NoticedToday(NoRoom):
     )
 
 
+class NotLater(Refused):
+    """A planned date that does not lie after the promised one."""
+
+    sentence = marked("The new date is not later than the promised one. An earlier one needs no reason: promise it.")
+
+
+class NothingPlanned(Refused):
+    """Neither a date nor a reason."""
+
+    sentence = marked("Enter a new date, a reason, or both.")
+
+
 class DateOutOfReach(Refused):
     """The date lies outside business hours or beyond the holiday table."""
 

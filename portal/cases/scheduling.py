@@ -12,6 +12,7 @@ from portal.cases.models import Case, Topic
 from portal.people.models import Team
 from portal.promises import business_time, service_level
 from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
+from portal.promises.models import Promise
 from portal.promises.service_level import Level, Schedule
 
 FARTHEST = timedelta(days=730)
@@ -25,9 +26,15 @@ def level_of(directory: Directory, case: Case) -> Level:
 
 def quiet_until(directory: Directory, case: Case, *, now: datetime) -> datetime | None:
     """The end of the day if the customer has had a delay notice on it: there is one a day at most."""
-    voice = directory.voice_of(case)
-    if case.noticed_at is None or voice.local(case.noticed_at).date() != voice.local(now).date():
+    if case.noticed_at is None:
         return None
+    tomorrow = end_of_day(directory, case, now=now)
+    return tomorrow if end_of_day(directory, case, now=case.noticed_at) == tomorrow else None
+
+
+def end_of_day(directory: Directory, case: Case, *, now: datetime) -> datetime:
+    """The midnight that ends this day where the case's team is."""
+    voice = directory.voice_of(case)
     return voice.instant(datetime.combine(voice.local(now).date() + timedelta(days=1), time()))
 
 
@@ -101,6 +108,27 @@ def chosen(directory: Directory, case: Case, due_at: datetime, *, now: datetime)
     if quiet is not None and schedule.notice_at < quiet:
         raise NoticedToday
     return schedule
+
+
+def successor(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Schedule:
+    """The instants of the promise that follows one which is moved: the date that was planned, else the next update.
+
+    A planned date that leaves no room any more gives way to the service level's. Raises NothingToPromise.
+    """
+    if promise.moves_to is not None:
+        team = directory.team_of(case)
+        try:
+            return service_level.schedule(
+                level_of(directory, case),
+                directory.calendar(team),
+                directory.sending(team),
+                given_at=now,
+                due_at=promise.moves_to,
+                quiet_until=quiet_until(directory, case, now=now),
+            )
+        except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
+            pass
+    return next_update(directory, case, now=now, counted_from=promise.due_at)
 
 
 def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:

@@ -1,0 +1,98 @@
+"""Planning: the person who will not make a date says so in time, with a new date, a reason, or both.
+
+What was planned stands on the open promise until it moves, so that the customer's page and letters say one thing at any
+moment; until then it can be changed. A new date goes out after 15 minutes, or with the notice if that comes first.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases import scheduling
+from portal.cases.directory import Directory
+from portal.cases.errors import NothingPlanned, NotLater, NotOpen
+from portal.cases.models import Case
+from portal.cases.settling import hold_open, settle
+from portal.promises import business_time, service_level
+from portal.promises import service as promises
+from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
+from portal.promises.models import Promise
+
+TIME_TO_EDIT = timedelta(minutes=15)
+
+
+def plan_move(
+    session: Session,
+    case: Case,
+    *,
+    promise_id: int,
+    by_id: int,
+    to: datetime | None,
+    reason: str,
+    now: datetime,
+    version: int | None = None,
+) -> datetime:
+    """Plan that a promise moves; returns when the customer is told. Planning again replaces what was planned.
+
+    Without a date the reason waits for the notice, which sets one. Raises NotOpen where this is no open promise of the
+    case, StaleCase, NothingPlanned without date and reason, NotLater, NoRoom, NoticedToday, DateOutOfReach.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    promise = _open_one(session, case, promise_id)
+    if to is None and not reason:
+        raise NothingPlanned
+    if to is not None:
+        if to <= promise.due_at:
+            raise NotLater
+        scheduling.chosen(directory, case, to, now=now)
+    promise.moves_to, promise.reason = to, reason or None
+    promise.planned_by_id, promise.planned_at = by_id, now
+    promise.reminded_at = promise.reminded_at or now
+    promise.notice_at = told_at(directory, case, promise, now=now)
+    settle(session, case)
+    return promise.notice_at
+
+
+def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime, version: int | None = None) -> None:
+    """Take back what was planned: the promise stands as it was given. Raises NotOpen, StaleCase."""
+    hold_open(session, case, version=version)
+    promise = _open_one(session, case, promise_id)
+    promise.moves_to, promise.reason, promise.planned_by_id, promise.planned_at = None, None, None, None
+    promise.notice_at = told_at(directories.load(session, now=now), case, promise, now=now)
+    settle(session, case)
+
+
+def told_at(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> datetime:
+    """When the customer hears of the delay: with the ladder's notice, or 15 minutes after a new date was planned."""
+    notice_at = _ladders(directory, case, promise)
+    if promise.moves_to is None:
+        return notice_at
+    try:
+        opens = business_time.next_open(directory.sending(directory.team_of(case)), now + TIME_TO_EDIT)
+    except (NoBusinessTime, BeyondHolidayTable):
+        return notice_at
+    return min(notice_at, opens)
+
+
+def _ladders(directory: Directory, case: Case, promise: Promise) -> datetime:
+    """The instant of the notice as the service level sets it, whatever was planned in between."""
+    team = directory.team_of(case)
+    try:
+        return service_level.schedule(
+            scheduling.level_of(directory, case),
+            directory.calendar(team),
+            directory.sending(team),
+            given_at=promise.given_at,
+            due_at=promise.due_at,
+        ).notice_at
+    except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
+        return promise.notice_at  # the hours have changed since it was given
+
+
+def _open_one(session: Session, case: Case, promise_id: int) -> Promise:
+    promise = next((one for one in promises.open_of(session, case.id) if one.id == promise_id), None)
+    if promise is None or promise.waiting is not None:
+        raise NotOpen
+    return promise
