@@ -5,7 +5,7 @@ stated the old truth is taken back, one that states the new truth takes its plac
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises import service as promises
-from portal.promises.models import Medium, Promise, PromiseKind
+from portal.promises.models import Medium, Promise, PromiseKind, Waiting
 from portal.promises.service_level import Schedule
 
 
@@ -34,6 +34,8 @@ class Step:
     medium: Medium
     due_at: datetime
     what: str = ""
+    waiting: Waiting | None = None
+    """Set where all we wait for is the customer's answer: the step then goes on by itself."""
 
 
 class Contact(StrEnum):
@@ -61,6 +63,8 @@ _ENTRY = {
 }
 _WRITTEN_TO_US = {Contact.MAIL_IN, Contact.LETTER_IN}
 _TALKED = {Contact.CALL_IN, Contact.CALL_REACHED}
+_HEARD = _WRITTEN_TO_US | _TALKED | {Contact.VISIT}
+"""The customer was heard from: whoever has been asked something need not be reminded of it."""
 _KEPT_BY: dict[Contact, set[Medium]] = {
     Contact.CALL_IN: {Medium.CALL},
     Contact.CALL_REACHED: {Medium.CALL},
@@ -105,9 +109,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
     schedule = scheduling.answer_to_message(directory, case, now=now)
     reply = promises.of_kind(promises.open_of(session, case.id), PromiseKind.REPLY)
     if reply is None:
-        reply = _give(
-            session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now
-        )
+        _promise_reply(session, directory, case, schedule, now=now)
     elif reply.due_at > schedule.due_at or reply.due_at <= now:
         _end_letters_of(session, reply, now=now)
         before, reply = reply.due_at, promises.move(session, reply, schedule, now=now)
@@ -164,9 +166,9 @@ def ask(
 ) -> None:
     """Ask the customer something; ``follow_up_at`` is when we get in touch again if nothing comes.
 
-    Raises as reply does.
+    From then on ``waiting`` goes on by itself. Raises as reply does.
     """
-    step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, follow_up_at)
+    step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, follow_up_at, waiting=Waiting.ASKED)
     _write(session, case, Kind.QUESTION, LetterKind.QUESTION, by_id, text, keeps, step, version, now)
 
 
@@ -186,7 +188,8 @@ def log_contact(
 ) -> None:
     """Log a call, a visit, a letter or a mail that came in.
 
-    A mail or letter from the customer awaits an answer, as a message on the status page does. Raises as reply does.
+    A mail or letter from the customer awaits an answer, as a message on the status page does. A talk ends the waiting
+    for the customer; where it leaves no step and none is named, it awaits an answer too. Raises as reply does.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
@@ -205,6 +208,9 @@ def log_contact(
         now=now,
         facts={"contact": contact},
     )
+    ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
+    if ended:
+        _end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
     _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
         await_reply(session, directory, case, entry_id, now=now)
@@ -212,6 +218,10 @@ def log_contact(
     if contact in _WRITTEN_TO_US:
         _end_waiting(session, directory, case, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    if promise is None and ended and not promises.open_of(session, case.id):
+        promise = _promise_reply(
+            session, directory, case, scheduling.answer_to_message(directory, case, now=now), now=now
+        )
     settle(session, case)
     if promise is None and keeps:
         ahead = _step_ahead(session, case, now=now)
@@ -381,15 +391,27 @@ def _keep(
 def _step(
     session: Session, directory: Directory, case: Case, step: Step, *, by_id: int | None, now: datetime
 ) -> Promise:
-    """Give the step, or move the open promise of its kind. Raises NoRoom, DateOutOfReach."""
+    """Give the step, or move the open promise of its kind. Raises NoRoom, DateOutOfReach.
+
+    Waiting is not moved: a new date begins it anew, unless a person takes it on, by another medium.
+    """
     schedule = scheduling.chosen(directory, case, step.due_at, now=now)
     open_one = promises.of_kind(promises.open_of(session, case.id), step.kind)
+    if open_one is not None and (open_one.waiting is not None or step.waiting is not None):
+        step = replace(step, waiting=Waiting.ASKED if step.medium == Medium.MAIL else None)
+        _end_waiting(session, directory, case, now=now)
+        session.flush()  # of each kind one promise may be open
+        open_one = None
     if open_one is None:
         return _give(session, directory, case, step, schedule, by_id=by_id, now=now)
     _end_letters_of(session, open_one, now=now)
     moved = promises.move(session, open_one, schedule, medium=step.medium, what=step.what, given_by_id=by_id, now=now)
     _note_promise(session, directory, case, moved, Kind.PROMISE_MOVED, by_id=by_id, before=open_one.due_at, now=now)
     return moved
+
+
+def _promise_reply(session: Session, directory: Directory, case: Case, schedule: Schedule, *, now: datetime) -> Promise:
+    return _give(session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now)
 
 
 def _give(
@@ -413,6 +435,7 @@ def _give(
             what=step.what,
             schedule=schedule,
             given_by_id=by_id,
+            waiting=step.waiting,
             now=now,
         ),
     )

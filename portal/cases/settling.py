@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
 from portal.cases.models import Case, CaseState
 from portal.promises import service as promises
-from portal.promises.models import PromiseState
+from portal.promises.models import Promise, PromiseState, Waiting
 
 
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:
@@ -40,9 +40,17 @@ def settle(session: Session, case: Case) -> None:
         steps = [step for step in promises.open_of(session, case.id) if step.state == PromiseState.OPEN]
     if case.state == CaseState.OPEN and not steps:
         raise NoNextStep
+    _take_closing_back(steps)
     case.promise_id = steps[0].id if case.state == CaseState.OPEN else None
     case.version += 1
     session.expire(case, ["promise"])
+
+
+def _take_closing_back(steps: list[Promise]) -> None:
+    """No case is closed while we owe the customer something: an announced closing is then a question asked again."""
+    waiting = promises.waits(steps)
+    if waiting is not None and waiting.waiting == Waiting.CLOSING and len(steps) > 1:
+        waiting.waiting = Waiting.REMINDED
 
 
 def end_steps(session: Session, case: Case, *, now: datetime) -> None:

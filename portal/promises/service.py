@@ -7,7 +7,7 @@ from sqlalchemy import Integer, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from portal.db import columns_of
-from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
 from portal.promises.service_level import Schedule
 
 
@@ -21,8 +21,12 @@ def new(
     now: datetime,
     what: str = "",
     given_by_id: int | None = None,
+    waiting: Waiting | None = None,
 ) -> Promise:
-    """A promise that is not yet given: nobody was told, and no row holds it."""
+    """A promise that is not yet given: nobody was told, and no row holds it.
+
+    ``waiting`` for one that goes on by itself unless the customer answers: nobody is reminded of it.
+    """
     return Promise(
         case_id=case_id,
         person_id=person_id,
@@ -34,8 +38,9 @@ def new(
         given_at=now,
         due_at=schedule.due_at,
         first_due_at=schedule.due_at,
-        remind_at=schedule.remind_at,
+        remind_at=None if waiting else schedule.remind_at,
         notice_at=schedule.notice_at,
+        waiting=waiting,
     )
 
 
@@ -101,6 +106,11 @@ def open_of(session: Session, case_id: int) -> list[Promise]:
 def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | None:
     """The one of this kind, or None."""
     return next((promise for promise in open_promises if promise.kind == kind), None)
+
+
+def waits(open_promises: Collection[Promise]) -> Promise | None:
+    """The one by which we wait for the customer's answer, or None."""
+    return next((promise for promise in open_promises if promise.waiting is not None), None)
 
 
 def ahead(open_promises: Collection[Promise], *, now: datetime) -> Promise | None:
