@@ -6,16 +6,18 @@ A letter is rendered once. That happens in the transaction that changes the doma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from portal import config
+from portal.cases import sending
 from portal.cases.directory import Directory
 from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer
 from portal.cases.models import Case
+from portal.cases.sending import Window
 from portal.languages import Voice
 from portal.links import Purpose
 from portal.mail import letters, message, outbox
@@ -24,12 +26,21 @@ from portal.mail.models import Audience
 from portal.people.models import Person
 from portal.people.presence import Acting
 from portal.promises import wording
-from portal.promises.models import Promise
+from portal.promises.models import Promise, Waiting
 
 WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
 """Kinds whose words a person wrote: they carry no Auto-Submitted."""
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK}
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
+UNASKED = {
+    LetterKind.DELAY_NOTICE,
+    LetterKind.LEAD_TAKES_OVER,
+    LetterKind.WAITING_REMINDER,
+    LetterKind.CLOSING_ANNOUNCED,
+}
+"""Kinds that nobody's act asks for, bound to the sending hours; of others the caller says so."""
+OLD_DATE = "unasked"
+"""Among the values kept of a letter nobody asked for: the date it replaces, or None. No template reads it."""
 
 
 def status_url(case: Case) -> str:
@@ -53,6 +64,10 @@ class Written:
     person_id: int
     message: bytes
     message_id: str
+    window: Window | None = None
+    """When a letter we write by ourselves to a customer may leave; None: at once, whenever that is."""
+    says: Mapping[str, Any] | None = None
+    """What such a letter is written anew from when it waited too long."""
 
 
 def to_customer(
@@ -66,9 +81,21 @@ def to_customer(
     promise: Promise | None = None,
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
+    unasked: bool = False,
+    old_due_at: datetime | None = None,
 ) -> None:
     """Queue a letter to the case's customer; see ``write_customer``."""
-    written = write_customer(directory, case, kind, now=now, promise=promise, says=says, by_id=by_id)
+    written = write_customer(
+        directory,
+        case,
+        kind,
+        now=now,
+        promise=promise,
+        says=says,
+        by_id=by_id,
+        unasked=unasked,
+        old_due_at=old_due_at,
+    )
     if written is not None:
         queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now)
 
@@ -82,11 +109,14 @@ def write_customer(
     promise: Promise | None = None,
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
+    unasked: bool = False,
+    old_due_at: datetime | None = None,
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
     None where there is no address. ``says`` holds the values of this kind of letter. Whoever signs, the answer goes to
-    the acting person. Raises AuthorAbsent, AuthorDoesNotAnswer.
+    the acting person. ``unasked``: nobody's act asked for it (see UNASKED), and it leaves inside the sending hours,
+    unless ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
@@ -107,7 +137,7 @@ def write_customer(
         "step": None if promise is None else _step(directory, case, promise, voice, now),
         **(says or {}),
     }
-    return _written(
+    written = _written(
         directory,
         case,
         kind,
@@ -119,6 +149,14 @@ def write_customer(
         audience=Audience.CUSTOMER,
         now=now,
     )
+    if kind in WRITTEN_BY_HAND:
+        return written
+    kept = dict(says or {})
+    unasked = unasked or kind in UNASKED
+    if unasked:
+        kept[OLD_DATE] = None if old_due_at is None else old_due_at.isoformat()
+    window = _window(directory, case, promise, signer.person_id, unasked=unasked, old_due_at=old_due_at, now=now)
+    return replace(written, window=window, says=kept)
 
 
 def tell_promise(
@@ -129,6 +167,7 @@ def tell_promise(
     *,
     key: str,
     now: datetime,
+    unasked: bool = False,
 ) -> None:
     """Write the customer what is promised until when, and which date it replaces."""
     voice = directory.voice_of(case)
@@ -142,6 +181,8 @@ def tell_promise(
         key=key,
         promise=promise,
         now=now,
+        unasked=unasked,
+        old_due_at=None if before is None else before.due_at,
         says={
             "what": promise.what,
             "moved": later,
@@ -214,6 +255,9 @@ def write_staff(
 
 def queue(session: Session, written: Written, *, case_id: int, promise_id: int | None, key: str, now: datetime) -> None:
     """Put a letter about a case into the outbox. The schema refuses a second one with this key."""
+    waits: dict[str, object] = {}
+    if written.window is not None:
+        waits = {"due_at": written.window.due_at, "valid_until": written.window.valid_until, "says": written.says}
     outbox.queue(
         session,
         now=now,
@@ -227,6 +271,7 @@ def queue(session: Session, written: Written, *, case_id: int, promise_id: int |
         message_id=written.message_id,
         automatic=written.kind not in WRITTEN_BY_HAND,
         promise_id=promise_id,
+        **waits,
     )
 
 
@@ -273,10 +318,38 @@ def _written(
     return Written(kind, audience, to_address, person.id, message.build(envelope), message_id)
 
 
+def _named(directory: Directory, case: Case, promise: Promise | None) -> int:
+    """The person the step names, else the owner, else the front desk."""
+    return promise.person_id if promise is not None else case.owner_id or directory.company.front_desk_id
+
+
 def _acting(directory: Directory, case: Case, promise: Promise | None, now: datetime) -> Acting:
-    """Whoever acts for the person the step names, else for the owner, else for the front desk."""
-    named = promise.person_id if promise is not None else case.owner_id or directory.company.front_desk_id
-    return directory.acting(named, now, topic_id=case.topic_id)
+    return directory.acting(_named(directory, case, promise), now, topic_id=case.topic_id)
+
+
+def _window(
+    directory: Directory,
+    case: Case,
+    promise: Promise | None,
+    signer_id: int,
+    *,
+    unasked: bool,
+    old_due_at: datetime | None,
+    now: datetime,
+) -> Window:
+    team, named = directory.team_of(case), directory.people[_named(directory, case, promise)]
+    calendars = [directory.calendar(directory.teams[team_id]) for team_id in {team.id, named.team_id}]
+    gone_at = _gone_at(directory, signer_id, now)
+    if unasked:
+        hours = directory.sending(team)
+        return sending.unasked(calendars, hours, now=now, old_due_at=old_due_at, gone_at=gone_at)
+    return sending.asked(calendars, now=now, gone_at=gone_at)
+
+
+def _gone_at(directory: Directory, person_id: int, now: datetime) -> datetime | None:
+    """When the person's next absence begins, as far as one is known."""
+    ahead = (row.starts_at for row in directory.absences if row.person_id == person_id and row.starts_at > now)
+    return min(ahead, default=None)
 
 
 def _author(directory: Directory, by_id: int, acting: Acting, now: datetime) -> Acting:
@@ -303,10 +376,11 @@ def _auto_submitted(kind: LetterKind) -> str | None:
 def _step(directory: Directory, case: Case, promise: Promise, voice: Voice, now: datetime) -> dict[str, str]:
     name = directory.people[directory.acting(promise.person_id, now, topic_id=case.topic_id).person_id].name
     due, short = voice.moment(promise.due_at, now=now), voice.short_moment(promise.due_at, now=now)
+    closes = promise.waiting == Waiting.CLOSING
     return {
         "name": name,
-        "sentence": wording.sentence(promise.kind, promise.medium, name, due, voice) + ".",
-        "short": wording.sentence(promise.kind, promise.medium, name, short, voice),
+        "sentence": wording.sentence(promise.kind, promise.medium, name, due, voice, closes=closes) + ".",
+        "short": wording.sentence(promise.kind, promise.medium, name, short, voice, closes=closes),
         "due": due,
         "kind": promise.kind,
         "medium": promise.medium,

@@ -32,10 +32,10 @@ _WAITING = (LetterState.QUEUED, LetterState.SENDING)
 def queue(session: Session, *, now: datetime, **values: object) -> int:
     """Put a rendered letter into the outbox and wake the worker once this transaction is committed.
 
-    ``values`` are the columns of Letter; returns its id.
+    ``values`` are the columns of Letter; returns its id. It is due at once unless they say otherwise.
     """
     wake_worker(session)
-    return insert_row(session, Letter, queued_at=now, due_at=now, **values)
+    return insert_row(session, Letter, **{"queued_at": now, "due_at": now, **values})
 
 
 def withdraw(
