@@ -48,8 +48,10 @@ def status_url(case: Case) -> str:
     return f"{config.current().base_url}/s/{config.links().sign(Purpose.STATUS, case.link_nonce)}"
 
 
-def staff_url(case: Case, kind: LetterKind) -> str:
+def staff_url(case: Case, kind: LetterKind, promise: Promise | None = None) -> str:
     """The page on which staff do what this letter asks for."""
+    if kind is LetterKind.STAFF_REMINDER and promise is not None:
+        return f"{config.current().base_url}/staff/cases/{case.reference}/choices?promise={promise.id}"
     page = "doubtful" if kind in (LetterKind.STAFF_DOUBTFUL, LetterKind.STAFF_NOT_ME) else "cases"
     return f"{config.current().base_url}/staff/{page}/{case.reference}"
 
@@ -225,7 +227,7 @@ def write_staff(
     voice = directory.voice(directory.team_of(case), reader.language)
     values = {
         "person": {"name": reader.name},
-        "case_url": staff_url(case, kind),
+        "case_url": staff_url(case, kind, promise),
         "reference": case.reference,
         "topic": directory.topics[case.topic_id].name(reader.language),
         "customer": case.customer.name,
