@@ -8,7 +8,7 @@ from flask import Flask
 
 from portal.core import create_core
 from portal.mail.transport import Relay
-from worker import cases, delivery
+from worker import cases, delivery, promises, replanning
 from worker.loop import Loop, Step
 
 
@@ -16,7 +16,7 @@ def work(app: Flask) -> None:
     """Work until SIGTERM or SIGINT; the letter at hand is finished first."""
     with app.app_context():
         deliver = delivery.Delivery(Relay(app.extensions["portal.post"]))
-        loop = Loop(_steps(deliver))
+        loop = Loop(steps_of(deliver))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stop())
         try:
@@ -30,15 +30,19 @@ def work_once(app: Flask) -> None:
     with app.app_context():
         deliver = delivery.Delivery(Relay(app.extensions["portal.post"]))
         try:
-            print(json.dumps(Loop(_steps(deliver)).run_until_idle()))
+            print(json.dumps(Loop(steps_of(deliver)).run_until_idle()))
         finally:
             deliver.close()
 
 
-def _steps(deliver: delivery.Delivery) -> dict[str, Step]:
+def steps_of(deliver: delivery.Delivery) -> dict[str, Step]:
+    """What a worker does, by name, in the order of its turns."""
     return {
         "deliver": deliver,
         "return_expired": delivery.return_expired,
+        "replan": replanning.Replan(),
+        "give_notice": promises.give_notice(),
+        "remind": promises.remind(),
         "answer_link_wish": cases.answer_link_wish,
         "erase_due": cases.Erasing(),
         "forget": cases.Forgetting(),

@@ -375,7 +375,7 @@ def _keep(
             raise WrongMedium
         promises.keep(promise, entry_id=entry_id, now=now)
         _end_letters_of(session, promise, now=now)
-        case.notices = 0
+        case.notices, case.lead_since = 0, None
         journal.record(
             session,
             case_id=case.id,

@@ -1,6 +1,9 @@
-"""Promises as sentences: who, what, until when."""
+"""Promises as sentences: who, what, until when, and how much time is left."""
+
+from datetime import datetime
 
 from portal.languages import Voice
+from portal.promises.business_time import Calendar, between
 from portal.promises.models import Medium, PromiseKind
 
 
@@ -28,3 +31,20 @@ def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voic
 def offer(is_call: bool, due: str, voice: Voice) -> str:
     """What the form says a topic gets: "Antwort bis Donnerstag, 26. November, 14 Uhr"."""
     return voice.say("Call by %(due)s", due=due) if is_call else voice.say("Reply by %(due)s", due=due)
+
+
+def time_left(calendar: Calendar, due_at: datetime, voice: Voice, *, now: datetime) -> str:
+    """How much of the team's working time is left, or has passed since, in whole hours or minutes."""
+    late = due_at <= now
+    minutes = between(calendar, due_at, now) if late else between(calendar, now, due_at)
+    if minutes >= 60:
+        hours = round(minutes / 60)
+        if hours == 1:
+            return voice.say("1 working hour late") if late else voice.say("1 working hour left")
+        return (
+            voice.say("%(n)s working hours late", n=hours) if late else voice.say("%(n)s working hours left", n=hours)
+        )
+    whole = int(minutes)
+    return (
+        voice.say("%(n)s working minutes late", n=whole) if late else voice.say("%(n)s working minutes left", n=whole)
+    )

@@ -238,7 +238,7 @@ class Desk:
         """Let the worker do everything that is due, and look at what the sink caught."""
         with self._app.app_context():
             delivery = Delivery(Relay(self._app.extensions["portal.post"]))
-            Loop(working._steps(delivery)).run_until_idle()
+            Loop(working.steps_of(delivery)).run_until_idle()
             delivery.close()
         caught = list(self._sink.messages)
         new, self._seen = caught[self._seen :], len(caught)

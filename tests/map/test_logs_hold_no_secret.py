@@ -282,7 +282,7 @@ def deliver(house: House) -> None:
     """Work as the worker does until every letter has left or has died."""
     with house.app.app_context():
         delivery = Delivery(Relay(house.app.extensions["portal.post"]))
-        loop = Loop(working._steps(delivery))
+        loop = Loop(working.steps_of(delivery))
         wait_until(lambda: not loop.run_until_idle() or not waiting(), 60, "letters are still waiting")
         delivery.close()
 

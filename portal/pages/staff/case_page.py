@@ -48,7 +48,7 @@ from portal.pages.staff.forms import (
 )
 from portal.pages.staff.frame import own_voice, page
 from portal.pages.staff.login import current_person
-from portal.pages.staff.worklist import time_left
+from portal.promises import wording
 from portal.promises.models import Medium
 
 OPEN_FORMS: Mapping[str, type[CaseForm]] = {
@@ -165,4 +165,4 @@ def _left(session: Session, file: CaseFile, now: datetime) -> str | None:
         return None
     directory = directories.load(session, now=now)
     calendar = directory.calendar(directory.team_of(file.case))
-    return time_left(calendar, file.promises[0].due_at, file.voice, now=now)
+    return wording.time_left(calendar, file.promises[0].due_at, file.voice, now=now)

@@ -1,13 +1,10 @@
-"""The worklist's groups (late, due today, tomorrow, this week, later) and how much time is left. Pure."""
+"""The worklist's groups (late, due today, tomorrow, this week, later), earliest first. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
-
-from portal.languages import Voice
-from portal.promises.business_time import Calendar, between
 
 
 class Due(StrEnum):
@@ -48,20 +45,3 @@ def grouped(rows: Iterable[Row], *, now: datetime, tz: str) -> list[tuple[Due, l
     for row in sorted(rows, key=lambda row: row.due_at):
         groups[due(row.due_at, now=now, tz=tz)].append(row)
     return [(group, members) for group, members in groups.items() if members]
-
-
-def time_left(calendar: Calendar, due_at: datetime, voice: Voice, *, now: datetime) -> str:
-    """How much of the team's working time is left, or has passed since, in whole hours or minutes."""
-    late = due_at <= now
-    minutes = between(calendar, due_at, now) if late else between(calendar, now, due_at)
-    if minutes >= 60:
-        hours = round(minutes / 60)
-        if hours == 1:
-            return voice.say("1 working hour late") if late else voice.say("1 working hour left")
-        return (
-            voice.say("%(n)s working hours late", n=hours) if late else voice.say("%(n)s working hours left", n=hours)
-        )
-    whole = int(minutes)
-    return (
-        voice.say("%(n)s working minutes late", n=whole) if late else voice.say("%(n)s working minutes left", n=whole)
-    )

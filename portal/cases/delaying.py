@@ -1,0 +1,275 @@
+"""Delaying: a promise that is not kept in time moves before its date, and the customer hears of it (law 1).
+
+The ladder (DESIGN.md section 4): the acting person is reminded; then a notice moves the date, the second in a row names
+the lead, from the third on the promise is the lead's, then the lead's deputy's, then the last instance's. It never ends
+in silence: each notice leaves a promise with a notice of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases import opening, scheduling, writing
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState
+from portal.cases.settling import hold, settle
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Kind
+from portal.languages import Voice
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.promises import business_time, wording
+from portal.promises import service as promises
+from portal.promises.models import Promise
+
+NAMES_THE_LEAD = 2
+LEAD_TAKES_OVER = 3
+"""Which notice in a row does it."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A promise that is moved by a notice, and its successor."""
+
+    old: Promise
+    new: Promise
+
+
+def give_notice(session: Session, case: Case, *, now: datetime) -> None:
+    """Move every promise of this case whose notice is due, with one letter that lists them all.
+
+    A notice that is due takes along what else would need one today; dates that a person planned move as planned, with
+    their words, and count as no notice where they move alone. Does nothing where nothing is due any more: the promise
+    may have been kept a moment ago. Raises NothingToPromise.
+    """
+    hold(session, case)
+    if case.state != CaseState.OPEN:
+        return
+    directory = directories.load(session, now=now)
+    waiting = [promise for promise in promises.open_of(session, case.id) if promise.waiting is None]
+    due = [promise for promise in waiting if promise.notice_at <= now]
+    if any(promise.moves_to is None for promise in due):
+        due = _with_the_rest_of_today(directory, case, waiting, due, now=now)
+    if due:
+        _move(session, directory, case, sorted(due, key=lambda promise: promise.due_at), now=now)
+
+
+def _with_the_rest_of_today(
+    directory: Directory, case: Case, waiting: Sequence[Promise], due: Sequence[Promise], *, now: datetime
+) -> list[Promise]:
+    """What one notice moves: all whose notice falls on this day. Where the day has had its notice, what can wait waits.
+
+    Only a date that would pass before tomorrow's letters is worth a second notice on one day.
+    """
+    quiet = scheduling.quiet_until(directory, case, now=now)
+    if quiet is None:
+        tomorrow = scheduling.end_of_day(directory, case, now=now)
+        return [promise for promise in waiting if promise.notice_at < tomorrow]
+    next_letters = business_time.next_open(directory.sending(directory.team_of(case)), quiet)
+    urgent = []
+    for promise in due:
+        if promise.moves_to is None and promise.given_at < next_letters < promise.due_at:
+            promise.notice_at = next_letters
+        else:
+            urgent.append(promise)
+    return urgent
+
+
+def _move(session: Session, directory: Directory, case: Case, due: Sequence[Promise], *, now: datetime) -> None:
+    """Move these promises, the earliest first, and tell everybody concerned."""
+    automatic = any(promise.moves_to is None for promise in due)
+    number = case.notices + 1 if automatic else 0
+    if automatic:
+        case.notices, case.noticed_at = number, now
+    person_id = follows_up(directory, case, number, now=now) if number >= LEAD_TAKES_OVER else None
+    before_id = directory.acting_person(case, now).person_id
+    moves = [_moved(session, directory, case, promise, person_id=person_id, now=now) for promise in due]
+    lead_id = follows_up(directory, case, number, now=now) if number == NAMES_THE_LEAD else None
+    if number >= NAMES_THE_LEAD:
+        case.lead_since = case.lead_since or now
+    if automatic:
+        _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
+    settle(session, case)
+    _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+    if automatic:
+        _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+
+
+def follows_up(directory: Directory, case: Case, number: int, *, now: datetime) -> int:
+    """Who comes in with this notice in a row: the lead, then the lead's deputy, then the last instance.
+
+    For an owner who is the lead it starts with the deputy. Whoever is away is passed over while there is somebody
+    higher up; past the last instance it stays there.
+    """
+    lead_id = directory.team_of(case).lead_id
+    deputy_id = None if lead_id is None else directory.people[lead_id].deputy_id
+    chain = [
+        person_id
+        for person_id in dict.fromkeys((lead_id, deputy_id, directory.company.last_instance_id))
+        if person_id is not None and person_id != case.owner_id and _answers(directory, person_id)
+    ]
+    if not chain:
+        assert case.owner_id is not None
+        return case.owner_id
+    ahead = chain[min(max(number - LEAD_TAKES_OVER, 0), len(chain) - 1) :]
+    return next((person_id for person_id in ahead if directory.is_present(person_id, now)), ahead[-1])
+
+
+def _answers(directory: Directory, person_id: int) -> bool:
+    person = directory.people[person_id]
+    return person.answers and person.line_e164 is not None
+
+
+def _moved(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    *,
+    person_id: int | None,
+    now: datetime,
+) -> Move:
+    outbox.withdraw(session, case.id, promise_id=promise.id, automatic=True, now=now)
+    moved = promises.move(
+        session,
+        promise,
+        scheduling.successor(directory, case, promise, now=now),
+        person_id=person_id,
+        given_by_id=promise.planned_by_id if promise.moves_to is not None else None,
+        reason=promise.reason,
+        now=now,
+    )
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.PROMISE_MOVED,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM if promise.planned_by_id is None else Actor.PERSON,
+        person_id=promise.planned_by_id,
+        now=now,
+        facts={**opening.promise_facts(directory, moved), "before": promise.due_at.isoformat()},
+    )
+    return Move(promise, moved)
+
+
+def _note_notice(
+    session: Session, case: Case, number: int, *, lead_id: int | None, person_id: int | None, now: datetime
+) -> None:
+    """What a notice changes besides the dates: how many there were, and who is there from now on."""
+    record = partial(journal.record, session, case_id=case.id, channel=Channel.SYSTEM, actor=Actor.SYSTEM, now=now)
+    record(kind=Kind.NOTICE, direction=Direction.OUT, visible=False, facts={"number": number})
+    if lead_id is not None:
+        record(kind=Kind.LEAD_JOINED, person_id=lead_id)
+    if person_id is not None and (case.promise is None or case.promise.person_id != person_id):
+        record(kind=Kind.TAKEN_OVER, person_id=person_id)
+
+
+def _tell_customer(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    moves: Sequence[Move],
+    number: int,
+    *,
+    lead_id: int | None,
+    before_id: int,
+    now: datetime,
+) -> None:
+    voice, first = directory.voice_of(case), moves[0]
+    says: dict[str, Any] = {
+        "late": first.old.due_at <= now,
+        "moves": [_in_words(directory, case, move, voice, now=now) for move in moves],
+    }
+    if number < LEAD_TAKES_OVER:
+        kind = LetterKind.DELAY_NOTICE
+        says |= {
+            "number": number,
+            "reason": next((move.old.reason for move in moves if move.old.reason), None),
+            "lead": None if lead_id is None else _card(directory, case, lead_id, now=now),
+        }
+    else:
+        kind = LetterKind.LEAD_TAKES_OVER
+        says |= {"before_name": directory.people[before_id].name}
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        kind,
+        key=f"delay:{first.old.id}",
+        promise=case.promise,  # the next step: one that is not moved may come first
+        now=now,
+        unasked=True,
+        old_due_at=first.old.due_at,
+        says=says,
+    )
+
+
+def _tell_staff(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    moves: Sequence[Move],
+    number: int,
+    *,
+    lead_id: int | None,
+    before_id: int,
+    now: datetime,
+) -> None:
+    """Whoever had it hears of the new date, and whoever comes in, why."""
+    first, voice = moves[0], writing.staff_voice(directory, case, before_id)
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_DELAYED,
+        key=f"staff_delayed:{first.old.id}",
+        promise=first.new,
+        reader_id=before_id,
+        now=now,
+        says={"before": voice.moment(first.old.due_at, now=now), "number": number},
+    )
+    if number < NAMES_THE_LEAD:
+        return
+    comes_in = directory.acting(lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
+    if comes_in == before_id:
+        return
+    assert case.owner_id is not None
+    writing.to_staff(
+        session,
+        directory,
+        case,
+        LetterKind.STAFF_ESCALATION,
+        key=f"staff_escalation:{first.old.id}",
+        promise=first.new,
+        reader_id=comes_in,
+        now=now,
+        says={
+            "number": number,
+            "owner": directory.people[case.owner_id if lead_id else before_id].name,
+            "takes_over": lead_id is None,
+        },
+    )
+
+
+def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, str]:
+    acting_id = directory.acting(move.new.person_id, now, topic_id=case.topic_id).person_id
+    due = voice.moment(move.new.due_at, now=now)
+    sentence = wording.sentence(move.new.kind, move.new.medium, directory.people[acting_id].name, due, voice)
+    return {"before": voice.moment(move.old.due_at, now=now), "sentence": f"{sentence}.", "what": move.new.what}
+
+
+def _card(directory: Directory, case: Case, lead_id: int, *, now: datetime) -> dict[str, str | None]:
+    """The lead, or whoever is there for the lead today, as a letter names them."""
+    person = directory.people[directory.acting(lead_id, now, topic_id=case.topic_id).person_id]
+    return {
+        "name": person.name,
+        "role": person.role,
+        "line": person.line_shown,
+        "tel": person.line_e164,
+        "email": person.email,
+    }

@@ -1,0 +1,167 @@
+"""Replanning: running promises after a holiday, a closure, working hours or a service level changed.
+
+What was promised stands wherever it can be kept: only the instants of the reminder and of the notice are worked out
+anew. A date on which nobody works any more moves to the next one with room, and the customer is told in time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases import scheduling
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState
+from portal.cases.settling import hold, settle
+from portal.people.models import Team
+from portal.promises import business_time, service_level
+from portal.promises import service as promises
+from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
+from portal.promises.models import Promise, PromiseState, Replanning, Waiting
+
+BATCH = 500
+"""Promises looked at in one reading transaction."""
+A_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When the worker acts on a promise, and the date it then moves to if the promised one cannot be kept."""
+
+    remind_at: datetime | None
+    notice_at: datetime
+    moves_to: datetime | None
+
+
+def mark(directory: Directory) -> str:
+    """What the dates of promises depend on, as one word: hours, closures, levels, and who is in which team."""
+    company = directory.company
+    parts = (
+        sorted((team.id, team.place, team.tz, sorted(directory.team_weeks.get(team.id, {}).items()))
+               for team in directory.teams.values()),
+        sorted(
+            (str(row.place), row.team_id or 0, row.first_on, row.last_on, row.kind) for row in directory.closures
+        ),
+        sorted((level_id, str(row.level)) for level_id, row in directory.levels.items()),
+        sorted((topic.id, topic.level_id) for topic in directory.topics.values()),
+        sorted((person.id, person.team_id) for person in directory.people.values()),
+        (company.sends_from_minute, company.sends_until_minute),
+    )  # fmt: skip
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+def is_done(session: Session, present: str) -> bool:
+    """Whether all promises are planned by the present calendars."""
+    row = session.get(Replanning, 1)
+    return row is not None and row.mark == present and row.after_id is None
+
+
+def cases_to_replan(session: Session, directory: Directory, *, now: datetime) -> tuple[Sequence[int], int | None]:
+    """The cases of the next batch whose promises differ from their plan, and the promise the batch ends with.
+
+    None when there is nothing after it: every promise has been looked at.
+    """
+    row = session.get(Replanning, 1)
+    after = 0 if row is None or row.mark != mark(directory) or row.after_id is None else row.after_id
+    batch = session.execute(
+        select(Promise, Case)
+        .join(Case, Case.id == Promise.case_id)
+        .where(Promise.state == PromiseState.OPEN, Promise.id > after)
+        .order_by(Promise.id)
+        .limit(BATCH)
+    ).all()
+    changed = dict.fromkeys(case.id for promise, case in batch if _differs(directory, case, promise, now=now))
+    return list(changed), batch[-1][0].id if len(batch) == BATCH else None
+
+
+def note_done(session: Session, present: str, after_id: int | None) -> None:
+    """Note how far the promises have been looked at by these calendars."""
+    row = session.get(Replanning, 1, with_for_update=True)
+    if row is None:
+        session.add(Replanning(id=1, mark=present, after_id=after_id))
+    else:
+        row.mark, row.after_id = present, after_id
+
+
+def replan(session: Session, case: Case, *, now: datetime) -> None:
+    """Plan the open promises of a case by the present calendars. The worker moves, and tells, what has to move."""
+    hold(session, case)
+    if case.state != CaseState.OPEN:
+        return
+    directory = directories.load(session, now=now)
+    changed = False
+    for promise in promises.open_of(session, case.id):
+        plan = planned(directory, case, promise, now=now)
+        if plan is None or not _differs(directory, case, promise, now=now):
+            continue
+        changed = True
+        promise.remind_at, promise.notice_at = plan.remind_at, plan.notice_at
+        if plan.moves_to != promise.moves_to:
+            promise.moves_to, promise.planned_at, promise.planned_by_id = plan.moves_to, now, None
+    if changed:
+        settle(session, case)
+
+
+def planned(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Plan | None:
+    """How the present calendars plan this promise; None where they leave it alone.
+
+    Left alone is what has passed or is about to move, an announced closing, and what no calendar can plan.
+    """
+    if min(promise.due_at, promise.notice_at) <= now or promise.waiting == Waiting.CLOSING:
+        return None
+    try:
+        for team in _teams(directory, case, promise):
+            if business_time.latest_open(directory.calendar(team), promise.due_at) == promise.due_at:
+                return _kept_date(directory, case, promise, team)
+    except service_level.NoRoom:
+        pass  # it could be kept, but no notice could be given before it
+    except (NoBusinessTime, BeyondHolidayTable):
+        return None
+    return _moved_date(directory, case, promise, now=now)
+
+
+def _teams(directory: Directory, case: Case, promise: Promise) -> tuple[Team, ...]:
+    """Whose hours the date may be counted in: a first answer in those of the topic's team, the rest in the owner's."""
+    owners, topics = directory.team_of(case), directory.teams[directory.topics[case.topic_id].team_id]
+    is_first = promise.given_by_id is None and promise.replaces_id is None
+    return (topics, owners) if is_first else (owners, topics)
+
+
+def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -> Plan:
+    schedule = service_level.schedule(
+        scheduling.level_of(directory, case),
+        directory.calendar(team),
+        directory.sending(team),
+        given_at=promise.given_at,
+        due_at=promise.due_at,
+    )
+    if promise.moves_to is not None:  # what a person planned goes out when they said
+        return Plan(promise.remind_at, min(schedule.notice_at, promise.notice_at), promise.moves_to)
+    return Plan(None if promise.waiting is not None else schedule.remind_at, schedule.notice_at, None)
+
+
+def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Plan | None:
+    """A date that cannot be kept: the next one with room, told at the next hour at which letters leave."""
+    team, level = directory.team_of(case), scheduling.level_of(directory, case)
+    calendar, sending = directory.calendar(team), directory.sending(team)
+    try:
+        later = service_level.due_after(
+            0, calendar, sending, level=level, given_at=now, counted_from=promise.due_at + A_SECOND
+        ).due_at
+        opens = business_time.next_open(sending, now)
+    except (service_level.NoRoom, NoBusinessTime, BeyondHolidayTable):
+        return None
+    told_at = min(promise.notice_at, opens if opens < promise.due_at else now)
+    notice_at = max(promise.given_at + A_SECOND, told_at)
+    if promise.waiting is not None:  # then the ladder of waiting goes on that much earlier
+        return Plan(None, notice_at, None)
+    return Plan(promise.remind_at, notice_at, max(later, promise.moves_to or later))
+
+
+def _differs(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> bool:
+    plan = planned(directory, case, promise, now=now)
+    return plan is not None and plan != Plan(promise.remind_at, promise.notice_at, promise.moves_to)
