@@ -56,13 +56,15 @@ class Fetch:
 
 @dataclass
 class Story:
-    """One case: an accepted form (``number``), or one that a message to a closed case opened (``number`` 0)."""
+    """One case: that of an accepted form, or one that a message to a closed case opened."""
 
     number: int
+    """The form's number; one that goes on with a closed case has that one's."""
     reference: str
     email: str
     team: Team
     opened: datetime
+    is_form: bool = True
     arrivals: list[Arrival] = field(default_factory=list)
     fetches: list[Fetch] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
@@ -84,10 +86,12 @@ class Evidence:
     refused: dict[str, datetime]
     """Mailbox to the moment since when it refuses mail."""
     ambiguous: set[str]
+    acts: dict[str, list[Act]] = field(default_factory=dict)
+    """What customers and colleagues did, by reference."""
     copies: dict[str, int] = field(default_factory=dict)
     """How often each Message-ID was stored."""
-    to_staff: list[tuple[datetime, str, str, Team]] = field(default_factory=list)
-    """Kind, recipient and team of each letter to a colleague."""
+    to_staff: list[tuple[datetime, str, str, str]] = field(default_factory=list)
+    """When, kind, recipient and reference of each letter to a colleague."""
     nameless: list[Arrival] = field(default_factory=list)
     """Letters of no case, such as a link."""
 
@@ -95,14 +99,15 @@ class Evidence:
 def read(folder: Path) -> Evidence:
     """Read the folder."""
     evidence = _plan(folder / "plan.jsonl.gz")
+    by_number = {story.number: story for story in evidence.stories.values()}
     for row in lines_of(folder / "letters.jsonl.gz"):
         _take_letter(evidence, row)
-    by_number = {story.number: story for story in evidence.stories.values() if story.number}
     for row in lines_of(folder / "pages.jsonl.gz"):
         if row["status"] == 200 and row["case"] in by_number:
             _take_page(evidence, by_number[row["case"]], row)
     for story in evidence.stories.values():
         story.lines.sort(key=lambda line: line.at)
+        story.acts = evidence.acts.get(story.reference, [])
     return evidence
 
 
@@ -126,7 +131,8 @@ def _plan(path: Path) -> Evidence:
             story = Story(row["case"], row["reference"], row["email"].lower(), team, at)
             by_number[row["case"]] = evidence.stories[story.reference] = story
         elif kind in ("customer", "staff") and row["case"] in by_number:
-            by_number[row["case"]].acts.append({**row, "at": at})
+            reference = row.get("reference") or by_number[row["case"]].reference
+            evidence.acts.setdefault(reference, []).append({**row, "at": at})
         elif kind == "absence":
             until = instant(row["until"]) if row["until"] else None
             if row["entered"]:
@@ -156,11 +162,11 @@ def _take_letter(evidence: Evidence, row: dict[str, Any]) -> None:
     evidence.copies[letter.message_id] = evidence.copies.get(letter.message_id, 0) + 1
     if evidence.copies[letter.message_id] > 1:
         return
-    story = evidence.stories.get(letter.reference) or _continued(evidence, letter, to, at)
     if letter.kind.startswith("staff_"):
-        if story is not None and letter.kind != "staff_login":
-            evidence.to_staff.append((at, letter.kind, to, story.team))
+        if letter.kind != "staff_login":
+            evidence.to_staff.append((at, letter.kind, to, letter.reference))
         return
+    story = evidence.stories.get(letter.reference) or _continued(evidence, letter, to, at)
     if story is not None:
         _place(evidence.company, story, letter.for_name or letter.person)
     team = story.team if story else next(iter(evidence.company.teams.values()))
@@ -169,13 +175,15 @@ def _take_letter(evidence: Evidence, row: dict[str, Any]) -> None:
 
 def _continued(evidence: Evidence, letter: Letter, to: str, at: datetime) -> Story | None:
     """A case that our program opened for a message to a closed one: of the same mailbox, under a new reference."""
-    if not letter.reference:
+    origin = next((story for story in reversed(evidence.stories.values()) if story.email == to), None)
+    if not letter.reference or origin is None:
         return None
-    before = [story for story in evidence.stories.values() if story.email == to]
-    team = before[-1].team if before else next(iter(evidence.company.teams.values()))
-    story = Story(0, letter.reference, to, team, letter.written)
-    if not letter.kind.startswith("staff_"):
-        evidence.stories[letter.reference] = story
+    return _goes_on(evidence, origin, letter.reference, letter.written)
+
+
+def _goes_on(evidence: Evidence, origin: Story, reference: str, opened: datetime) -> Story:
+    story = Story(origin.number, reference, origin.email, origin.team, opened, is_form=False)
+    evidence.stories[reference] = story
     return story
 
 
@@ -207,8 +215,11 @@ def _arrival(letter: Letter, at: datetime, to: str, team: Team) -> Arrival:
     )
 
 
-def _take_page(evidence: Evidence, story: Story, row: dict[str, Any]) -> None:
+def _take_page(evidence: Evidence, origin: Story, row: dict[str, Any]) -> None:
     page, at = reading.page(row["html"]), instant(row["at"])
+    begun = min((line.at for line in page.lines), default=at)
+    story = evidence.stories.get(page.reference) or _goes_on(evidence, origin, page.reference, begun)
+    story.number = origin.number
     if row["final"]:
         story.lines += page.lines
     if row["older"]:

@@ -18,7 +18,7 @@ INSTANT = timedelta(seconds=1)
 GRACE = 30
 """Sending minutes after an outage in which what it kept back may still be on its way."""
 BY_HAND = frozenset({"reply", "question"})
-ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}, "close": {"closed"}}
+ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}}
 COUNTED = (
     "calls_at_an_old_time",
     "letters_naming_an_absent_person",
@@ -53,7 +53,7 @@ class Verdict:
 
     def find(self, figure: str, story: Story | None, at: datetime, why: str) -> None:
         """Note something that a figure counts."""
-        case = "-" if story is None else f"{story.number or 'continued'} {story.reference}"
+        case = "-" if story is None else f"{story.number} {story.reference}"
         self.findings.append(Finding(figure, case, at, why))
 
 
@@ -71,15 +71,14 @@ def weigh(folder: Path) -> Verdict:
         outage = outages[story.team.name]
         pages = timeline.stretches(story, evidence.end, evidence.end)
         seen = light.Seen(story, pages, evidence.refused.get(story.email), outage, evidence.end)
-        if story.number:
-            for start, end in light.dark(seen):
-                while_off = shared((start, end), outage.off)
-                dark, off = dark + (end - start) - while_off, off + while_off
-                verdict.find("minutes_in_the_dark", story, start, f"until {end}, of which off {while_off}")
-            for at, figure, why in light.lapsed(seen):
-                verdict.find(figure, story, at, why)
-            _calls(evidence, story, seen, verdict)
-            _lost(evidence, story, verdict)
+        for start, end in light.dark(seen):
+            while_off = shared((start, end), outage.off)
+            dark, off = dark + (end - start) - while_off, off + while_off
+            verdict.find("minutes_in_the_dark", story, start, f"until {end}, of which off {while_off}")
+        for at, figure, why in light.lapsed(seen):
+            verdict.find(figure, story, at, why)
+        _calls(evidence, story, seen, verdict)
+        _lost(evidence, story, verdict)
         _notices(story, verdict)
         for arrival in story.arrivals:
             _absent_sender(evidence, story, arrival, verdict)
@@ -139,10 +138,13 @@ def _deputies(evidence: Evidence, team: Team, name: str, at: datetime) -> set[st
 
 def _lost(evidence: Evidence, story: Story, verdict: Verdict) -> None:
     """Acts that no letter answered within a day."""
-    _answered(evidence, story, story.opened, {"confirmation"}, verdict)
+    if story.is_form:
+        _answered(evidence, story, story.opened, {"confirmation"}, verdict)
     for act in story.acts:
         if act["kind"] == "customer" and act["act"] == "message" and act["status"] == 303:
             _answered(evidence, story, act["at"], {"message_received", "reopened"}, verdict)
+        elif _closes(act):
+            _answered(evidence, story, act["at"], {"closed"}, verdict)
         elif act["kind"] == "staff" and act["act"] in ANSWERED_BY and act.get("ok", True):
             _answered(evidence, story, act["at"], ANSWERED_BY[act["act"]], verdict)
 
@@ -161,7 +163,7 @@ def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], v
     if "message_received" in kinds and any(
         one.kind == "confirmation" and at - INSTANT <= one.written and one.at <= deadline
         for other in evidence.stories.values()
-        if not other.number and other.email == story.email
+        if not other.is_form and other.number == story.number
         for one in other.arrivals
     ):
         return
@@ -185,9 +187,10 @@ def _absent_sender(evidence: Evidence, story: Story, arrival: Arrival, verdict: 
 
 def _absent_readers(evidence: Evidence, verdict: Verdict) -> None:
     by_mailbox = {person.email: person.name for person in evidence.company.people.values()}
-    for at, kind, to, team in evidence.to_staff:
-        if to in by_mailbox and evidence.company.is_away(by_mailbox[to], team, at, known=at):
-            verdict.find("letters_to_an_absent_colleague", None, at, f"{kind} to {by_mailbox[to]}")
+    for at, kind, to, reference in evidence.to_staff:
+        story, name = evidence.stories.get(reference), by_mailbox.get(to)
+        if story is not None and name is not None and evidence.company.is_away(name, story.team, at, known=at):
+            verdict.find("letters_to_an_absent_colleague", story, at, f"{kind} to {name}")
 
 
 def _outside_hours(evidence: Evidence, story: Story, arrival: Arrival, verdict: Verdict) -> None:
@@ -237,37 +240,39 @@ def _notices(story: Story, verdict: Verdict) -> None:
 
 
 def _add_up(evidence: Evidence, verdict: Verdict, dark: timedelta, off: timedelta) -> None:
-    stories = [story for story in evidence.stories.values() if story.number]
+    stories = evidence.stories.values()
+    forms = {story.number: story.opened for story in stories if story.is_form}
     lines = [line for story in stories for line in story.lines]
-    notices = sorted(sum(one.kind in DELAYS for one in story.arrivals) for story in stories)
+    told = Counter(story.number for story in stories for one in story.arrivals if one.kind in DELAYS)
+    notices = sorted(told[number] for number in forms)
     surplus = {name: number - 1 for name, number in evidence.copies.items() if number > 1}
-    first = [minutes for story in stories if (minutes := _first_answer(story)) is not None]
     counted = Counter(finding.figure for finding in verdict.findings)
-    every = [one for story in evidence.stories.values() for one in story.arrivals]
     verdict.figures = {
-        "cases": len(stories),
+        "cases": len(forms),
         "letters": len(evidence.copies),
         "promises_kept": timeline.count(lines, timeline.KEPT),
         "promises_moved": timeline.count(lines, timeline.MOVED),
-        "minutes_in_the_dark": round(dark / timedelta(minutes=1), 2),
-        "minutes_in_the_dark_while_off": round(off / timedelta(minutes=1), 2),
+        "minutes_in_the_dark": round(dark / timedelta(minutes=1), 1),
+        "minutes_in_the_dark_while_off": round(off / timedelta(minutes=1), 1),
         **{figure: counted[figure] for figure in COUNTED},
         "letters_doubled": sum(number for name, number in surplus.items() if name not in evidence.ambiguous),
-        "letters_ambiguous": sum(number for name, number in surplus.items() if name in evidence.ambiguous),
-        "notices": sum(one.kind in DELAYS for one in every),
+        "letters_ambiguous": len(evidence.ambiguous),
+        "notices": sum(told.values()),
         "notices_per_case_p95": notices[math.ceil(0.95 * len(notices)) - 1] if notices else 0,
-        "median_first_answer_minutes": round(statistics.median(first), 2) if first else 0,
+        "median_first_answer_minutes": _median_first_answer(evidence, forms),
     }
 
 
-def _first_answer(story: Story) -> float | None:
+def _median_first_answer(evidence: Evidence, forms: dict[int, datetime]) -> float:
     """Wall-clock minutes from the form to the first reply, or the first call that reached the customer."""
-    answers = (
-        act["at"]
-        for act in story.acts
-        if act["kind"] == "staff"
-        and act.get("ok", True)
-        and (act["act"] == "reply" or (act["act"] == "call" and act.get("reached")))
-    )
-    first = min(answers, default=None)
-    return None if first is None else (first - story.opened) / timedelta(minutes=1)
+    first: dict[int, datetime] = {}
+    for acts in evidence.acts.values():
+        for act in acts:
+            if act["kind"] == "staff" and act.get("ok", True) and _answers(act):
+                first[act["case"]] = min(act["at"], first.get(act["case"], act["at"]))
+    minutes = [(at - forms[number]) / timedelta(minutes=1) for number, at in first.items()]
+    return round(statistics.median(minutes)) if minutes else 0
+
+
+def _answers(act: Act) -> bool:
+    return act["act"] == "reply" or (act["act"] == "call" and bool(act.get("reached")))

@@ -52,7 +52,7 @@ def at(text: str) -> datetime:
 
 
 class Life:
-    """Evidence in the making. Times are texts as ``at`` reads them."""
+    """Evidence in the making. Times are texts as ``at`` reads them; case 101 goes on with case 1."""
 
     def __init__(self) -> None:
         self.plan: list[dict[str, Any]] = []
@@ -61,6 +61,7 @@ class Life:
         self.said: dict[int, list[tuple[datetime, str]]] = {}
         self.lines: dict[int, list[tuple[datetime, str]]] = {}
         self.people: dict[int, str] = {}
+        """Whom the pages of a case name."""
 
     def act(self, when: str, kind: str, **more: Any) -> None:
         """A line of the plan."""
@@ -101,12 +102,13 @@ class Life:
             for then, said in reversed(self.lines[number])
             if then <= now
         )
+        person = self.people.get(number, MIRIAM)
         html = (
             f'<p class="eyebrow">Vorgang <span class="keep">{_reference(number)}</span></p><h1>{escape(headline)}</h1>'
-            f'<h2 id="person-name"><span class="eyebrow">Für Sie da</span><span>{self.people[number]}</span></h2>'
+            f'<h2 id="person-name"><span class="eyebrow">Für Sie da</span><span>{person}</span></h2>'
             f'<ol class="journal">{lines}</ol>'
         )
-        page = {"at": _iso(now), "case": number, "status": 200, "html": html, "final": final, "older": False}
+        page = {"at": _iso(now), "case": number % 100, "status": 200, "html": html, "final": final, "older": False}
         self.pages.append(page)
 
     def letter(
@@ -120,16 +122,15 @@ class Life:
         written: str = "",
         copies: int = 1,
         text: str = "",
-        reference: str = "",
     ) -> None:
         """A letter that the sink stored."""
         message = EmailMessage()
         message["From"] = f'"{person} – Beispielwerke" <post@werke.example>'
-        message["To"] = to or f"c{number}@kunde.example"
+        message["To"] = to or f"c{number % 100}@kunde.example"
         message["Date"] = format_datetime(at(written or when))
         message["Message-ID"] = f"<{len(self.letters)}@werke.example>"
         message["X-Portal-Letter"] = kind
-        message["X-Portal-Case"] = reference or _reference(number)
+        message["X-Portal-Case"] = _reference(number)
         message.set_content("\n".join(steps) or "–")
         bold = "".join(f"<p><strong>{escape(step)}</strong></p>" for step in steps)
         message.add_alternative(f"<html><body><p>{escape(text)}</p>{bold}</body></html>", subtype="html")

@@ -82,24 +82,32 @@ def dark(seen: Seen) -> Iterator[Span]:
 
 
 def lapsed(seen: Seen) -> Iterator[tuple[datetime, str, str]]:
-    """Every date that passed without a newer step: when, under which figure, and why."""
+    """Every date that passed in silence: when, under which figure, and why."""
     dates = {step for page in seen.pages for step in page.steps} | set(seen.letters)
     for date in sorted(date for date in dates if seen.story.opened < date < seen.end):
         page = seen.page_at(date - timedelta(seconds=1))
-        if page is None or page.closed:
+        if page is None or page.closed or not (why := _passed(seen, date)):
             continue
-        is_open = _is_open(seen, date)
-        if not is_open and _is_resolved(seen, date):
-            continue
-        newer = {step: since for step, since in _shown_at(seen, date).items() if step > date}
-        if not is_open and any(_by_letter(seen, step, since, date) for step, since in newer.items()):
-            continue
+        ahead = any(step > date for step in _shown_at(seen, date))
         if within(date, seen.outages.off):
-            yield date, "promises_lapsed_while_off", "the system was off"
-        elif newer and _out_of_reach(seen, date):
-            yield date, "promises_lapsed_while_off", "the mailbox was out of reach; the page says when"
+            yield date, "promises_lapsed_while_off", f"{why}; the system was off"
+        elif ahead and _out_of_reach(seen, date):
+            yield date, "promises_lapsed_while_off", f"{why}; the mailbox was out of reach, the page says a step"
         else:
-            yield date, "promises_lapsed_in_silence", "still open" if is_open else "moved, and nobody told the new date"
+            yield date, "promises_lapsed_in_silence", why
+
+
+def _passed(seen: Seen, date: datetime) -> str:
+    """Why a date passed in silence; empty if it was kept, needed no longer, or a newer one told in time."""
+    if _is_open(seen, date):
+        return "still promised"
+    gone = max((page.end for page in seen.pages if date in page.steps and page.start < date), default=None)
+    if _is_resolved(seen, date) or (gone is not None and seen.letters.get(date, gone) > gone):
+        return ""
+    if gone is not None and date not in seen.letters:
+        return ""  # moved before any letter told it
+    newer = (step for step in _shown_at(seen, date) if step > date)
+    return "" if any(seen.letters.get(step, seen.end) <= date for step in newer) else "moved, and no letter said so"
 
 
 def _is_open(seen: Seen, date: datetime) -> bool:
@@ -124,11 +132,6 @@ def _shown_at(seen: Seen, date: datetime) -> dict[datetime, datetime]:
     return next(
         (shown for page, shown in zip(seen.pages, seen.shown, strict=True) if page.start <= date < page.end), {}
     )
-
-
-def _by_letter(seen: Seen, step: datetime, since: datetime, date: datetime) -> bool:
-    letter = seen.letters.get(step)
-    return (letter is not None and letter <= date) or date < since + FRESH
 
 
 def _out_of_reach(seen: Seen, date: datetime) -> bool:

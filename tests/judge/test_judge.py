@@ -236,11 +236,14 @@ def lost_reply(life: Life) -> None:
     handmade.close(life, "30 10:00")
 
 
-def lost_message(life: Life, *, answered: str = "", reference: str = "") -> None:
+LATER = f"{MIRIAM} antwortet bis Montag, 7. Dezember, 12 Uhr"
+
+
+def lost_message(life: Life, *, answered: str = "", number: int = 1) -> None:
     opened(life, TUESDAY)
     life.act("25 11:00", "customer", case=1, act="message", status=303)
     if answered:
-        life.letter("25 11:01", answered, f"{TUESDAY}.", reference=reference)
+        life.told("25 11:01", answered, LATER, "Zugesagt", number=number)
     handmade.close(life, "30 10:00")
 
 
@@ -369,7 +372,7 @@ BLAMELESS: dict[str, Change] = {
     ),
     "a message answered by its receipt": lambda life: lost_message(life, answered="message_received"),
     "a message answered by hand": lambda life: lost_message(life, answered="reply"),
-    "a message that opened a new case": lambda life: lost_message(life, answered="confirmation", reference="NEW-001"),
+    "a message that opened a new case": lambda life: lost_message(life, answered="confirmation", number=101),
     "the third notice by the lead": lambda life: third_notice_without_lead(life, kind="lead_takes_over"),
     "a kept promise between the notices": lambda life: third_notice_without_lead(life, kept_between=True),
     "a night notice because the date is earlier than the morning": story(
