@@ -58,7 +58,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: its height, where its bars begin, and the bars."""
+    """A drawing: its height, where its bars begin (0: at its edge), and the bars."""
 
     height: float
     start: float

@@ -28,14 +28,19 @@ class Unit(StrEnum):
 
     COUNT = "count"
     SHARE = "share"
-    MEASURE = "measure"
+    HOURS = "hours"
+    AVERAGE = "average"
+
+
+DECIMALS = {Unit.COUNT: 0, Unit.HOURS: 1, Unit.AVERAGE: 2}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number of a group."""
+    """One number of a group: its heading alone, as in a CSV, and below the heading of its figure."""
 
     heading: str
+    short: str
     unit: Unit
     value: Callable[[Figures], float | None]
 
@@ -49,28 +54,48 @@ FATES = {
 """The parts of a bar and their columns, in order."""
 
 
+FATES_IN_SHORT = {
+    Fate.FIRST: marked("by the first date"),
+    Fate.LATER: marked("by a later date"),
+    Fate.LAPSED: marked("lapsed"),
+    Fate.RUNNING: marked("still open or dropped"),
+}
+
+
 def _of_fate(fate: Fate) -> Callable[[Figures], float]:
     return lambda figures: figures.fates[fate]
 
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "promises": (
-        Column(marked("Promises (n)"), Unit.COUNT, lambda figures: figures.promises),
-        *(Column(heading, Unit.COUNT, _of_fate(fate)) for fate, heading in FATES.items()),
-        Column(marked("Moved in all"), Unit.COUNT, lambda figures: figures.moved),
-        Column(marked("Share kept by the first date"), Unit.SHARE, lambda figures: figures.kept_first),
-        Column(marked("Share kept by the last date"), Unit.SHARE, lambda figures: figures.kept_last),
+        Column(marked("Promises (n)"), marked("Promises (n)"), Unit.COUNT, lambda one: one.promises),
+        *(Column(FATES[fate], FATES_IN_SHORT[fate], Unit.COUNT, _of_fate(fate)) for fate in FATES),
+        Column(marked("Moved in all"), marked("moved in all"), Unit.COUNT, lambda one: one.moved),
+        Column(
+            marked("Share kept by the first date"),
+            marked("share by the first date"),
+            Unit.SHARE,
+            lambda one: one.kept_first,
+        ),
+        Column(
+            marked("Share kept by the last date"),
+            marked("share by the last date"),
+            Unit.SHARE,
+            lambda one: one.kept_last,
+        ),
     ),
     "answers": (
-        Column(marked("Answered cases (n)"), Unit.COUNT, lambda figures: len(figures.minutes)),
-        Column(marked("Not answered"), Unit.COUNT, lambda figures: figures.unanswered),
-        Column(marked("Median in working hours"), Unit.MEASURE, lambda figures: figures.hours),
+        Column(marked("Answered cases (n)"), marked("Answered cases (n)"), Unit.COUNT, lambda one: len(one.minutes)),
+        Column(marked("Not answered"), marked("not answered"), Unit.COUNT, lambda one: one.unanswered),
+        Column(marked("Median in working hours"), marked("median in hours"), Unit.HOURS, lambda one: one.hours),
     ),
     "notices": (
-        Column(marked("Cases (n)"), Unit.COUNT, lambda figures: len(figures.notices)),
-        Column(marked("Delay notices"), Unit.COUNT, lambda figures: sum(figures.notices)),
-        Column(marked("Delay notices per case"), Unit.MEASURE, lambda figures: figures.notices_per_case),
-        Column(marked("Most in 95 of 100 cases"), Unit.COUNT, lambda figures: figures.most_notices),
+        Column(marked("Cases (n)"), marked("Cases (n)"), Unit.COUNT, lambda one: len(one.notices)),
+        Column(marked("Delay notices"), marked("notices"), Unit.COUNT, lambda one: sum(one.notices)),
+        Column(marked("Delay notices per case"), marked("per case"), Unit.AVERAGE, lambda one: one.notices_per_case),
+        Column(
+            marked("Most in 95 of 100 cases"), marked("most, in 95 of 100"), Unit.COUNT, lambda one: one.most_notices
+        ),
     ),
 }
 """The columns of each figure; the first says how many there were."""
@@ -140,7 +165,7 @@ def shown(column: Column, figures: Figures, how_many: Column, voice: Voice) -> s
         return voice.say("too few") if how_many.value(figures) else NOTHING
     if column.unit is Unit.SHARE:
         return str(format_percent(value, locale=voice.locale))
-    return _number(value, voice, decimals=column.unit is Unit.MEASURE)
+    return _number(value, voice, DECIMALS[column.unit])
 
 
 def comma_separated(rows: Iterable[Sequence[str]]) -> bytes:
@@ -205,7 +230,7 @@ def _measured(figure: str, group: Group, voice: Voice) -> Measured:
     if value is None:
         words = f"{voice.say('too few')} ({many})" if count else many
         return Measured(group.short, words, ())
-    number = _number(value, voice, decimals=True)
+    number = _number(value, voice, DECIMALS[Unit.HOURS if figure == "answers" else Unit.AVERAGE])
     words = voice.say("%(hours)s h", hours=number) if figure == "answers" else number
     return Measured(group.short, f"{words} ({many})", (Part(value, figure, f"{group.short}: {words}"),))
 
@@ -224,8 +249,8 @@ def _plain(column: Column, figures: Figures, how_many: Column, voice: Voice) -> 
     return str(format_decimal(value * 100 if column.unit is Unit.SHARE else value, "0.0#", voice.locale))
 
 
-def _number(value: float, voice: Voice, *, decimals: bool = False) -> str:
-    return str(format_decimal(value, "#,##0.0" if decimals else "#,##0", voice.locale))
+def _number(value: float, voice: Voice, decimals: int = 0) -> str:
+    return str(format_decimal(value, "#,##0." + "0" * decimals, voice.locale))
 
 
 def _harmless(cell: str) -> str:
