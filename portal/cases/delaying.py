@@ -256,11 +256,13 @@ def _tell_staff(
     )
 
 
-def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, str]:
+def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, Any]:
     acting_id = directory.acting(move.new.person_id, now, topic_id=case.topic_id).person_id
     due = voice.moment(move.new.due_at, now=now)
     sentence = wording.sentence(move.new.kind, move.new.medium, directory.people[acting_id].name, due, voice)
-    return {"before": voice.moment(move.old.due_at, now=now), "sentence": f"{sentence}.", "what": move.new.what}
+    before = voice.moment(move.old.due_at, now=now)
+    # The promise's number is for whoever writes the letter anew (renewing): the name in the sentence may be another.
+    return {"promise_id": move.new.id, "before": before, "sentence": f"{sentence}.", "what": move.new.what}
 
 
 def _card(directory: Directory, case: Case, lead_id: int, *, now: datetime) -> dict[str, str | None]:
