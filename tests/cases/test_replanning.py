@@ -1,0 +1,195 @@
+"""New holidays, hours and levels: what was promised stands where it can be kept, and moves in time where it cannot."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import answering, delaying, planning, replanning
+from portal.cases import directory as directories
+from portal.cases.models import Case
+from portal.mail.letters import LetterKind
+from portal.people.models import Closure, ClosureKind, Hours, Team
+from portal.promises.models import Promise, PromiseState, Replanning, ServiceLevel
+from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, open_promises, read, step
+
+TEN = berlin("2026-11-24 10:00")
+DUE = berlin("2026-11-25 16:30")
+
+
+@pytest.fixture
+def case(session: Session) -> Iterator[Case]:
+    """An offer promised for Wednesday, 16:30; its notice would go out at 15:30."""
+    case = open_case(session)
+    deliver(session)
+    yield case
+
+
+def test_a_date_on_which_nobody_works_any_more_moves_and_the_customer_hears_it_at_once(
+    session: Session, case: Case
+) -> None:
+    close(session, date(2026, 11, 25))
+
+    assert replan(session) == 1
+    delaying.give_notice(session, case, now=TEN)
+    step(session)
+
+    (promise,) = open_promises(session, case)
+    mail = read(letters(session, case, LetterKind.DELAY_NOTICE)[0])
+    assert promise.due_at == berlin("2026-11-26 08:00")
+    assert "Mittwoch, 25. November, 16:30 Uhr" in mail.text and "Donnerstag, 26. November" in mail.text
+    assert case.notices == 0
+
+
+def test_outside_the_sending_hours_it_waits_for_the_next_and_the_page_says_what_the_letters_said(
+    session: Session, case: Case
+) -> None:
+    close(session, date(2026, 11, 25))
+    night = berlin("2026-11-24 22:00")
+
+    replan(session, at=night)
+
+    (promise,) = open_promises(session, case)
+    assert (promise.due_at, promise.moves_to) == (DUE, berlin("2026-11-26 08:30"))
+    assert night <= promise.notice_at < promise.due_at
+
+
+def test_a_holiday_in_between_leaves_the_promised_date(session: Session) -> None:
+    case = open_case(session, at=berlin("2026-11-24 16:00"))
+    deliver(session)
+    (promise,) = open_promises(session, case)
+    due_at = promise.due_at
+    close(session, date(2026, 11, 25))
+
+    replan(session, at=berlin("2026-11-24 16:30"))
+
+    assert open_promises(session, case)[0].due_at == due_at
+    assert open_promises(session, case)[0].moves_to is None
+
+
+def test_a_notice_that_would_fall_on_a_closed_day_comes_earlier(session: Session, case: Case) -> None:
+    """The date lies right after the closed day: notice is given on the last day before it."""
+    answering.promise_date(
+        session,
+        case,
+        by_id=case.owner_id or 0,
+        step=answering.Step(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 08:30")),
+        now=TEN,
+    )
+    step(session)
+    close(session, date(2026, 11, 26))
+
+    replan(session)
+
+    (promise,) = open_promises(session, case)
+    assert promise.notice_at < berlin("2026-11-26 00:00")
+    assert promise.due_at == berlin("2026-11-27 08:30")
+
+
+def test_a_level_that_asks_for_more_notice_brings_the_notice_forward_and_tells_nobody(
+    session: Session, case: Case
+) -> None:
+    before = len(letters(session, case))
+    for level in session.scalars(select(ServiceLevel)):
+        level.notice_min = 200
+    step(session)
+
+    assert replan(session) == 1
+
+    (promise,) = open_promises(session, case)
+    assert (promise.due_at, promise.notice_at) == (DUE, berlin("2026-11-25 13:10"))
+    assert len(letters(session, case)) == before
+
+
+def test_shorter_hours_move_a_date_that_lies_after_them(session: Session, case: Case) -> None:
+    team = session.scalars(select(Team).where(Team.name == "Vertrieb Süd")).one()
+    for hours in session.scalars(select(Hours).where(Hours.team_id == team.id)):
+        hours.until_minute = 14 * 60
+    step(session)
+
+    replan(session)
+
+    assert open_promises(session, case)[0].moves_to == berlin("2026-11-26 08:00")
+
+
+def test_an_earlier_date_is_never_made_of_it(session: Session, case: Case) -> None:
+    for level in session.scalars(select(ServiceLevel)):
+        level.answer_min, level.notice_min = 120, 30
+    step(session)
+
+    replan(session)
+
+    assert open_promises(session, case)[0].due_at == DUE
+
+
+def test_what_a_person_planned_stays_planned(session: Session, case: Case) -> None:
+    (promise,) = open_promises(session, case)
+    to = berlin("2026-11-27 12:00")
+    planning.plan_move(session, case, promise_id=promise.id, by_id=case.owner_id or 0, to=to, reason="R.", now=TEN)
+    step(session)
+    close(session, date(2026, 12, 24))
+
+    replan(session)
+
+    (promise,) = open_promises(session, case)
+    assert (promise.moves_to, promise.reason) == (to, "R.")
+    assert promise.notice_at == berlin("2026-11-24 10:15")
+
+
+def test_a_second_look_finds_nothing_to_do(session: Session, case: Case) -> None:
+    close(session, date(2026, 11, 25))
+
+    assert replan(session) == 1
+    assert replan(session) == 0
+
+
+def test_absences_plan_nothing_anew(session: Session, case: Case, people: dict[str, int]) -> None:
+    before = replanning.mark(directories.load(session, now=TEN))
+
+    away(session, people["Miriam Albrecht"], since=TUESDAY)
+    step(session)
+
+    assert replanning.mark(directories.load(session, now=TEN)) == before
+
+
+def test_a_batch_ends_where_it_ends_and_the_next_begins_there(
+    session: Session, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [open_case(session, email=f"{number}@haustechnik.example") for number in range(4)]
+    monkeypatch.setattr(replanning, "BATCH", 2)
+    close(session, date(2026, 11, 25))
+
+    assert replan(session) == 5
+
+    moved = session.scalars(select(Promise).where(Promise.moves_to.is_not(None))).all()
+    assert {promise.case_id for promise in moved} == {case.id, *(other.id for other in others)}
+    assert session.get_one(Replanning, 1).after_id is None
+
+
+def close(session: Session, day: date) -> None:
+    """The firm closes on a day."""
+    session.add(Closure(first_on=day, last_on=day, kind=ClosureKind.CLOSED))
+    step(session)
+
+
+def replan(session: Session, *, at: datetime = TEN) -> int:
+    """What the worker does until all is done; how many cases were planned anew."""
+    count = 0
+    directory = directories.load(session, now=at)
+    present = replanning.mark(directory)
+    while True:
+        case_ids, after_id = replanning.cases_to_replan(session, directory, now=at)
+        for case_id in case_ids:
+            replanning.replan(session, session.get_one(Case, case_id), now=at)
+        replanning.note_done(session, present, after_id)
+        step(session)
+        count += len(case_ids)
+        if after_id is None:
+            return count
+
+
+def promise_kind(case: Case) -> answering.PromiseKind:
+    assert case.promise is not None and case.promise.state == PromiseState.OPEN
+    return case.promise.kind

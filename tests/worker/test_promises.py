@@ -1,0 +1,168 @@
+"""The steps that watch promises: what they take and when, several workers at once, and one broken case among others."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal import clock, db
+from portal.cases import delaying
+from portal.cases.models import Case
+from portal.mail.letters import LetterKind
+from portal.mail.models import Letter
+from portal.promises.models import Promise, PromiseState
+from tests.support.cast import berlin
+from worker import promises
+from worker.promises import Watch
+
+TUESDAY = berlin("2026-11-24 09:12")
+NOTICE = berlin("2026-11-25 15:30")
+"""When the notice of a reply promised on Tuesday is due; the reply itself at 16:30."""
+
+
+@contextmanager
+def at(instant: datetime) -> Iterator[None]:
+    with clock.drive(lambda: instant):
+        yield
+
+
+@pytest.fixture
+def take(open_case: Callable[..., int]) -> Callable[[int], list[int]]:
+    """Takes so many forms on Tuesday morning; the ids of their cases."""
+
+    def cases(count: int) -> list[int]:
+        with at(TUESDAY):
+            return [open_case(f"customer{number}@haustechnik.example") for number in range(count)]
+
+    return cases
+
+
+def test_an_empty_look_does_nothing(core: Flask, take: Callable[[int], list[int]]) -> None:
+    take(1)
+
+    with at(NOTICE - timedelta(seconds=1)):
+        assert not promises.give_notice()()
+
+
+def test_every_due_case_gets_its_notice_and_then_there_is_none_left(
+    core: Flask, take: Callable[[int], list[int]]
+) -> None:
+    take(3)
+    step = promises.give_notice()
+
+    with at(NOTICE):
+        assert [step() for _ in range(4)] == [True, True, True, False]
+
+    assert count(LetterKind.DELAY_NOTICE) == 3
+
+
+def test_the_reminder_comes_by_itself(core: Flask, take: Callable[[int], list[int]]) -> None:
+    take(1)
+    step = promises.remind()
+
+    with at(berlin("2026-11-25 12:30")):
+        assert [step() for _ in range(2)] == [True, False]
+
+    assert count(LetterKind.STAFF_REMINDER) == 1
+
+
+def test_two_workers_move_a_promise_once(core: Flask, take: Callable[[int], list[int]]) -> None:
+    take(6)
+    together = threading.Barrier(3)
+
+    def work() -> None:
+        with core.app_context():
+            step = promises.give_notice()
+            together.wait()
+            for _ in range(12):
+                step()
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    with at(NOTICE):
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    assert count(LetterKind.DELAY_NOTICE) == 6
+    assert open_promises() == 6
+
+
+class TestAWorkerThatWasDown:
+    """Its promises lapsed meanwhile; each customer hears once, in the sending hours, with a date that lies ahead."""
+
+    def test_for_two_days_writes_one_notice(self, core: Flask, take: Callable[[int], list[int]]) -> None:
+        take(2)
+        back = berlin("2026-11-27 10:00")
+        step = promises.give_notice()
+
+        with at(back):
+            while step():
+                pass
+
+        assert count(LetterKind.DELAY_NOTICE) == 2
+        assert earliest_due() > back
+
+    def test_and_comes_back_at_night_waits_for_the_morning(self, core: Flask, take: Callable[[int], list[int]]) -> None:
+        take(1)
+        step = promises.give_notice()
+
+        with at(berlin("2026-11-26 22:00")):
+            assert not step()
+        with at(berlin("2026-11-27 06:59")):
+            assert not step()
+        with at(berlin("2026-11-27 07:00")):
+            assert step()
+
+    def test_does_not_wait_where_the_date_would_pass_meanwhile(
+        self, core: Flask, take: Callable[[int], list[int]]
+    ) -> None:
+        take(1)
+        with db.writing() as session:  # a team that works at night
+            session.scalars(select(Promise)).one().due_at = berlin("2026-11-26 05:00")
+
+        with at(berlin("2026-11-26 03:00")):
+            assert promises.give_notice()()
+
+
+def test_a_case_that_breaks_keeps_no_other_waiting(
+    core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, *_ = take(3)
+    real = delaying.give_notice
+
+    def breaks(session: object, case: Case, *, now: datetime) -> None:
+        if case.id == broken:
+            raise RuntimeError("a fault of ours")
+        real(session, case, now=now)  # type: ignore[arg-type]
+
+    step = Watch(promises._notice_due, breaks, failed="no notice given")
+    with at(NOTICE):
+        assert [step() for _ in range(4)] == [True, True, True, False]
+    assert count(LetterKind.DELAY_NOTICE) == 2
+
+    monkeypatch.setattr(step, "_do", real)
+    with at(NOTICE + promises.PUT_OFF):
+        assert step()
+    assert count(LetterKind.DELAY_NOTICE) == 3
+
+
+def count(kind: LetterKind) -> int:
+    with db.reading() as session:
+        return session.scalars(select(func.count()).where(Letter.kind == kind)).one()
+
+
+def open_promises() -> int:
+    with db.reading() as session:
+        return session.scalars(select(func.count()).where(Promise.state == PromiseState.OPEN)).one()
+
+
+def earliest_due() -> datetime:
+    with db.reading() as session:
+        return session.scalars(
+            select(Promise.due_at).where(Promise.state == PromiseState.OPEN).order_by(Promise.due_at).limit(1)
+        ).one()
