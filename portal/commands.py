@@ -131,6 +131,37 @@ def run(host: str, port: int, folder: Path) -> None:
 
 
 @main.command()
+@click.option("--days", default=14, show_default=True, type=click.IntRange(1, 120), help="Days of company life.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Odd: spring, even: autumn.")
+@click.option("--cases", type=click.IntRange(1, 100_000), help="Forms sent in all; 5,000 in 60 days by default.")
+@click.option("--people", default=20, show_default=True, type=click.IntRange(5, 200))
+@click.option("--no-faults", is_flag=True, help="Nothing breaks: no outage, no killed worker, no refused mail.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the evidence files.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all figures.")
+@click.option("--trace", metavar="CASE", help="Print the whole story of one case: its number, or its reference.")
+@in_sentences
+def simulate(
+    days: int,
+    seed: int,
+    cases: int | None,
+    people: int,
+    no_faults: bool,
+    out: Path | None,
+    as_json: bool,
+    trace: str | None,
+) -> None:
+    """Prove it: weeks of a company's life with the real code and a driven clock, on a database of its own."""
+    from portal.app import create_app  # the pages are handed in: the simulation knows none of them
+    from portal.simulation import showing
+
+    wanted = showing.Wanted(days=days, seed=seed, cases=cases, people=people, faults=not no_faults, out=out)
+    try:
+        sys.exit(showing.run(create_app, os.environ, wanted, as_json=as_json, trace=trace))
+    except showing.Impossible as impossible:
+        raise Failed(str(impossible)) from None
+
+
+@main.command()
 @in_sentences
 def check() -> None:
     """Say what is wrong with the configuration, each with its fix."""

@@ -1,0 +1,149 @@
+"""The driver: the clock, and a heap of what happens when.
+
+Event-driven: the clock jumps to the next thing that happens in the plan, or that the database says is due, and stands
+there until the worker has nothing left to do. Deterministic for a seed on one kind of database: whatever is chosen is
+chosen by a generator made from the seed, and no order depends on references, links or Message-IDs, which are random.
+"""
+
+import heapq
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from flask import Flask
+from sqlalchemy import bindparam, text
+
+from portal import clock, db
+from portal.db import UtcDateTime
+from portal.simulation.evidence import Evidence
+from portal.simulation.plan import Plan
+from portal.simulation.sink import Arrived, Sink
+from portal.simulation.workers import Workers
+
+LOOKS = timedelta(minutes=1)
+LOOKS_FOR = timedelta(hours=1)
+"""After something failed, the worker looks every minute for an hour: what waits is not always a row with a date."""
+
+_DUE = (
+    ("letter", "due_at", "state = 'queued'"),
+    ("letter", "valid_until", "state = 'queued' AND valid_until IS NOT NULL"),
+    ("letter", "lease_until", "state = 'sending'"),
+    ("channel", "paused_until", "paused_until IS NOT NULL"),
+    ("promise", "remind_at", "state = 'open' AND reminded_at IS NULL"),
+    ("promise", "notice_at", "state = 'open'"),
+    ("promise", "due_at", "state = 'open' AND waiting = 'closing'"),
+)
+"""Everything a worker step waits for, in words the partial indexes understand."""
+
+
+def _question(order: str) -> str:
+    ahead = " UNION ALL ".join(
+        f"SELECT min({column}) AS at FROM {table} WHERE {where} AND {column} {order} :now"  # noqa: S608  # our own names
+        for table, column, where in _DUE
+    )
+    return f"SELECT min(at) AS at FROM ({ahead}) AS due"  # noqa: S608  # as above
+
+
+_AHEAD = text(_question(">")).bindparams(bindparam("now", type_=UtcDateTime)).columns(at=UtcDateTime)
+
+
+class Driver:
+    """Runs one plan."""
+
+    def __init__(self, app: Flask, plan: Plan, sink: Sink, evidence: Evidence) -> None:
+        self._plan, self._sink, self._evidence = plan, sink, evidence
+        self._now = plan.starts_at
+        self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._order = 0
+        self._looks_until = plan.starts_at
+        self.workers = Workers(app, lambda: sink.stored)
+        self.on_letter: Callable[[Arrived], None] = lambda _: None
+        self.on_time: Callable[[datetime], None] = lambda _: None
+
+    def now(self) -> datetime:
+        """The instant it is."""
+        return self._now
+
+    def at(self, instant: datetime, act: Callable[[], None]) -> None:
+        """Do something then; what lies behind happens now, what lies behind the end never."""
+        self._order += 1
+        heapq.heappush(self._heap, (max(instant, self._now), self._order, act))
+
+    def reachable_from(self) -> datetime:
+        """From when on somebody answers: now, or the end of the machine's night."""
+        return next((off.ends_at for off in self._plan.machine_off if off.starts_at <= self._now < off.ends_at),
+                    self._now)  # fmt: skip
+
+    def run(self) -> None:
+        """From the first minute to the last."""
+        self._lay_out()
+        with clock.drive(self.now):
+            while True:
+                instant = self._next()
+                if instant is None or instant >= self._plan.ends_at:
+                    break
+                self._stand_at(instant)
+            self._now = self._plan.ends_at
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """The driven clock for what is looked at before and after the run."""
+        with clock.drive(self.now):
+            yield
+
+    def failed(self) -> None:
+        """Something went wrong: look again every minute for a while."""
+        self._looks_until = self._now + LOOKS_FOR
+
+    def _lay_out(self) -> None:
+        for off in self._plan.machine_off:
+            self.at(off.starts_at, lambda: self._evidence.act(self._now, "machine_off"))
+            self.at(off.ends_at, self._machine_on)
+
+    def _machine_on(self) -> None:
+        self._evidence.act(self._now, "machine_on")
+        self.workers.restart()
+        self.failed()
+
+    def _next(self) -> datetime | None:
+        ahead = [self._heap[0][0]] if self._heap else []
+        if not self._plan.is_off(self._now):
+            due = self._due()
+            ahead += [due] if due is not None else []
+            if self._now < self._looks_until:
+                ahead.append(self._now + LOOKS)
+        return min(ahead, default=None)
+
+    def _due(self) -> datetime | None:
+        with db.reading() as session:
+            return session.execute(_AHEAD, {"now": self._now}).scalar_one()  # type: ignore[no-any-return]
+
+    def _stand_at(self, instant: datetime) -> None:
+        """Everything of one instant: what people do, then what the worker does, then what arrived."""
+        self._now = instant
+        # The outbox spreads its retries by chance: the same chance at the same instant, whatever else was drawn.
+        random.seed(f"{self._plan.seed}:{instant.isoformat()}")
+        while self._heap and self._heap[0][0] <= instant:
+            heapq.heappop(self._heap)[2]()
+        if not self._plan.is_off(instant):
+            self._work()
+        self.on_time(instant)
+
+    def _work(self) -> None:
+        killed, ambiguous = self.workers.killed, self.workers.ambiguous
+        whole = self.workers.work()
+        arrived, broken_off = self._sink.take()
+        for letter in arrived:
+            self._evidence.letter(letter)
+        for message_id in broken_off:
+            self._evidence.act(self._now, "ambiguous", message_id=message_id)
+        if self.workers.killed > killed:
+            self._evidence.act(self._now, "worker_killed")
+        if self.workers.ambiguous > ambiguous:
+            # Its worker died between the relay's 250 and the note of it: as open as a 250 that never came.
+            self._evidence.act(self._now, "ambiguous", message_id=arrived[-1].message_id)
+        if not whole or broken_off:
+            self.failed()
+        for letter in arrived:
+            self.on_letter(letter)

@@ -1,0 +1,226 @@
+"""The figures of a run, from the database and the sink (the judge computes the same ones from the files alone)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from math import ceil
+from statistics import median
+
+from portal.simulation import spans
+from portal.simulation.evidence import Act
+from portal.simulation.record import NOTICES, CaseRecord, LetterRecord, PromiseRecord, Record
+from portal.simulation.spans import Spans
+
+Figures = dict[str, float | int]
+
+ZERO = (
+    "promises_lapsed_in_silence",
+    "minutes_in_the_dark",
+    "calls_at_an_old_time",
+    "letters_naming_an_absent_person",
+    "letters_to_an_absent_colleague",
+    "letters_lost",
+    "letters_doubled",
+    "letters_outside_sending_hours",
+    "letters_untrue",
+    "notices_twice_a_day",
+    "ladders_without_a_lead",
+    "faults_in_steps",
+    "broken_pages",
+)
+"""Figures whose target is zero."""
+MOST_NOTICES = 2
+"""The target of notices per case at the 95th percentile."""
+
+PAGE_ALONE = timedelta(minutes=15)
+"""So long after a step is set the page may say it alone."""
+ONE_DAY = timedelta(hours=24)
+LEAD_FROM = 3
+UNASKED = {"delay_notice", "lead_takes_over", "waiting_reminder", "closing_announced"}
+ANSWERS = {
+    "form": {"confirmation"},
+    "message": {"message_received", "reopened", "confirmation"},
+    "reply": {"reply"},
+    "ask": {"question"},
+    "close": {"closed"},
+}
+"""Which letter answers an act."""
+
+
+def of(record: Record) -> Figures:
+    """All figures of the record of a run."""
+    notices = Counter(letter.number for letter in record.customer_letters if letter.kind in NOTICES)
+    figures: Figures = {
+        "cases": len(record.forms),
+        "letters": len(record.arrivals),
+        "promises_kept": record.entries["promise_kept"],
+        "promises_moved": record.entries["promise_moved"],
+        **_lapses(record),
+        **_dark(record),
+        "calls_at_an_old_time": _calls(record),
+        "letters_naming_an_absent_person": _count(record.customer_letters, lambda one: record.absent(one)),
+        "letters_to_an_absent_colleague": _count(record.staff_letters, lambda one: record.absent(one)),
+        "letters_lost": _lost(record),
+        "letters_doubled": _doubled(record),
+        "letters_ambiguous": len(record.ambiguous),
+        "letters_outside_sending_hours": _count(record.customer_letters, lambda one: _outside(record, one)),
+        "letters_untrue": _count(record.customer_letters, lambda one: _untrue(record, one)),
+        "notices": sum(notices.values()),
+        "notices_per_case_p95": _nearest_rank([notices[number] for number in record.forms], 0.95),
+        "notices_twice_a_day": _twice_a_day(record),
+        "ladders_without_a_lead": _without_a_lead(record),
+        "median_first_answer_minutes": _first_answer(record),
+    }
+    return figures
+
+
+def _count(letters: Iterable[LetterRecord], holds: Callable[[LetterRecord], bool]) -> int:
+    return sum(1 for letter in letters if holds(letter))
+
+
+def _lapses(record: Record) -> Figures:
+    """Dates that passed while the customer knew of no newer step; those the whole system slept through apart."""
+    silent = off = 0
+    for case in record.cases:
+        for promise in case.promises:
+            if promise.due_at >= record.ends_at or not _passed(record, case, promise):
+                continue
+            asleep = spans.holds(record.asleep(case), promise.due_at)
+            cut_off = case.refuses or spans.holds(record.silent(case), promise.due_at)
+            shown = any(one.given_at <= promise.due_at < min(one.ended_at, one.due_at) for one in case.promises)
+            if asleep or (cut_off and shown):
+                off += 1
+            else:
+                record.note("promises_lapsed_in_silence", case, promise.due_at)
+                silent += 1
+    return {"promises_lapsed_in_silence": silent, "promises_lapsed_while_off": off}
+
+
+def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
+    due_at = promise.due_at
+    if not spans.holds(case.open, due_at):
+        return False
+    over = promise.ended_at <= due_at
+    if over and (promise.state in ("kept", "withdrawn") or promise.told_at > promise.ended_at):
+        return False
+    newer = (one for one in case.promises if one is not promise and one.due_at > due_at)
+    return not any(one.told_at <= due_at and one.given_at > promise.given_at for one in newer)
+
+
+def _dark(record: Record) -> Figures:
+    """Time in which an open case had no step ahead that its customer had been told of."""
+    dark = off = 0.0
+    for case in record.cases:
+        page_alone = [(record.starts_at, record.ends_at)] if case.refuses else record.silent(case)
+        lit: Spans = []
+        for promise in case.promises:
+            holds = [(promise.given_at, min(promise.ended_at, promise.due_at, record.ends_at))]
+            told = [(promise.told_at, record.ends_at), (promise.given_at, promise.given_at + PAGE_ALONE), *page_alone]
+            lit += spans.both(holds, spans.joined(told))
+        left = spans.without(case.open, lit)
+        asleep = spans.minutes(spans.both(left, record.asleep(case)))
+        awake = spans.minutes(left) - asleep
+        if awake > 0.01:
+            record.note("minutes_in_the_dark", case, left[0][0])
+        dark, off = dark + awake, off + asleep
+    return {"minutes_in_the_dark": round(dark, 1), "minutes_in_the_dark_while_off": round(off, 1)}
+
+
+def _calls(record: Record) -> int:
+    wrong = [act for act in record.acts if act["kind"] == "staff" and act["act"] == "call" and act["ok"]
+             and not act["allowed"]]  # fmt: skip
+    return len(wrong)
+
+
+def _lost(record: Record) -> int:
+    """Acts that no letter answered within a day of running time."""
+    stored = defaultdict(list)
+    for letter in record.customer_letters:
+        stored[letter.number, letter.kind].append(letter.at)
+    lost = 0
+    for act in record.acts:
+        kinds = ANSWERS.get("form" if act["kind"] == "form" else act.get("act", ""))
+        if kinds is None or not _accepted(act) or record.refuses(act["case"]):
+            continue
+        deadline = record.running_time_after(act["at"], ONE_DAY)
+        if act["at"] > record.ends_at - ONE_DAY or deadline > record.ends_at:
+            continue
+        answered = any(act["at"] <= at <= deadline for kind in kinds for at in stored[act["case"], kind])
+        if not answered:
+            record.note("letters_lost", record.by_number[act["case"]], act["at"])
+            lost += 1
+    return lost
+
+
+def _accepted(act: Act) -> bool:
+    return act["status"] == 303 if act["kind"] in ("form", "customer") else bool(act.get("ok"))
+
+
+def _doubled(record: Record) -> int:
+    return sum(times - 1 for message_id, times in record.arrivals.items()
+               if times > 1 and message_id not in record.ambiguous)  # fmt: skip
+
+
+def _outside(record: Record, letter: LetterRecord) -> bool:
+    """An unasked letter at an hour at which nobody wants one, although it could have waited."""
+    case = letter.case
+    if letter.kind not in UNASKED and not (letter.kind == "closed" and letter.by_itself):
+        return False
+    if record.may_send(case, letter.at):
+        return False
+    could_wait = letter.old_due_at is None or letter.old_due_at > record.next_sending(case, letter.at)
+    if could_wait:
+        record.note("letters_outside_sending_hours", case, letter.at)
+    return could_wait
+
+
+def _untrue(record: Record, letter: LetterRecord) -> bool:
+    """A letter that names a step of a case that is closed, or a date that has passed."""
+    case = letter.case
+    if letter.step_due_at is None or spans.holds(record.asleep(case), letter.at):
+        return False
+    if spans.holds(record.silent(case), letter.at):
+        return False
+    wrong = not spans.holds(case.open, letter.at) or letter.step_due_at <= letter.at
+    if wrong:
+        record.note("letters_untrue", case, letter.at)
+    return wrong
+
+
+def _twice_a_day(record: Record) -> int:
+    days = Counter(
+        (letter.case.id, letter.case.local_day(letter.at))
+        for letter in record.customer_letters
+        if letter.kind in NOTICES
+    )
+    return sum(1 for times in days.values() if times > 1)
+
+
+def _without_a_lead(record: Record) -> int:
+    missing = 0
+    for case in record.cases:
+        told = [(letter.at, letter.kind) for letter in case.letters if letter.kind in NOTICES]
+        in_a_row = 0
+        for at, what in sorted([*told, *((at, "kept") for at in case.kept_at)]):
+            in_a_row = 0 if what == "kept" else in_a_row + 1
+            if in_a_row >= LEAD_FROM and what != "lead_takes_over":
+                record.note("ladders_without_a_lead", case, at)
+                missing += 1
+    return missing
+
+
+def _first_answer(record: Record) -> int:
+    answered: dict[int, float] = {}
+    for act in record.acts:
+        first = (
+            act["kind"] == "staff"
+            and act["ok"]
+            and (act["act"] == "reply" or (act["act"] == "call" and act["reached"]))
+        )
+        if first and act["case"] in record.forms and act["case"] not in answered:
+            answered[act["case"]] = (act["at"] - record.forms[act["case"]]).total_seconds() / 60
+    return round(median(answered.values())) if answered else 0
+
+
+def _nearest_rank(values: list[int], share: float) -> int:
+    return sorted(values)[ceil(share * len(values)) - 1] if values else 0

@@ -1,0 +1,242 @@
+"""What a run left behind, read once: cases with their promises and letters, and beside them what the plan knew."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.cases import directory as directories
+from portal.cases.models import Case
+from portal.journal.models import Actor, Entry, Kind
+from portal.mail.models import Audience, Letter
+from portal.people import presence
+from portal.people.models import Team
+from portal.promises import business_time
+from portal.promises.models import Promise
+from portal.simulation import spans
+from portal.simulation.evidence import Act
+from portal.simulation.plan import Plan, Span
+from portal.simulation.spans import Spans
+
+NOTICES = {"delay_notice", "lead_takes_over"}
+BY_HAND = {"reply", "question"}
+GRACE = 30
+"""Sending minutes after a silence in which what piled up goes out."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class PromiseRecord:
+    """A promise; ``ended_at`` lies at the end of time while it is open."""
+
+    id: int
+    given_at: datetime
+    due_at: datetime
+    ended_at: datetime
+    state: str
+    replaces_id: int | None
+    told_at: datetime = NEVER
+    """When the first letter that says it was stored."""
+
+
+@dataclass
+class CaseRecord:
+    """A case, whoever opened it; ``number`` is that of the form it comes from."""
+
+    id: int
+    number: int
+    reference: str
+    refuses: bool
+    team: Team
+    promises: list[PromiseRecord] = field(default_factory=list)
+    letters: list["LetterRecord"] = field(default_factory=list)
+    kept_at: list[datetime] = field(default_factory=list)
+    open: Spans = field(default_factory=list)
+
+    def local_day(self, at: datetime) -> date:
+        """The day on the team's wall clock."""
+        return at.astimezone(ZoneInfo(self.team.tz)).date()
+
+
+@dataclass(frozen=True)
+class LetterRecord:
+    """A letter about a case that the sink stored; one stored twice counts once, when it came first."""
+
+    case: CaseRecord
+    number: int
+    kind: str
+    at: datetime
+    queued_at: datetime
+    person_id: int
+    step_due_at: datetime | None
+    old_due_at: datetime | None
+    by_itself: bool
+    """A closing that neither a person nor the customer wanted at that moment."""
+
+
+class Record:
+    """Everything the figures are computed from."""
+
+    def __init__(
+        self, session: Session, plan: Plan, acts: Sequence[Act], arrivals: Sequence[tuple[str, datetime]],
+        people: Mapping[str, int], number_of: Mapping[str, int],
+    ) -> None:  # fmt: skip
+        self.plan, self.acts = plan, acts
+        self.starts_at, self.ends_at = plan.starts_at, plan.ends_at
+        self.directory = directories.load(session, now=plan.starts_at)
+        self.arrivals = Counter(message_id for message_id, _ in arrivals)
+        self.ambiguous = {act["message_id"] for act in acts if act["kind"] == "ambiguous"}
+        self.forms = {act["case"]: act["at"] for act in acts if act["kind"] == "form" and act["status"] == 303}
+        self.noted: dict[str, list[str]] = defaultdict(list)
+        """The first cases in which a figure is not zero, for whoever looks for the reason."""
+        self._away = [(people[away.person], away) for away in plan.absences if away.entered]
+        self._refusing = {one.number for one in plan.arrivals if one.email in plan.refuses}
+        self._asleep: dict[int, Spans] = {}
+        self._silent: dict[int, Spans] = {}
+        self._rosters: dict[object, presence.Roster] = {}
+        first: dict[str, datetime] = {}
+        for message_id, at in arrivals:
+            first.setdefault(message_id, at)
+        self.cases = self._cases(session, number_of)
+        self.by_number = {case.number: case for case in reversed(self.cases)}
+        self.entries = self._entries(session)
+        self.customer_letters, self.staff_letters = self._letters(session, first)
+
+    def note(self, figure: str, case: CaseRecord, at: datetime) -> None:
+        """Remember where a figure comes from."""
+        self.noted[figure].append(f"case {case.number} ({case.reference}) at {at:%Y-%m-%d %H:%M} UTC")
+
+    def refuses(self, number: int) -> bool:
+        """Whether the mailbox of this case takes no mail."""
+        return number in self._refusing
+
+    def asleep(self, case: CaseRecord) -> Spans:
+        """When the machine was off, and the first half hour of sending after it."""
+        return self._kept(self._asleep, case, self.plan.machine_off)
+
+    def silent(self, case: CaseRecord) -> Spans:
+        """When no mail could leave, and the first half hour of sending after it."""
+        return self._kept(self._silent, case, self.plan.smtp_down)
+
+    def running_time_after(self, at: datetime, length: timedelta) -> datetime:
+        """The instant when so much time with mail and machine has gone by."""
+        down = spans.joined([(one.starts_at, one.ends_at) for one in (*self.plan.machine_off, *self.plan.smtp_down)])
+        end = at + length
+        for start, until in down:
+            if until > at and start < end:
+                end += until - max(start, at)
+        return end
+
+    def may_send(self, case: CaseRecord, at: datetime) -> bool:
+        """Whether unasked letters may leave."""
+        return business_time.is_open(self.directory.sending(case.team), at)
+
+    def next_sending(self, case: CaseRecord, at: datetime) -> datetime:
+        """The next minute in which unasked letters may leave."""
+        return business_time.next_open(self.directory.sending(case.team), at)
+
+    def absent(self, letter: LetterRecord) -> bool:
+        """Whether the person a letter names (or goes to) is away at the team's next business minute, as known then."""
+        at = letter.queued_at if letter.kind in BY_HAND else letter.at
+        team = self.directory.teams[self.directory.people[letter.person_id].team_id]
+        known = tuple(away for _, away in self._away if away.known_at <= at)
+        roster = self._rosters.setdefault(len(known), self._roster(at))
+        away = not presence.is_present(roster, letter.person_id, self.directory.business_minute(team, at))
+        if away:
+            self.note("absent", letter.case, letter.at)
+        return away
+
+    def _roster(self, at: datetime) -> presence.Roster:
+        rows = tuple(
+            presence.Absent(person_id, away.starts_at, away.ends_at, None, order)
+            for order, (person_id, away) in enumerate(self._away)
+            if away.known_at <= at
+        )
+        return replace(self.directory.roster, absences=rows)
+
+    def _kept(self, kept: dict[int, Spans], case: CaseRecord, windows: Sequence[Span]) -> Spans:
+        if case.team.id not in kept:
+            sending = self.directory.sending(case.team)
+            kept[case.team.id] = spans.joined(
+                (one.starts_at, business_time.add(sending, one.ends_at, GRACE)) for one in windows
+            )
+        return kept[case.team.id]
+
+    def _cases(self, session: Session, number_of: Mapping[str, int]) -> list[CaseRecord]:
+        rows = session.execute(
+            select(Case.id, Case.reference, Case.owner_id, Case.continues_id).order_by(Case.id)
+        ).all()
+        found: dict[int, CaseRecord] = {}
+        for row in rows:
+            number = number_of.get(row.reference) or found[row.continues_id or 0].number
+            team = self.directory.teams[self.directory.people[row.owner_id or 0].team_id]
+            found[row.id] = CaseRecord(row.id, number, row.reference, number in self._refusing, team)
+        for promise in session.execute(
+            select(Promise.id, Promise.case_id, Promise.given_at, Promise.due_at, Promise.ended_at, Promise.state,
+                   Promise.replaces_id).order_by(Promise.id)
+        ):  # fmt: skip
+            found[promise.case_id].promises.append(
+                PromiseRecord(promise.id, promise.given_at, promise.due_at, promise.ended_at or NEVER, promise.state,
+                              promise.replaces_id)
+            )  # fmt: skip
+        for case in found.values():
+            case.open = spans.joined((one.given_at, min(one.ended_at, self.ends_at)) for one in case.promises)
+        return list(found.values())
+
+    def _entries(self, session: Session) -> Counter[str]:
+        """The visible entries of each kind; on the way, when promises were kept."""
+        counted: Counter[str] = Counter()
+        cases = {case.id: case for case in self.cases}
+        for case_id, kind, at in session.execute(select(Entry.case_id, Entry.kind, Entry.at).where(Entry.visible)):
+            counted[kind] += 1
+            if kind == Kind.PROMISE_KEPT and case_id is not None:
+                cases[case_id].kept_at.append(at)
+        return counted
+
+    def _letters(
+        self, session: Session, first: Mapping[str, datetime]
+    ) -> tuple[list[LetterRecord], list[LetterRecord]]:
+        cases = {case.id: case for case in self.cases}
+        promises = {one.id: one for case in self.cases for one in case.promises}
+        closed_by = _closings(session)
+        customers: list[LetterRecord] = []
+        staff: list[LetterRecord] = []
+        for row in session.execute(
+            select(Letter.case_id, Letter.kind, Letter.audience, Letter.message_id, Letter.queued_at, Letter.person_id,
+                   Letter.promise_id).where(Letter.case_id.is_not(None)).order_by(Letter.id)
+        ):  # fmt: skip
+            at = first.get(row.message_id)
+            if at is None:
+                continue
+            case, stated = cases[row.case_id], promises.get(row.promise_id)
+            old = None if stated is None or stated.replaces_id is None else promises[stated.replaces_id].due_at
+            letter = LetterRecord(
+                case, case.number, row.kind, at, row.queued_at, row.person_id,
+                None if stated is None else stated.due_at, old,
+                by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
+            )  # fmt: skip
+            if row.audience == Audience.STAFF:
+                staff.append(letter)
+                continue
+            customers.append(letter)
+            case.letters.append(letter)
+            _tell(case, row, at)
+        return customers, staff
+
+
+def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
+    """A letter tells the promise it is about, and a notice all that were given with it."""
+    for promise in case.promises:
+        together = row.kind in NOTICES and promise.given_at == row.queued_at
+        if promise.id == row.promise_id or together:
+            promise.told_at = min(promise.told_at, at)
+
+
+def _closings(session: Session) -> dict[tuple[int | None, datetime], Actor]:
+    rows = session.execute(select(Entry.case_id, Entry.at, Entry.actor).where(Entry.kind == Kind.CLOSED))
+    return {(case_id, at): actor for case_id, at, actor in rows}

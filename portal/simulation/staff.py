@@ -1,0 +1,199 @@
+"""The colleagues: when they are at their desks, what they pick from their list, and what they do with it.
+
+They act through the domain's steps, in a writing transaction with the driven now, as the staff pages do. Each decides
+by a generator of their own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Protocol
+
+from sqlalchemy import Row, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from portal import db
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.errors import Refused
+from portal.cases.models import Case, CaseState
+from portal.promises.models import Medium, Promise, PromiseKind
+from portal.simulation.company import Colleague, Habit
+from portal.simulation.deeds import Deeds, Done
+from portal.simulation.evidence import Evidence
+from portal.simulation.plan import Plan
+
+PACE = {Habit.PROMPT: (9, 19), Habit.LATE: (14, 30), Habit.FORGETFUL: (10, 24)}
+"""Minutes from one case to the next; the others work like the prompt."""
+LIST = 40
+"""Rows of the list that somebody looks at."""
+NEAR = timedelta(hours=3)
+
+Item = Row[tuple[int, str, int, PromiseKind, Medium, datetime, object]]
+
+
+class Calls(Protocol):
+    """What colleagues need of the driver."""
+
+    def now(self) -> datetime: ...
+    def at(self, instant: datetime, act: Callable[[], None]) -> None: ...
+    def reachable_from(self) -> datetime: ...
+
+
+@dataclass
+class Desk:
+    """Somebody's memory."""
+
+    colleague: Colleague
+    person_id: int
+    random: Random
+    put_off: dict[int, datetime] = field(default_factory=dict)
+    """Promises that this person will not think of before that time."""
+    seen: set[int] = field(default_factory=set)
+    away: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+
+
+class Staff:
+    """All of them."""
+
+    def __init__(
+        self, plan: Plan, people: Sequence[tuple[Colleague, int]], calls: Calls, evidence: Evidence,
+        case_number: Callable[[Session, str], int],
+    ) -> None:  # fmt: skip
+        self._plan, self._calls, self._evidence, self._case_number = plan, calls, evidence, case_number
+        self._desks = [Desk(one, id_, Random(f"{plan.seed}:{one.name}")) for one, id_ in people]  # noqa: S311
+        self._by_name = {desk.colleague.name: desk for desk in self._desks}
+        self._by_email = {desk.colleague.email: desk for desk in self._desks}
+        self._acts_for: tuple[object, int, dict[int, set[tuple[int, int]]]] | None = None
+
+    def begin(self) -> None:
+        """Everybody comes to work when their hours begin."""
+        for away in self._plan.absences:
+            self._by_name[away.person].away.append((away.starts_at, away.ends_at))
+        for desk in self._desks:
+            self._calls.at(self._next_minute(desk, self._calls.now()), lambda desk=desk: self._turn(desk))  # type: ignore[misc]
+
+    def reminded(self, email: str, reference: str) -> None:
+        """A reminder is in somebody's mailbox: the forgetful remember, most of them."""
+        desk = self._by_email.get(email.lower())
+        if desk is not None and desk.random.random() < 0.7:
+            desk.put_off.clear()
+
+    def at_work(self, desk: Desk, at: datetime) -> bool:
+        """Whether this person sits at the desk: own hours, no holiday, not away."""
+        away = any(start <= at and (end is None or at < end) for start, end in desk.away)
+        return not away and desk.colleague.at_work(at)
+
+    def _turn(self, desk: Desk) -> None:
+        now = self._calls.now()
+        if self._calls.reachable_from() <= now and self.at_work(desk, now):
+            self._one_case(desk, now)
+        least, most = PACE.get(desk.colleague.habit, PACE[Habit.PROMPT])
+        then = now + timedelta(minutes=desk.random.randint(least, most))
+        self._calls.at(self._next_minute(desk, then), lambda: self._turn(desk))
+
+    def _next_minute(self, desk: Desk, at: datetime) -> datetime:
+        """``at``, or the first quarter of an hour after it at which this person works; on the half minute, so that what
+        came in with the minute has left before somebody acts on it."""
+        if self.at_work(desk, at):
+            return at.replace(second=30, microsecond=0)
+        at = at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)
+        for _ in range(4 * 24 * 60):
+            at += timedelta(minutes=15)
+            if self.at_work(desk, at):
+                break
+        return at + timedelta(minutes=desk.random.randint(0, 7), seconds=30)
+
+    def _one_case(self, desk: Desk, now: datetime) -> None:
+        try:
+            with db.reading() as session:
+                item = next((one for one in self._list(session, desk, now) if self._takes_up(desk, one, now)), None)
+        except SQLAlchemyError:
+            return  # the page says that the database is away; the next look is a quarter of an hour later
+        if item is not None:
+            self._handle(desk, item.id, item.reference, item.promise_id)
+
+    def _list(self, session: Session, desk: Desk, now: datetime) -> Sequence[Item]:
+        """What the worklist shows as mine: cases whose step is mine or whose person I act for, by date."""
+        directory = directories.load(session, now=now)
+        mine = self._acting(directory, now).get(desk.person_id, set())
+        owners = {person_id for person_id, _ in mine}
+        rows = session.execute(
+            select(Case.id, Case.reference, Case.topic_id, Case.promise_id, Promise.person_id, Promise.kind,
+                   Promise.medium, Promise.due_at, Promise.waiting)
+            .join(Promise, Promise.id == Case.promise_id)
+            .where(Case.state == CaseState.OPEN, Promise.person_id.in_(owners))
+            .order_by(Promise.due_at, Case.id)
+            .limit(LIST)
+        ).all()  # fmt: skip
+        return [row for row in rows if (row.person_id, row.topic_id) in mine]  # type: ignore[misc]
+
+    def _acting(self, directory: Directory, now: datetime) -> dict[int, set[tuple[int, int]]]:
+        """Who acts for whom in which topic, worked out once an hour and whenever the directory changes."""
+        hour = int(now.timestamp()) // 3600
+        if self._acts_for is None or self._acts_for[0] is not directory or self._acts_for[1] != hour:
+            acts: dict[int, set[tuple[int, int]]] = {}
+            for person_id in directory.people:
+                for topic_id in directory.topics:
+                    acting = directory.acting(person_id, now, topic_id=topic_id).person_id
+                    acts.setdefault(acting, set()).add((person_id, topic_id))
+            self._acts_for = (directory, hour, acts)
+        return self._acts_for[2]
+
+    def _takes_up(self, desk: Desk, item: Item, now: datetime) -> bool:
+        """Whether this person does something about a row now."""
+        left = item.due_at - now
+        if item.waiting is not None and left > timedelta(hours=1):
+            return False  # the customer is to answer; the worker keeps the dates
+        if item.kind == PromiseKind.FOLLOW_UP and left > timedelta(hours=5):
+            return False  # asked for later, and not before
+        if desk.put_off.get(item.promise_id, now) > now:
+            return False
+        habit, first = desk.colleague.habit, item.promise_id not in desk.seen
+        desk.seen.add(item.promise_id)
+        if first and habit is Habit.FORGETFUL and desk.random.random() < 0.12:
+            desk.put_off[item.promise_id] = now + timedelta(hours=desk.random.choice((20, 30, 50)))
+            return False
+        if first and habit is Habit.PROMISES_TOO_MUCH and desk.random.random() < 0.12:
+            desk.put_off[item.promise_id] = item.due_at - timedelta(minutes=desk.random.choice((20, 40, 180)))
+            return desk.put_off[item.promise_id] <= now
+        if habit is Habit.LATE and left > NEAR:
+            return desk.random.random() < 0.25
+        return True
+
+    def _handle(self, desk: Desk, case_id: int, reference: str, promise_id: int) -> None:
+        done = self._do(desk, case_id, reference, lambda deeds: deeds.answer(promise_id))
+        if done is None or not done.ok or done.why is not None:
+            # Refused, or done without a trace: nobody tries the same again at once.
+            desk.put_off[promise_id] = self._calls.now() + timedelta(hours=3)
+        elif done.then_close:
+            then = self._calls.now() + timedelta(minutes=desk.random.randint(2, 9))
+            self._calls.at(then, lambda: self._close(desk, case_id, reference))
+
+    def _close(self, desk: Desk, case_id: int, reference: str) -> None:
+        if self._calls.reachable_from() <= self._calls.now():
+            self._do(desk, case_id, reference, lambda deeds: deeds.close())
+
+    def _do(self, desk: Desk, case_id: int, reference: str, deed: Callable[[Deeds], Done]) -> Done | None:
+        """Do it in one writing transaction, and say in the plan what came of it."""
+        now = self._calls.now()
+        deeds, number = None, 0
+        try:
+            with db.writing() as session:
+                number = self._case_number(session, reference)
+                deeds = Deeds(session, session.get_one(Case, case_id), desk.person_id, desk.colleague.habit,
+                              desk.random, now)  # fmt: skip
+                done = deed(deeds)
+        except Refused as refused:
+            done = Done(deeds.trying if deeds else "note", ok=False, why=type(refused).__name__)
+        except SQLAlchemyError as fault:
+            done = Done(deeds.trying if deeds else "note", ok=False, why=type(fault).__name__)
+        if deeds is None or done.act == "nothing":
+            return None
+        for act in (*deeds.before, done) if done.ok else (done,):
+            self._evidence.act(now, "staff", case=number, by=desk.colleague.name, act=act.act, reached=act.reached,
+                               keeps=act.keeps, ok=act.ok, why=act.why, reference=reference,
+                               allowed=act.allowed)  # fmt: skip
+        return done
