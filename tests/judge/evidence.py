@@ -106,6 +106,8 @@ def read(folder: Path) -> Evidence:
         if row["status"] == 200 and row["case"] in by_number:
             _take_page(evidence, by_number[row["case"]], row)
     for story in evidence.stories.values():
+        # Pages show the newest first, also of what happened at one moment.
+        story.lines.reverse()
         story.lines.sort(key=lambda line: line.at)
         story.acts = evidence.acts.get(story.reference, [])
     return evidence

@@ -1,6 +1,7 @@
 """Every figure of the simulation, from the evidence alone. A finding names its case, its time and its reason."""
 
 import math
+import re
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ INSTANT = timedelta(seconds=1)
 GRACE = 30
 """Sending minutes after an outage in which what it kept back may still be on its way."""
 BY_HAND = frozenset({"reply", "question"})
+LOOKS_AFTER = re.compile(r"kümmert sich darum|looks after it|übernimmt|takes over")
 ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}}
 COUNTED = (
     "calls_at_an_old_time",
@@ -112,6 +114,9 @@ def _may_call(evidence: Evidence, story: Story, at: datetime) -> set[str]:
     """Whom the page names at that moment, who stands in for them, and the lead once a letter named the lead."""
     fetched = [fetch for fetch in story.fetches if fetch.at <= at]
     named = set(fetched[-1].names) | {fetched[-1].person, fetched[-1].for_name or ""} if fetched else set()
+    for line in story.lines:
+        if line.at <= at and LOOKS_AFTER.search(line.sentence):
+            named |= {name for name in evidence.company.people if name in line.sentence}
     for arrival in story.arrivals:
         if arrival.at <= at and (not fetched or arrival.at > fetched[-1].at):
             named.add(arrival.person)

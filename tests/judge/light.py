@@ -75,7 +75,7 @@ def dark(seen: Seen) -> Iterator[Span]:
     """The times in which the case was open and no step ahead had been told."""
     found: list[Span] = []
     for page, shown in zip(seen.pages, seen.shown, strict=True):
-        if not page.closed:
+        if page.known and not page.closed:
             lit = (span for step, since in shown.items() for span in seen.told(step, since))
             found += without((page.start, min(page.end, seen.end)), lit)
     yield from joined(found)

@@ -10,8 +10,9 @@ from functools import lru_cache
 from html import unescape
 
 HEADER = re.compile(rb"^(From|Date|Message-ID|X-Portal-Case|X-Portal-Letter): *(.*(?:\r?\n[ \t].*)*)", re.I | re.M)
+BOUNDARY = re.compile(rb'^Content-Type: multipart/[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*?boundary="?([^";\r\n]+)', re.I | re.M)
 HTML_PART = re.compile(
-    rb"Content-Type: text/html[^\r\n]*(?P<more>(?:\r?\n[^\r\n]+)*)\r?\n\r?\n(?P<body>.*?)(?=\r?\n--|\Z)", re.S | re.I
+    rb"\A\r?\n(?P<head>(?:[^\r\n]+\r?\n)*?Content-Type: text/html.*?)\r?\n\r?\n(?P<body>.*)", re.S | re.I
 )
 STRONG = re.compile(r"<strong>(.*?)</strong>", re.S)
 SIGNED_FOR = re.compile(r"<br>\s*(?:in Vertretung für|for) ([^<]+?)\s*<br>")
@@ -135,15 +136,17 @@ def _first(pattern: re.Pattern[str], html: str) -> str:
 
 
 def _html(raw: bytes) -> str:
-    part = HTML_PART.search(raw)
-    if part is None:
-        return ""
-    encoding, body = part["more"].lower(), part["body"]
-    if b"quoted-printable" in encoding:
-        body = binascii.a2b_qp(body)
-    elif b"base64" in encoding:
-        body = binascii.a2b_base64(body)
-    return body.decode("utf-8")
+    boundary = BOUNDARY.search(raw)
+    parts = raw.split(b"\n--" + boundary[1]) if boundary else []
+    for part in map(HTML_PART.match, parts):
+        if part is not None:
+            head, body = part["head"].lower(), part["body"]
+            if b"quoted-printable" in head:
+                body = binascii.a2b_qp(body)
+            elif b"base64" in head:
+                body = binascii.a2b_base64(body)
+            return body.decode("utf-8")
+    return ""
 
 
 @lru_cache(maxsize=4096)

@@ -4,18 +4,22 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tests.judge.dates import moments
 from tests.judge.evidence import Fetch, Story
 from tests.judge.reading import Line
+from tests.judge.spans import Span
 
 KEPT = re.compile(r"^(?:Zusage eingehalten|Promise kept)")
 MOVED = re.compile(r"^(?:Neues Datum|Datum verschoben|Date moved)")
 GIVEN = re.compile(r"^(?:Zugesagt|Datum zugesagt|Promised|Date promised)")
 GONE = re.compile(r"^(?:Zusage hat sich erledigt|Date no longer needed)")
 CLOSED = re.compile(r"abgeschlossen|^Closed|^Abgeschlossen")
+ANNOUNCED = re.compile(r"^(?:Abschluss angekündigt|Closing announced)")
 REOPENED = re.compile(r"wieder geöffnet|^Wieder geöffnet|^Reopened")
+
+ONE_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Stretch:
     closed: bool
     lines: tuple[str, ...]
     """What the history says of the change at its start."""
+    known: bool = True
+    """False where nobody saw the page and nothing else tells what it said."""
 
 
 def stretches(story: Story, end: datetime, final_at: datetime) -> list[Stretch]:
@@ -52,8 +58,7 @@ def stretches(story: Story, end: datetime, final_at: datetime) -> list[Stretch]:
         if seen:
             found += _seen(seen, start, until, lines)
         else:
-            steps, closed = _told_by(story, lines, before, start, final_at)
-            found.append(Stretch(start, until, steps, closed, lines))
+            found.append(_told_by(story, lines, before, (start, until), final_at))
     return [stretch for stretch in found if stretch.start < stretch.end]
 
 
@@ -67,23 +72,24 @@ def _seen(fetches: list[Fetch], start: datetime, until: datetime, lines: tuple[s
             start, lines = max(start, change), ()
 
 
-def _told_by(
-    story: Story, lines: tuple[str, ...], before: Stretch | None, start: datetime, final_at: datetime
-) -> tuple[frozenset[datetime], bool]:
-    """The steps after a change nobody fetched the page for."""
+def _told_by(story: Story, lines: tuple[str, ...], before: Stretch | None, span: Span, final_at: datetime) -> Stretch:
+    """A stretch in which nobody fetched the page: what the history says was promised, and letters of its moment say.
+
+    What is kept, moved or needed no longer is taken to be the earliest.
+    """
     steps, closed = (sorted(before.steps), before.closed) if before else ([], False)
-    if any(CLOSED.search(line) for line in lines):
-        return frozenset(), True
-    if any(REOPENED.search(line) for line in lines):
-        steps, closed = [], False
-    ended = sum(bool(KEPT.match(line) or MOVED.match(line) or GONE.match(line)) for line in lines)
-    new = [
-        moment
-        for line in lines
-        if GIVEN.match(line) or MOVED.match(line)
-        for moment in moments(line, story.team.tz, final_at)[:1]
-    ]
-    return frozenset(steps[ended:] + new), closed
+    for line in lines:
+        if CLOSED.search(line) or REOPENED.search(line):
+            steps, closed = [], bool(CLOSED.search(line))
+        elif KEPT.match(line) or GONE.match(line) or MOVED.match(line) or ANNOUNCED.match(line):
+            steps = steps[1:]
+        if GIVEN.match(line) or MOVED.match(line) or ANNOUNCED.match(line):
+            steps, closed = sorted([*steps, *moments(line, story.team.tz, final_at)[:1]]), False
+    letters = (one for one in story.arrivals if span[0] <= one.written < min(span[0] + ONE_SECOND, span[1]))
+    told = frozenset(step for one in letters for step in one.steps)
+    return Stretch(
+        *span, frozenset() if closed else frozenset(steps) | told, closed, lines, bool(before or told or steps)
+    )
 
 
 def kept_at(story: Story) -> list[datetime]:
