@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import answering, closing, doubtful, opening
+from portal.cases import answering, closing, delaying, doubtful, opening
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome, Topic, TopicMedium
@@ -22,6 +22,7 @@ from portal.links import new_secret
 from portal.mail.models import Letter, LetterState
 from portal.people.models import Absence, Company, Competence, Hours, Login, Person, Role, Team
 from portal.promises import business_time, service_level
+from portal.promises import service as promises
 from portal.promises.models import Medium, PromiseKind, ServiceLevel
 
 NINE_TO_FIVE = {day: [(8 * 60, 17 * 60)] for day in range(4)} | {4: [(8 * 60, 15 * 60)]}
@@ -223,7 +224,8 @@ class _Story:
             self.closed_by_us,
             self.closed_by_customer,
             self.moved_once,
-            self.late,
+            self.delayed_twice,
+            self.delayed,
             self.waiting,
             self.absent_owner,
             self.discarded,
@@ -442,8 +444,8 @@ class _Story:
             now=answered,
         )
 
-    def late(self) -> None:
-        self.case(
+    def delayed_twice(self) -> None:
+        case = self.case(
             "lieferung",
             "Henning Vogt",
             "vogt@vogt-gartenbau.example",
@@ -452,6 +454,26 @@ class _Story:
             phone="519",
             company="Vogt Gartenbau",
         )
+        self.delay(case, times=2)
+
+    def delayed(self) -> None:
+        case = self.case(
+            "reklamation",
+            "Farid Rahimi",
+            "rahimi@rahimi-bau.example",
+            "Zwei Ventile der Lieferung 88019 sind undicht.",
+            at=self.ago(700),
+            phone="508",
+            company="Rahimi Bau",
+        )
+        self.delay(case, times=1)
+
+    def delay(self, case: Case, *, times: int) -> None:
+        """Nobody kept the promise: the notices that came before its dates, as far as they lie behind."""
+        for _ in range(times):
+            notice_at = min(promise.notice_at for promise in promises.open_of(self.session, case.id))
+            if notice_at < self.now:
+                delaying.give_notice(self.session, case, now=notice_at)
 
     def moved_once(self) -> None:
         at = self.ago(1250)

@@ -18,6 +18,9 @@ from portal.people.models import Person
 from tests.browser.visitors import Visitor, send
 from tests.support.site import Site, case_of
 
+LEAD = "Sandra Neumann"
+"""May see the figures."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -99,7 +102,9 @@ CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
     ),
     "thank-you, gone": (at("/thanks/0123456789abcdefghijkl"), 404),
     "status, in progress": (status("Sabine Krüger"), 200),
-    "status, late": (status("Henning Vogt"), 200),
+    "status, late": (status("Lothar Spät"), 200),
+    "status, delayed": (status("Farid Rahimi"), 200),
+    "status, delayed twice": (status("Henning Vogt"), 200),
     "status, waiting": (status("Anna-Lena Großmann-Oberhuber"), 200),
     "status, moved": (status("Claudia Reiter"), 200),
     "status, two promises": (status("Birgit Sommer"), 200),
@@ -136,7 +141,8 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "entry, not me": (entry("Kim Schulte"), 200),
     "entry, discarded": (entry("Best Offers"), 200),
     "case, open": (case("Sabine Krüger"), 200),
-    "case, late": (case("Henning Vogt"), 200),
+    "case, late": (case("Lothar Spät"), 200),
+    "case, delayed twice": (case("Henning Vogt"), 200),
     "case, waiting": (case("Anna-Lena Großmann-Oberhuber"), 200),
     "case, deputy": (case("Ulrich Baumgartner"), 200),
     "case, closed": (case("Nadine Scholz"), 200),
@@ -144,12 +150,23 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "case, just done": (at("/staff/?done=discarded"), 200),
     "call": (after(case("Emre Aydın"), lambda page: page.click("aside form button")), 200),
     "no such case": (at("/staff/cases/AAA-AAA"), 404),
+    "figures, for leads only": (at("/staff/figures"), 403),
+}
+LEAD_PAGES: dict[str, tuple[Go, int]] = {
+    "figures": (at("/staff/figures?team=all"), 200),
+    "figures, of four weeks": (at("/staff/figures?team=all&weeks=4"), 200),
+    "figures, nothing to count": (at("/staff/figures?team=3&topic=1"), 200),
 }
 
 
 PAGES = [
     pytest.param(who, go, code, id=name)
-    for who, pages in (("customer", CUSTOMER_PAGES), ("guest", GUEST_PAGES), ("colleague", STAFF_PAGES))
+    for who, pages in (
+        ("customer", CUSTOMER_PAGES),
+        ("guest", GUEST_PAGES),
+        ("colleague", STAFF_PAGES),
+        ("lead", LEAD_PAGES),
+    )
     for name, (go, code) in pages.items()
 ]
 """Who reads the page, the way to it, its status code."""
@@ -159,6 +176,7 @@ def arrange(site: Site) -> Stage:
     """Arrange what the demo company lacks: fresh thank-you pages, an expired link, a letter that did not arrive."""
     closed = clock.utc_now() - timedelta(days=100)
     old = site.open_case("Alma Alt", ago=timedelta(days=101))
+    site.open_case("Lothar Spät", ago=timedelta(days=9))  # no worker runs here, so its date has passed in silence
     with site.writing() as session:
         over = case_of(session, "Alma Alt")
         closing.close(session, over, by_id=over.owner_id, outcome=Outcome.DONE, text="Erledigt.", now=closed)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from portal import clock, db
 from portal.cases import delaying
@@ -90,6 +90,47 @@ def test_two_workers_move_a_promise_once(core: Flask, take: Callable[[int], list
 
     assert count(LetterKind.DELAY_NOTICE) == 6
     assert open_promises() == 6
+
+
+class Died(BaseException):
+    """The process ends here: nothing catches it, and the database takes back what was not committed."""
+
+
+def test_a_worker_that_dies_at_any_statement_of_the_step_leaves_all_or_nothing(
+    core: Flask, take: Callable[[int], list[int]]
+) -> None:
+    """Killed before the first statement, before the second one, and so on, until the step gets through."""
+    take(1)
+    statements = 0
+    for statements in range(1, 200):
+        if not dies_at(statements):
+            break
+        assert (count(LetterKind.DELAY_NOTICE), count(LetterKind.STAFF_DELAYED), open_promises()) == (0, 0, 1)
+
+    assert statements > 10
+    assert (count(LetterKind.DELAY_NOTICE), count(LetterKind.STAFF_DELAYED), open_promises()) == (1, 1, 1)
+    with at(NOTICE):
+        assert not promises.give_notice()()
+
+
+def dies_at(number: int) -> bool:
+    """Let a worker die right before its statement of that number; False if it got through."""
+    left = [number]
+
+    def kill(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Died
+
+    event.listen(db.db.engine, "before_cursor_execute", kill)
+    try:
+        with at(NOTICE):
+            promises.give_notice()()
+    except Died:
+        return True
+    finally:
+        event.remove(db.db.engine, "before_cursor_execute", kill)
+    return False
 
 
 class TestAWorkerThatWasDown:
