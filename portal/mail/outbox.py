@@ -4,12 +4,13 @@ Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send 
 What is promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from random import uniform
 
-from sqlalchemy import Select, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -25,6 +26,8 @@ RETRY_CAP = 900.0
 PAUSE_CAP = 300.0
 """Longest pause of a faulty channel in seconds."""
 
+_SOON = timedelta(seconds=RETRY_CAP)
+"""An older letter that is due later than any retry waits for its hours, and holds up no other until then."""
 _LETTER = table_of(Letter)
 _WAITING = (LetterState.QUEUED, LetterState.SENDING)
 
@@ -74,6 +77,55 @@ def withdraw(
     )
 
 
+def outdated(session: Session, *, now: datetime) -> int | None:
+    """The next letter that is due and no longer true, or None: it is to be written anew.
+
+    Only the first of its case and recipient: the others have their turn once it has left.
+    """
+    found = session.execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
+    return None if found is None else found[0]
+
+
+def take_outdated(session: Session, letter_id: int, *, now: datetime) -> Letter | None:
+    """The letter, held, or None where another worker has seen to it or it was withdrawn meanwhile."""
+    held = select(Letter).where(Letter.id == letter_id).with_for_update().execution_options(populate_existing=True)
+    letter = session.scalars(held).one()
+    stale = letter.valid_until is not None and letter.valid_until <= now
+    return letter if letter.state == LetterState.QUEUED and stale else None
+
+
+def outdate(session: Session, letter_ids: Collection[int], *, now: datetime) -> None:
+    """What these letters say may be wrong from now on: none is sent before it was written anew."""
+    session.execute(
+        update(Letter)
+        .where(Letter.id.in_(letter_ids), Letter.state.in_(_WAITING), Letter.valid_until > now)
+        .values(valid_until=now)
+        .execution_options(synchronize_session=False)
+    )
+    wake_worker(session)
+
+
+def put_off(letter: Letter, until: datetime) -> None:
+    """Leave a letter that cannot be written anew for later."""
+    letter.due_at = until
+
+
+def overtake(session: Session, letter: Letter, *, now: datetime) -> None:
+    """Withdraw a letter that waits; it frees its key for the one written anew."""
+    letter.state, letter.ended_at = LetterState.WITHDRAWN, now
+    session.flush()
+
+
+def follow(session: Session, old: Letter) -> None:
+    """Whoever was written anew has waited as long as the letter it follows, and has as many attempts left."""
+    session.execute(
+        update(Letter)
+        .where(Letter.key == old.key, Letter.state == LetterState.QUEUED)
+        .values(queued_at=old.queued_at, tries=old.tries, give_up_at=old.give_up_at, last_error=old.last_error)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def is_told(session: Session, promise_id: int) -> bool:
     """Whether a letter to the customer that was not taken back states this promise; one that died counts as tried."""
     query = select(Letter.id).where(
@@ -98,14 +150,14 @@ class Claimed:
 def claim(session: Session, *, now: datetime, lease: timedelta) -> Claimed | None:
     """Take the next due letter, or None if there is none (or another worker took it).
 
-    Never one that would overtake an older letter of the same case and recipient.
+    Never one that would overtake an older letter of the same case and recipient, nor one that is no longer true.
     """
     connection, token = session.connection(), new_secret()
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
         # A lost claim is harmless (the letter is claimed again): it need not wait for the disk.
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    values = {"now": now, "lease_token": token, "lease_until": now + lease}
+    values = {"now": now, "soon": now + _SOON, "lease_token": token, "lease_until": now + lease}
     row = connection.execute(_claim(skip_locked=on_postgresql), values).one_or_none()
     return None if row is None else Claimed(row.id, token, row.to_address, row.message)
 
@@ -122,8 +174,15 @@ def mark_sent(session: Session, claimed: Claimed, *, now: datetime) -> bool:
 
 
 def drop(session: Session, claimed: Claimed, *, now: datetime) -> bool:
-    """A letter withdrawn, or overtaken by time, before its DATA began."""
-    return _end_claim(session, claimed, state=LetterState.WITHDRAWN, ended_at=now)
+    """A letter that was not to be sent when its DATA would have begun. False if the lease was lost.
+
+    One that was to be taken back is withdrawn; one that waited too long is queued again, for whoever writes it anew.
+    """
+    letter = _claimed_row(session, claimed)
+    if letter is None:
+        return False
+    _give_back(letter, 0, now=now)
+    return True
 
 
 def fail(session: Session, claimed: Claimed, reason: str, *, now: datetime) -> LetterState | None:
@@ -258,20 +317,41 @@ def _claim(*, skip_locked: bool) -> ReturningUpdate[tuple[int, str, bytes]]:
 
 
 def _next_due() -> Select[int]:
-    now, older = bindparam("now", type_=UtcDateTime), aliased(Letter)
+    now = bindparam("now", type_=UtcDateTime)
     paused = select(MailChannel.name).where(MailChannel.name == CHANNEL, MailChannel.paused_until > now)
-    overtakes = select(older.id).where(
+    is_true = or_(Letter.valid_until.is_(None), Letter.valid_until > now)
+    return (
+        select(Letter.id)
+        .where(Letter.state == LetterState.QUEUED, Letter.due_at <= now, is_true, _is_first(), ~paused.exists())
+        .order_by(Letter.due_at, Letter.id)
+        .limit(1)
+    )
+
+
+def _is_first() -> ColumnElement[bool]:
+    """Whether no older letter of the same case and recipient waits for its turn before this one."""
+    older = aliased(Letter)
+    ahead = select(older.id).where(
         older.case_id == Letter.case_id,
         older.to_address == Letter.to_address,
         older.id < Letter.id,
         older.state.in_(_WAITING),
+        or_(older.state == LetterState.SENDING, older.due_at <= bindparam("soon", type_=UtcDateTime)),
     )
-    return (
-        select(Letter.id)
-        .where(Letter.state == LetterState.QUEUED, Letter.due_at <= now, ~overtakes.exists(), ~paused.exists())
-        .order_by(Letter.due_at, Letter.id)
-        .limit(1)
+    return ~ahead.exists()
+
+
+_OUTDATED = (
+    select(Letter.id)
+    .where(
+        Letter.state == LetterState.QUEUED,
+        Letter.valid_until <= bindparam("now", type_=UtcDateTime),
+        Letter.due_at <= bindparam("now", type_=UtcDateTime),
+        _is_first(),
     )
+    .order_by(Letter.valid_until, Letter.id)
+    .limit(1)
+)
 
 
 def _end_claim(session: Session, claimed: Claimed, **values: object) -> bool:

@@ -83,13 +83,32 @@ def test_only_what_is_queued_is_claimed(session: Session, state: LetterState) ->
 
 def test_a_letter_never_overtakes_an_older_one_of_its_case_and_recipient(session: Session) -> None:
     case = quiet_case(session)
-    older = letter(session, case=case, due=NOW + timedelta(hours=1))
+    older = letter(session, case=case, due=NOW + timedelta(minutes=15))
     younger = letter(session, case=case, due=NOW - timedelta(hours=1))
 
     assert outbox.claim(session, now=NOW, lease=LEASE) is None
-    assert claim(session, at=NOW + timedelta(hours=1)).id == older.id
-    assert outbox.claim(session, now=NOW + timedelta(hours=1), lease=LEASE) is None
+    assert claim(session, at=NOW + timedelta(minutes=15)).id == older.id
+    assert outbox.claim(session, now=NOW + timedelta(minutes=15), lease=LEASE) is None
     assert fresh(session, younger).state == LetterState.QUEUED
+
+
+def test_a_letter_that_waits_for_its_hours_holds_up_no_answer(session: Session) -> None:
+    case = quiet_case(session)
+    for_tomorrow = letter(session, case=case, due=NOW + timedelta(hours=10))
+    answer = letter(session, case=case)
+
+    assert claim(session).id == answer.id
+    assert fresh(session, for_tomorrow).state == LetterState.QUEUED
+
+
+def test_a_letter_that_is_no_longer_true_is_not_claimed_and_holds_up_the_next_one(session: Session) -> None:
+    case = quiet_case(session)
+    letter(session, case=case, valid_until=NOW)
+    letter(session, case=case)
+    other = letter(session, valid_until=NOW + timedelta(seconds=1))
+
+    assert claim(session).id == other.id
+    assert outbox.claim(session, now=NOW, lease=LEASE) is None
 
 
 @pytest.mark.parametrize("state", [*ENDED, LetterState.HELD])
@@ -170,13 +189,72 @@ def test_what_was_refused_has_failed_with_its_reason(session: Session) -> None:
     assert (row.state, row.ended_at, row.last_error) == (LetterState.FAILED, NOW, "5" * 300)
 
 
-def test_what_was_overtaken_before_its_data_began_is_withdrawn(session: Session) -> None:
-    row = letter(session)
-    claimed = claim(session)
+def test_what_was_taken_back_before_its_data_began_is_withdrawn(session: Session) -> None:
+    row, claimed = withdrawn_while_sending(session)
 
     assert outbox.drop(session, claimed, now=NOW) is True
 
+    session.flush()
     assert (fresh(session, row).state, row.ended_at) == (LetterState.WITHDRAWN, NOW)
+
+
+def test_what_was_no_longer_true_when_its_data_would_have_begun_waits_to_be_written_anew(session: Session) -> None:
+    row = letter(session, valid_until=NOW + timedelta(seconds=1), tries=3)
+    claimed = claim(session)
+    later = NOW + timedelta(seconds=1)
+    assert outbox.may_send(session, claimed, now=later) is False
+
+    assert outbox.drop(session, claimed, now=later) is True
+
+    session.flush()
+    fresh(session, row)
+    assert (row.state, row.ended_at, row.lease_token, row.tries) == (LetterState.QUEUED, None, None, 3)
+    assert outbox.claim(session, now=later, lease=LEASE) is None
+    assert outbox.outdated(session, now=later) == row.id
+
+
+# --- no longer true --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"valid_until": None},
+        {"valid_until": NOW + timedelta(seconds=1)},
+        {"valid_until": NOW, "due": NOW + timedelta(seconds=1)},
+        *[{"valid_until": NOW, "state": state} for state in (*ENDED, LetterState.HELD)],
+    ],
+)
+def test_what_is_true_not_due_or_over_is_not_written_anew(session: Session, changes: dict[str, Any]) -> None:
+    letter(session, **changes)
+
+    assert outbox.outdated(session, now=NOW) is None
+
+
+def test_letters_are_written_anew_in_their_order(session: Session) -> None:
+    """The second is not before the first has left: it would be the older row of the two."""
+    case = quiet_case(session)
+    first = letter(session, case=case, valid_until=NOW, due=NOW)
+    letter(session, case=case, valid_until=NOW - timedelta(hours=1), due=NOW - timedelta(hours=1))
+
+    assert outbox.outdated(session, now=NOW) == first.id
+
+
+def test_only_what_waits_and_is_still_true_is_outdated(session: Session) -> None:
+    rows = {
+        "queued": letter(session, valid_until=NOW + timedelta(hours=1)),
+        "sent": letter(session, valid_until=NOW + timedelta(hours=1), state=LetterState.SENT),
+        "by hand": letter(session),
+        "not meant": letter(session, valid_until=NOW + timedelta(hours=1)),
+    }
+    sending_one = letter(session, valid_until=NOW + timedelta(hours=1), due=NOW - timedelta(hours=1))
+    claimed = claim(session)
+
+    meant = [row.id for name, row in rows.items() if name != "not meant"]
+    outbox.outdate(session, [*meant, sending_one.id], now=NOW)
+
+    assert [name for name, row in rows.items() if fresh(session, row).valid_until == NOW] == ["queued"]
+    assert outbox.may_send(session, claimed, now=NOW) is False
 
 
 def sending(session: Session, claimed: Claimed) -> object:

@@ -415,14 +415,25 @@ def test_a_letter_withdrawn_before_its_bytes_leave_is_not_sent(
 
 
 def test_a_letter_out_of_date_before_its_bytes_leave_is_not_sent(
-    deliver: Delivery, open_case: Open, sink: SmtpSink
+    core: Flask, deliver: Delivery, open_case: Open, sink: SmtpSink
 ) -> None:
+    """It comes back to be written anew, with no attempt counted; the colleague's letter does not wait for it."""
     case = open_case()
-    rows.change(rows.to_customer(case), valid_until=clock.utc_now())
+    letter = rows.to_customer(case)
 
-    rows.deliver_all(deliver, case)
+    def end_at_recipient(recipient: str, attempt: int) -> str:
+        if recipient == CUSTOMER:
+            with core.app_context():
+                rows.change(letter, valid_until=clock.utc_now())
+        return "ok"
 
-    assert rows.to_customer(case).state == LetterState.WITHDRAWN
+    sink.rule = end_at_recipient
+
+    found = [deliver(), deliver(), deliver()]
+
+    assert found == [True, True, False]
+    letter = rows.to_customer(case)
+    assert (letter.state, letter.tries, letter.last_error) == (LetterState.QUEUED, 0, None)
     assert [kept.message_id for kept in sink.messages] == [rows.to_colleague(case).message_id]
 
 
