@@ -1,0 +1,159 @@
+"""Renewing: a letter that waited past the day it was written on is written anew, or dropped (section 5, rule 6).
+
+It says the same, but who signs it, who will do what, and the next step are those of now. What is no longer true is
+dropped: the step that changed it has written the truth, or will.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from portal.cases import closing, writing
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.models import Case, CaseState
+from portal.cases.sparing import spared
+from portal.languages import Voice
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Letter
+from portal.promises import service as promises
+from portal.promises import wording
+from portal.promises.models import Promise, PromiseState
+
+AFTER_A_FAULT = timedelta(hours=1)
+"""How long a letter waits that a fault of ours keeps from being written."""
+UNTIL_A_STEP = timedelta(minutes=1)
+"""How long one waits whose case has no step ahead: the worker is about to move the one that passed."""
+ANSWERS = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.REOPENED}
+"""Kinds that somebody waits for whatever became of the promise in them: they name the step that is ahead."""
+
+
+def renew(session: Session, letter_id: int, *, now: datetime) -> None:
+    """Write a letter anew that is no longer true, under the same key, or drop it. The caller holds its case.
+
+    Does nothing where another worker was faster. One that cannot be written now is put off and keeps no other waiting.
+    """
+    letter = outbox.take_outdated(session, letter_id, now=now)
+    if letter is None:
+        return
+    if not spared(session, lambda: _renew(session, letter, now=now), failed="letter not renewed", letter=letter_id):
+        outbox.put_off(letter, now + AFTER_A_FAULT)
+
+
+def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
+    if letter.case_id is None:
+        outbox.overtake(session, letter, now=now)
+        return
+    case, kind = session.get_one(Case, letter.case_id), LetterKind(letter.kind)
+    promise = _step(session, letter, kind, now=now)
+    if promise is None and kind in ANSWERS and case.state == CaseState.OPEN:
+        outbox.put_off(letter, now + UNTIL_A_STEP)
+        return
+    outbox.overtake(session, letter, now=now)
+    directory = directories.load(session, now=now)
+    if _is_true(directory, case, kind, promise, now=now):
+        _write(session, directory, case, letter, promise, now=now)
+        outbox.follow(session, letter)
+
+
+def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Promise | None:
+    """The step the letter names now; None where it names none, or where what it says of its own has passed."""
+    if letter.promise_id is None or letter.case_id is None:
+        return None
+    first = promises.ahead(promises.open_of(session, letter.case_id), now=now)
+    if kind in ANSWERS or kind == LetterKind.LINK:
+        return first
+    says = letter.says or {}
+    if "moves" in says:  # the next step of the case may be one that was not moved
+        return first if any(_still_ahead(session, move, now=now) for move in says["moves"]) else None
+    own = session.get(Promise, letter.promise_id)
+    return own if own is not None and _is_ahead(own, now=now) else None
+
+
+def _is_true(directory: Directory, case: Case, kind: LetterKind, promise: Promise | None, *, now: datetime) -> bool:
+    if kind == LetterKind.CLOSED:
+        return case.state == CaseState.CLOSED
+    if kind == LetterKind.LINK:
+        has_a_link = case.state in (CaseState.OPEN, CaseState.CLOSED)
+        return has_a_link and closing.link_works(case, directory.voice_of(case), now=now)
+    return case.state == CaseState.OPEN and promise is not None
+
+
+def _write(
+    session: Session, directory: Directory, case: Case, letter: Letter, promise: Promise | None, *, now: datetime
+) -> None:
+    kind, says = LetterKind(letter.kind), dict(letter.says or {})
+    if kind == LetterKind.LINK:
+        closing.send_link(session, directory, case, key=letter.key, replaced=says["replaced"], now=now)
+        return
+    unasked, old = writing.OLD_DATE in says, says.pop(writing.OLD_DATE, None)
+    old_due_at = None if old is None else datetime.fromisoformat(old)
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        kind,
+        key=letter.key,
+        promise=promise,
+        now=now,
+        unasked=unasked,
+        old_due_at=old_due_at,
+        says=_as_of_now(session, directory, case, says, old_due_at, now=now),
+    )
+
+
+def _as_of_now(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    says: dict[str, Any],
+    old_due_at: datetime | None,
+    *,
+    now: datetime,
+) -> dict[str, Any]:
+    """The letter's own values, with the people of now where they name any."""
+    if "late" in says and old_due_at is not None:
+        says["late"] = old_due_at <= now
+    if "moves" in says:
+        voice = directory.voice_of(case)
+        ahead = [move for move in says["moves"] if _still_ahead(session, move, now=now)]
+        says["moves"] = [_move(session, directory, case, move, voice, now=now) for move in ahead]
+    if says.get("lead"):
+        says["lead"] = _lead(directory, case, says["lead"], now=now)
+    return says
+
+
+def _still_ahead(session: Session, move: Mapping[str, Any], *, now: datetime) -> bool:
+    moved = session.get(Promise, move["promise_id"])
+    return moved is not None and _is_ahead(moved, now=now)
+
+
+def _is_ahead(promise: Promise, *, now: datetime) -> bool:
+    return promise.state == PromiseState.OPEN and promise.due_at > now
+
+
+def _move(
+    session: Session, directory: Directory, case: Case, move: Mapping[str, Any], voice: Voice, *, now: datetime
+) -> dict[str, Any]:
+    moved = session.get_one(Promise, move["promise_id"])
+    name = directory.people[directory.acting(moved.person_id, now, topic_id=case.topic_id).person_id].name
+    due = voice.moment(moved.due_at, now=now)
+    return {**move, "sentence": f"{wording.sentence(moved.kind, moved.medium, name, due, voice)}."}
+
+
+def _lead(directory: Directory, case: Case, lead: Mapping[str, Any], *, now: datetime) -> Mapping[str, Any]:
+    """Whoever is there now for the lead that was named."""
+    named = next((person.id for person in directory.people.values() if person.email == lead["email"]), None)
+    if named is None:
+        return lead
+    person = directory.people[directory.acting(named, now, topic_id=case.topic_id).person_id]
+    return {
+        "name": person.name,
+        "role": person.role,
+        "line": person.line_shown,
+        "tel": person.line_e164,
+        "email": person.email,
+    }
