@@ -8,7 +8,7 @@ from flask import Flask
 
 from portal.core import create_core
 from portal.mail.transport import Relay
-from worker import cases, delivery, promises, replanning
+from worker import cases, delivery, letters, promises, replanning, waiting
 from worker.loop import Loop, Step
 
 
@@ -39,8 +39,11 @@ def steps_of(deliver: delivery.Delivery) -> dict[str, Step]:
     """What a worker does, by name, in the order of its turns."""
     return {
         "deliver": deliver,
+        "renew_letter": letters.renew_letter,
         "return_expired": delivery.return_expired,
         "replan": replanning.Replan(),
+        "go_on_waiting": waiting.go_on_waiting(),
+        "close_unanswered": waiting.close_unanswered(),
         "give_notice": promises.give_notice(),
         "remind": promises.remind(),
         "answer_link_wish": cases.answer_link_wish,

@@ -43,21 +43,22 @@ def close(
     now: datetime,
     version: int | None = None,
 ) -> None:
-    """End a case with an outcome; ``by_id`` is None when the customer closes it.
+    """End a case with an outcome; ``by_id`` is None when the customer closes it, or nobody does: NO_ANSWER is then what
+    the system closes it with, as it was announced.
 
     A written promise is kept by the closing letter when the outcome is that it is done; the others end unkept.
     Raises NotOpen, StaleCase.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
-    today = directory.voice_of(case).local(now).date()
+    today, actor = directory.voice_of(case).local(now).date(), _who_closes(by_id, outcome)
     entry_id = journal.record(
         session,
         case_id=case.id,
         kind=Kind.CLOSED,
-        channel=Channel.PAGE if by_id is None else Channel.MAIL,
-        direction=Direction.IN if by_id is None else Direction.OUT,
-        actor=Actor.CUSTOMER if by_id is None else Actor.PERSON,
+        channel=Channel.PAGE if actor == Actor.CUSTOMER else Channel.MAIL,
+        direction=Direction.IN if actor == Actor.CUSTOMER else Direction.OUT,
+        actor=actor,
         person_id=by_id,
         text=text,
         now=now,
@@ -72,7 +73,7 @@ def close(
     case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
     settle(session, case)
     outbox.withdraw(session, case.id, automatic=True, now=now)
-    _tell_closed(session, directory, case, key=f"closed:{entry_id}", by_customer=by_id is None, by_id=by_id, now=now)
+    _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
     if by_id is None:
         _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
 
@@ -179,9 +180,9 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
             writing.tell_promise(session, directory, case, promise, key=key, now=now)
     closing = closing_entry(session, case) if case.state == CaseState.CLOSED else None
     if closing is not None and not _is_told_of(session, closing):
-        key, by_customer = f"closed:{closing.id}:link_replaced:{entry_id}", closing.actor == Actor.CUSTOMER
+        key = f"closed:{closing.id}:link_replaced:{entry_id}"
         # Signed by whoever acts now: who closed it may be away today.
-        _tell_closed(session, directory, case, key=key, by_customer=by_customer, by_id=None, now=now)
+        _tell_closed(session, directory, case, key=key, actor=closing.actor, by_id=None, now=now)
 
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
@@ -338,6 +339,12 @@ def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
     }[outcome]
 
 
+def _who_closes(by_id: int | None, outcome: Outcome) -> Actor:
+    if by_id is not None:
+        return Actor.PERSON
+    return Actor.SYSTEM if outcome == Outcome.NO_ANSWER else Actor.CUSTOMER
+
+
 def _keep_written(session: Session, case: Case, entry_id: int, *, now: datetime) -> None:
     for promise in promises.open_of(session, case.id):
         if promise.medium == Medium.MAIL:
@@ -362,7 +369,7 @@ def _tell_closed(
     case: Case,
     *,
     key: str,
-    by_customer: bool,
+    actor: Actor,
     by_id: int | None,
     now: datetime,
 ) -> None:
@@ -375,11 +382,13 @@ def _tell_closed(
         LetterKind.CLOSED,
         key=key,
         by_id=by_id,
+        unasked=actor == Actor.SYSTEM,
         now=now,
         says={
-            "by_customer": by_customer,
+            "by_customer": actor == Actor.CUSTOMER,
+            "no_answer": actor == Actor.SYSTEM,
             "outcome": outcome_sentence(case.outcome, voice),
-            "outcome_text": "" if by_customer else case.outcome_text,
+            "outcome_text": "" if actor == Actor.CUSTOMER else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
             "erase_on": voice.day(case.erase_on, now=now),
         },
@@ -389,7 +398,7 @@ def _tell_closed(
 def _tell_staff(
     session: Session, directory: Directory, case: Case, entry_id: int, *, reader_id: int, now: datetime
 ) -> None:
-    """Whoever was working on it hears that the customer needs it no longer."""
+    """Whoever was working on it hears that it is closed: the customer needs it no longer, or did not answer."""
     voice = writing.staff_voice(directory, case, reader_id)
     assert case.reopen_until is not None
     writing.to_staff(
@@ -400,7 +409,10 @@ def _tell_staff(
         key=f"staff_closed:{entry_id}",
         reader_id=reader_id,
         now=now,
-        says={"reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now)},
+        says={
+            "no_answer": case.outcome == Outcome.NO_ANSWER,
+            "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
+        },
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.cases import directory as directories
+from portal.cases import waiting
 from portal.cases.closing import link_until, outcome_sentence
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
@@ -75,6 +76,10 @@ class PromiseView:
     first_due: str
     moved: bool
     late: bool
+    waits: bool
+    """Whether all we wait for is the customer's answer."""
+    closes: bool
+    """Whether the date is that of the announced closing."""
     what: str
 
 
@@ -113,7 +118,7 @@ class Status:
     named_on_thanks: bool
     """Whether the thank-you page may name the person: routing used nothing but the topic."""
     question: str | None
-    """What we asked and wait for."""
+    """What we asked, while it is not answered."""
     check_by: str | None
     check_late: bool
     """Whether that date has passed."""
@@ -143,13 +148,14 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
     steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
     entries, older = history(session, directory, case, voice, before=before, internal=False, now=now)
     views = tuple(promise_view(directory, case, promise, voice, now=now) for promise in steps)
-    question = _question(session, case, steps)
+    asked = None if promises.waits(steps) is None else waiting.question(session, case)
+    question = None if asked is None else asked.text
     reopenable = case.reopen_until is not None and now <= case.reopen_until
     return Status(
         reference=case.reference,
         topic=directory.topics[case.topic_id].name(case.language),
         state=case.state,
-        word=_word(case, steps, question, now),
+        word=_word(case, views),
         voice=voice,
         promise=views[0] if views else None,
         others=views[1:],
@@ -169,7 +175,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         continues=reference_of(session, case.continues_id),
         customer_name=case.customer.name,
         email_masked=mask(case.customer.email),
-        can=_can(case, reopenable),
+        can=_can(case, steps, reopenable),
         version=case.version,
         entries=entries,
         older=older,
@@ -245,18 +251,21 @@ def promise_view(directory: Directory, case: Case, promise: Promise, voice: Voic
     """A promise in the reader's words; the name is that of whoever acts now."""
     acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
     name, due = directory.people[acting.person_id].name, voice.moment(promise.due_at, now=now)
+    closes = waiting.closes([promise])
     return PromiseView(
         id=promise.id,
         kind=promise.kind,
         medium=promise.medium,
         name=name,
-        sentence=wording.sentence(promise.kind, promise.medium, name, due, voice),
+        sentence=wording.sentence(promise.kind, promise.medium, name, due, voice, closes=closes),
         due_at=promise.due_at,
         due=due,
         first_due_at=promise.first_due_at,
         first_due=voice.moment(promise.first_due_at, now=now),
         moved=promise.due_at > promise.first_due_at,
-        late=promise.due_at <= now,
+        late=promise.due_at <= now and not closes,  # a case that is open a little longer breaks no word of ours
+        waits=promise.waiting is not None,
+        closes=closes,
         what=promise.what,
     )
 
@@ -340,36 +349,25 @@ def _entry_view(directory: Directory, entry: Entry, voice: Voice, now: datetime)
     )
 
 
-def _question(session: Session, case: Case, steps: list[Promise]) -> str | None:
-    """What we last asked, while all we wait for is the customer."""
-    if not steps or any(promise.kind != PromiseKind.FOLLOW_UP for promise in steps):
-        return None
-    asked = session.scalars(
-        select(Entry)
-        .where(Entry.case_id == case.id, Entry.kind.in_((Kind.QUESTION, Kind.MESSAGE, Kind.MAIL)))
-        .order_by(Entry.at.desc(), Entry.id.desc())
-        .limit(1)
-    ).first()
-    return asked.text if asked is not None and asked.kind == Kind.QUESTION else None
-
-
-def _word(case: Case, steps: list[Promise], question: str | None, now: datetime) -> StatusWord:
+def _word(case: Case, steps: tuple[PromiseView, ...]) -> StatusWord:
     if case.state == CaseState.CLOSED:
         return StatusWord.CLOSED
     if case.state != CaseState.OPEN or not steps:
         return StatusWord.RECEIVED
-    if steps[0].due_at <= now:
+    if steps[0].late:
         return StatusWord.DELAYED  # whatever we wait for: we said that we would be in touch by then
-    if question is not None:
+    if all(step.waits for step in steps):
         return StatusWord.WAITING_FOR_YOU
     if case.notices > 0:
         return StatusWord.DELAYED
     return StatusWord.IN_PROGRESS
 
 
-def _can(case: Case, reopenable: bool) -> frozenset[str]:
+def _can(case: Case, steps: list[Promise], reopenable: bool) -> frozenset[str]:
     if case.state == CaseState.OPEN:
-        return frozenset({"message", "close", "replace_link", "not_me"})
+        return frozenset(
+            {"message", "close", "replace_link", "not_me"} | ({"keep_open"} if waiting.closes(steps) else set())
+        )
     if case.state == CaseState.CLOSED:
         return frozenset({"reopen" if reopenable else "message", "replace_link", "not_me"})
     return frozenset()

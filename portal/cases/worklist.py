@@ -15,7 +15,7 @@ from portal.customers.models import Customer
 from portal.languages import Voice
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises import wording
-from portal.promises.models import Medium, Promise, PromiseKind
+from portal.promises.models import Medium, Promise, PromiseKind, Waiting
 
 
 class Scope(StrEnum):
@@ -132,7 +132,7 @@ def _row(
     now: datetime,
 ) -> Row:
     voice = directory.voice(directory.team_of(case), language)
-    due = voice.moment(promise.due_at, now=now)
+    due, closes = voice.moment(promise.due_at, now=now), promise.waiting == Waiting.CLOSING
     acting_name, owner_id = directory.people[acting_id].name, case.owner_id or promise.person_id
     return Row(
         reference=case.reference,
@@ -140,10 +140,10 @@ def _row(
         topic=directory.topics[case.topic_id].name(language),
         kind=promise.kind,
         medium=promise.medium,
-        sentence=wording.sentence(promise.kind, promise.medium, acting_name, due, voice),
+        sentence=wording.sentence(promise.kind, promise.medium, acting_name, due, voice, closes=closes),
         due_at=promise.due_at,
         due=due,
-        late=promise.due_at <= now,
+        late=promise.due_at <= now and not closes,
         acting_name=acting_name,
         owner_name=directory.people[owner_id].name,
         in_deputy=acting_id != promise.person_id,

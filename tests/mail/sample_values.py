@@ -259,7 +259,7 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
             "has_number": True,
         },
         LetterKind.STAFF_REOPENED: {"due": words["due"]},
-        LetterKind.STAFF_CLOSED: {"reopen_until": words["reopen_until"]},
+        LetterKind.STAFF_CLOSED: {"no_answer": False, "reopen_until": words["reopen_until"]},
         LetterKind.STAFF_REMINDER: {
             "due": words["due"],
             "notice": words["notice"],
