@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from portal.cases import answering, scheduling, timeline
 from portal.cases import directory as directories
+from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.timeline import EntryView, PersonCard, PromiseView
 from portal.customers.models import Account
 from portal.languages import Voice
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises import service as promises
+from portal.promises.models import Promise
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,26 @@ class LetterView:
 
 
 @dataclass(frozen=True)
+class StepView:
+    """An open promise as colleagues see it: when the system tells the customer of a delay, and what is planned."""
+
+    promise: PromiseView
+    told: str
+    """"heute um 14:20 Uhr": when the customer hears of a delay, planned or not."""
+    waits: bool
+    """Whether all we wait for is the customer's answer: then nobody plans anything."""
+    moves_to_at: datetime | None
+    moves_to: str | None
+    reason: str | None
+    planned_by: str | None
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether a new date or a reason waits to be told."""
+        return self.moves_to is not None or self.reason is not None
+
+
+@dataclass(frozen=True)
 class CaseFile:
     """Everything the case page says."""
 
@@ -44,6 +66,8 @@ class CaseFile:
     account: Account | None
     has_number: bool
     promises: tuple[PromiseView, ...]
+    steps: tuple[StepView, ...]
+    """The same promises, with what is planned."""
     proposed_due: datetime
     entries: tuple[EntryView, ...]
     older: int | None
@@ -58,6 +82,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
     entries, older = timeline.history(session, directory, case, voice, before=before, internal=True, now=now, limit=50)
     steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
     account_id = case.customer.account_id
+    views = tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps)
     return CaseFile(
         case=case,
         voice=voice,
@@ -67,13 +92,35 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         acting=timeline.person_card(directory, directory.acting_person(case, now), voice, now=now),
         account=None if account_id is None else session.get(Account, account_id),
         has_number=case.customer.phone_e164 is not None,
-        promises=tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps),
+        promises=views,
+        steps=tuple(_step(directory, promise, view, voice, now) for promise, view in zip(steps, views, strict=True)),
         proposed_due=scheduling.proposed_due(directory, case, now=now),
         entries=entries,
         older=older,
         letters=_letters(session, case, voice, now),
         may_call=answering.may_call(directory, case, now=now),
     )
+
+
+def _step(directory: Directory, promise: Promise, view: PromiseView, voice: Voice, now: datetime) -> StepView:
+    moves_to, by_id = promise.moves_to, promise.planned_by_id
+    return StepView(
+        promise=view,
+        told=_told(promise.notice_at, voice, now),
+        waits=promise.waiting is not None,
+        moves_to_at=moves_to,
+        moves_to=None if moves_to is None else voice.moment(moves_to, now=now),
+        reason=promise.reason,
+        planned_by=None if by_id is None else directory.people[by_id].name,
+    )
+
+
+def _told(at: datetime, voice: Voice, now: datetime) -> str:
+    if at <= now:
+        return voice.say("in the next few minutes")
+    if voice.local(at).date() == voice.local(now).date():
+        return voice.say("today at %(time)s", time=voice.time(at))
+    return voice.say("at %(moment)s", moment=voice.moment(at, now=now))
 
 
 def _letters(session: Session, case: Case, voice: Voice, now: datetime) -> tuple[LetterView, ...]:

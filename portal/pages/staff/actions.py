@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask import redirect, request, url_for
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from portal.cases.models import Case, Outcome
 from portal.links import new_secret
 from portal.pages.contact import typed
 from portal.pages.once import accepted_once
-from portal.pages.staff.case_page import call_page, case_page, refused
+from portal.pages.staff.case_page import Shown, call_page, case_page, refused
 from portal.pages.staff.forms import (
     CaseForm,
     CloseForm,
@@ -66,7 +67,7 @@ def reply(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "reply", form, step)
+    return do(reference, "reply", form, step)
 
 
 @bp.post("/cases/<reference>/ask")
@@ -86,7 +87,7 @@ def ask(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "ask", form, step)
+    return do(reference, "ask", form, step)
 
 
 @bp.post("/cases/<reference>/promise")
@@ -104,7 +105,7 @@ def promise(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "promise", form, step)
+    return do(reference, "promise", form, step)
 
 
 @bp.post("/cases/<reference>/mail")
@@ -127,7 +128,7 @@ def mail(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "mail", form, step, done="contact")
+    return do(reference, "mail", form, step, done="contact")
 
 
 @bp.post("/cases/<reference>/contact")
@@ -150,7 +151,7 @@ def contact(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "contact", form, step)
+    return do(reference, "contact", form, step)
 
 
 @bp.post("/cases/<reference>/note")
@@ -161,7 +162,7 @@ def note(reference: str) -> Response:
     def step(work: Work) -> None:
         answering.note(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
 
-    return _do(reference, "note", form, step)
+    return do(reference, "note", form, step)
 
 
 @bp.post("/cases/<reference>/close")
@@ -180,7 +181,7 @@ def close(reference: str) -> Response:
             now=work.now,
         )
 
-    return _do(reference, "close", form, step)
+    return do(reference, "close", form, step)
 
 
 @bp.post("/cases/<reference>/reopen")
@@ -191,7 +192,7 @@ def reopen(reference: str) -> Response:
     def step(work: Work) -> None:
         closing.reopen(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
 
-    return _do(reference, "reopen", form, step)
+    return do(reference, "reopen", form, step)
 
 
 @bp.post("/cases/<reference>/call")
@@ -215,12 +216,23 @@ def call(reference: str) -> Response:
     return call_page(reference, number)
 
 
-def _do(
-    reference: str, name: str, form: CaseForm, step: Callable[[Work], None], *, done: str | None = None
+def do(
+    reference: str,
+    name: str,
+    form: CaseForm,
+    step: Callable[[Work], None],
+    *,
+    done: str | None = None,
+    shown: Shown = case_page,
+    back: str = "staff.case",
+    **query: Any,
 ) -> Response:
-    """Check the form, do the step once, and go back to the case; a refusal shows it with everything typed kept."""
+    """Check the form, do the step once, and go back to the case; a refusal shows it with everything typed kept.
+
+    ``shown`` draws the page that a form came from where that is another one; ``back`` and ``query`` lead there.
+    """
     if not form.validate():
-        return case_page(reference, {name: form}, status=422)
+        return shown(reference, {name: form}, status=422)
     now = clock.utc_now()
 
     def once(session: Session) -> None:
@@ -232,10 +244,10 @@ def _do(
         accepted_once(once)
     except KeyReused as refusal:
         form.key.data = new_secret()
-        return refused(reference, refusal, {name: form})
+        return refused(reference, refusal, {name: form}, shown=shown)
     except Refused as refusal:
-        return refused(reference, refusal, {name: form})
-    return redirect(url_for("staff.case", reference=reference, done=done or name), 303)
+        return refused(reference, refusal, {name: form}, shown=shown)
+    return redirect(url_for(back, reference=reference, done=done or name, **query), 303)
 
 
 def _is_first(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> bool:

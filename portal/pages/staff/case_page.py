@@ -6,6 +6,7 @@ with everything typed.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
 from flask import redirect, request, url_for
 from sqlalchemy.orm import Session
@@ -21,7 +22,9 @@ from portal.cases.errors import (
     NoNextStep,
     NoRoom,
     NotAllowed,
+    NothingPlanned,
     NoticedToday,
+    NotLater,
     NotOpen,
     Refused,
     StaleCase,
@@ -64,8 +67,30 @@ CLOSED_FORMS: Mapping[str, type[CaseForm]] = {"reopen": ReopenForm, "note": Note
 BY_MAIL = ("reply", "ask")
 """Forms whose contact is a mail: it keeps nothing that was promised by another medium."""
 STATUS = {StaleCase: 409, NotOpen: 409, NotAllowed: 403}
-FIELD = {NoNextStep: "then", NoRoom: "hour", NoticedToday: "day", DateOutOfReach: "day", WrongMedium: "keeps"}
+FIELD = {
+    NoNextStep: "then",
+    NoRoom: "hour",
+    NoticedToday: "day",
+    DateOutOfReach: "day",
+    NotLater: "day",
+    NothingPlanned: "text",
+    WrongMedium: "keeps",
+}
 """Where the sentence of a refusal belongs, if the form has that field."""
+
+
+class Shown(Protocol):
+    """A page about one case, as asked for or with a form that came back."""
+
+    def __call__(
+        self,
+        reference: str,
+        posted: Mapping[str, CaseForm] | None = None,
+        *,
+        status: int = 200,
+        refusal: Refused | None = None,
+    ) -> Response:
+        """The page at this moment."""
 
 
 def case_page(
@@ -83,7 +108,7 @@ def case_page(
             raise NotFound
         if case.state in (CaseState.RECEIVED, CaseState.SPAM):
             return redirect(url_for("staff.entry", reference=case.reference))
-        file = _file(session, case, now)
+        file = opened(session, case, now)
         forms = _forms(file, posted or {})
         return page(
             session,
@@ -93,23 +118,25 @@ def case_page(
             voice=file.voice,
             file=file,
             forms=forms,
-            posted=next(iter(posted or {}), None),
-            unsent=_unsent(forms, posted or {}),
-            left=_left(session, file, now),
+            posted=next(iter(posted or {}), None) or request.args.get("open"),
+            unsent=unsent(forms, posted or {}),
+            left=left(session, file, file.promises[0].due_at, now) if file.promises else None,
             call_key=new_secret(),
             refusal=refusal,
         )
 
 
-def refused(reference: str, refusal: Refused, posted: Mapping[str, CaseForm] | None = None) -> Response:
-    """The case page with the sentence of a refused step, at its field where it has one."""
+def refused(
+    reference: str, refusal: Refused, posted: Mapping[str, CaseForm] | None = None, *, shown: Shown = case_page
+) -> Response:
+    """The page (that of the case) with the sentence of a refused step, at its field where it has one."""
     status = STATUS.get(type(refusal), 422)
     field = refusal.field if isinstance(refusal, WrongTime) else FIELD.get(type(refusal))
     for form in (posted or {}).values():
         if field is not None and field in form:
             form.complain(field, own_voice().say(refusal.sentence))
-            return case_page(reference, posted, status=status)
-    return case_page(reference, posted, status=status, refusal=refusal)
+            return shown(reference, posted, status=status)
+    return shown(reference, posted, status=status, refusal=refusal)
 
 
 def call_page(reference: str, number: StartedCall) -> Response:
@@ -119,14 +146,15 @@ def call_page(reference: str, number: StartedCall) -> Response:
         case = finding.by_reference(session, reference)
         if case is None:
             raise NotFound
-        file = _file(session, case, now)
+        file = opened(session, case, now)
         form = _forms(file, {})["contact"]
         assert isinstance(form, ContactForm)
         form.ask_about_call()
         return page(session, "staff/call.html", now=now, voice=file.voice, file=file, form=form, number=number)
 
 
-def _file(session: Session, case: Case, now: datetime) -> CaseFile:
+def opened(session: Session, case: Case, now: datetime) -> CaseFile:
+    """The case in the words of whoever is signed in."""
     before = request.args.get("before", "")
     return case_file(
         session,
@@ -154,15 +182,13 @@ def _forms(file: CaseFile, posted: Mapping[str, CaseForm]) -> dict[str, CaseForm
     return forms
 
 
-def _unsent(forms: Mapping[str, CaseForm], posted: Mapping[str, CaseForm]) -> str:
+def unsent(forms: Mapping[str, CaseForm], posted: Mapping[str, CaseForm]) -> str:
     """Words typed into a form that the case no longer offers."""
     return "\n".join(form["text"].data or "" for name, form in posted.items() if name not in forms and "text" in form)
 
 
-def _left(session: Session, file: CaseFile, now: datetime) -> str | None:
-    """How much working time is left until the next step is due."""
-    if not file.promises:
-        return None
+def left(session: Session, file: CaseFile, due_at: datetime, now: datetime) -> str:
+    """How much working time is left until then."""
     directory = directories.load(session, now=now)
     calendar = directory.calendar(directory.team_of(file.case))
-    return wording.time_left(calendar, file.promises[0].due_at, file.voice, now=now)
+    return wording.time_left(calendar, due_at, file.voice, now=now)

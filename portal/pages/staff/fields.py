@@ -11,11 +11,13 @@ from wtforms.validators import DataRequired, Length, Optional
 from portal.cases.errors import Refused
 from portal.languages import marked
 from portal.pages.contact import typed
+from portal.pages.contact.forms import one_line
 from portal.pages.staff import wall_clock, words
 from portal.promises.models import Medium, PromiseKind
 
 MOST_TEXT = 10_000
 MOST_WHAT = 200
+MOST_REASON = 200
 NO_DAY = _("Enter a day such as 26.11.2026.")
 NO_HOUR = _("Enter a time such as 14:30.")
 NO_PROMISE = _("Choose what you promise.")
@@ -88,6 +90,12 @@ def what_field() -> StringField:
     """What the customer will get, in a few words."""
     length = Length(max=MOST_WHAT, message=_("At most 200 characters."))
     return StringField(_("What will the customer get?"), [Optional(), length], filters=[_text])
+
+
+def reason_field() -> StringField:
+    """Why a date moves, in one line that the customer reads."""
+    length = Length(max=MOST_REASON, message=_("At most 200 characters."))
+    return StringField(_("Reason"), [Optional(), one_line, length], filters=[lambda value: typed.line(value or "")])
 
 
 def options(choices: Mapping[Any, Any]) -> list[SelectChoice]:

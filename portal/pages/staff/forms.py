@@ -26,6 +26,7 @@ from portal.pages.staff.fields import (
     options,
     promise_field,
     promised_pair,
+    reason_field,
     text_field,
     what_field,
 )
@@ -188,6 +189,45 @@ class MailForm(CaseForm):
 
     text = needed_text(_("What does the e-mail say?"), _("Paste what the e-mail says."))
     visible = BooleanField(_("Show this text on the status page"), default=True)
+
+
+class PlanForm(CaseForm):
+    """A promise moves: a new date, a reason the customer reads, or both; the domain refuses neither."""
+
+    promise = HiddenField()
+    day = day_field(_("Day"), Optional())
+    hour = hour_field(_("Time"), Optional())
+    text = reason_field()
+
+    def validate(self, extra_validators: Mapping[str, Any] | None = None) -> bool:
+        """Also: a day needs its time, and a time its day."""
+        super().validate(extra_validators)
+        wrong = self.day.errors or self.hour.errors
+        if not wrong and (self.day.data is None) != (self.hour.data is None):
+            self.complain(
+                "hour" if self.hour.data is None else "day", _("Enter both the day and the time, or neither.")
+            )
+        return not self.errors
+
+    def to(self, tz: str) -> datetime | None:
+        """The new date, or None where the system's notice sets it. Raises SkippedHour, RepeatedHour."""
+        return None if self.day.data is None else instant(self.day.data, self.hour.data, tz)
+
+    @property
+    def promise_id(self) -> int:
+        """The promise that moves; one that no case has when the form does not say."""
+        return typed.number(self.promise.data) or 0
+
+
+class ForgetPlanForm(CaseForm):
+    """What was planned is taken back."""
+
+    promise = HiddenField()
+
+    @property
+    def promise_id(self) -> int:
+        """The promise that stays; one that no case has when the form does not say."""
+        return typed.number(self.promise.data) or 0
 
 
 class NoteForm(CaseForm):

@@ -31,6 +31,8 @@ DONE = {
     "promise": _("The date is promised. The customer has been told."),
     "contact": _("The contact is in the journal."),
     "note": _("The note is in the journal."),
+    "plan": _("It is planned; the customer will be told."),
+    "forget_plan": _("The plan is taken back. The promise stands as it was given."),
     "close": _("The case is closed. The customer has been told."),
     "reopen": _("The case is open again. The customer has been told."),
     "released": _("The entry is a case now. The customer has been told."),
