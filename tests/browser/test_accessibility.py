@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from portal.cases.models import Case
 from portal.people.models import Person
 from tests.browser.conftest import ON, take_pictures_of_a_failure
-from tests.browser.pages import PAGES, Go, Stage, arrange
+from tests.browser.pages import LEAD, PAGES, Go, Stage, arrange
 from tests.browser.visitors import OpenVisitor, Visitor, signed_in
 from tests.support.site import Site
 
@@ -59,7 +59,7 @@ def language(request: pytest.FixtureRequest, stage: Stage) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def visitors(browser: Browser, stage: Stage, language: str) -> Iterator[dict[str, Visitor]]:
-    """A customer, a colleague who is not signed in, and one who is; each goes through all of their pages."""
+    """A customer, a colleague who is not signed in, one who is, and a lead; each goes through all of their pages."""
     opened: list[Visitor] = []
 
     def open_one(**options: Any) -> Visitor:
@@ -71,6 +71,7 @@ def visitors(browser: Browser, stage: Stage, language: str) -> Iterator[dict[str
         "customer": open_one(),
         "guest": open_one(staff=True),
         "colleague": open_one(staff=True, storage_state=state),
+        "lead": open_one(staff=True, storage_state=signed_in(open_one, stage.site, LEAD)),
     }
     for one in opened:
         one.leave()

@@ -17,7 +17,7 @@ from portal.cases.models import Topic
 from portal.clock import utc_now
 from portal.customers.models import Customer
 from tests.browser.conftest import ON, take_pictures_of_a_failure
-from tests.browser.pages import PAGES, Go, Stage, arrange
+from tests.browser.pages import LEAD, PAGES, Go, Stage, arrange
 from tests.browser.visitors import OpenVisitor, Visitor, fill_in, send, signed_in
 from tests.support.site import Site, case_of
 
@@ -71,7 +71,7 @@ def stage(site_on_postgresql: Site) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def visitors(browser: Browser, stage: Stage) -> Iterator[dict[str, Visitor]]:
-    """A customer, a colleague who is not signed in, and one who is."""
+    """A customer, a colleague who is not signed in, one who is, and a lead."""
     opened: list[Visitor] = []
 
     def open_one(**options: Any) -> Visitor:
@@ -83,6 +83,7 @@ def visitors(browser: Browser, stage: Stage) -> Iterator[dict[str, Visitor]]:
         "customer": open_one(),
         "guest": open_one(staff=True),
         "colleague": open_one(staff=True, storage_state=state),
+        "lead": open_one(staff=True, storage_state=signed_in(open_one, stage.site, LEAD)),
     }
     for one in opened:
         one.leave()
