@@ -32,6 +32,7 @@ from portal.links import Links, Purpose, new_secret
 from portal.mail import message, outbox
 from portal.mail.models import Audience
 from tests.bench.load import Load, drive, get, post
+from tests.bench.watching import watch
 from tests.support.smtp_sink import SmtpSink
 
 KEY = "a-key-for-the-benchmark-0123456789abcdef"
@@ -224,6 +225,7 @@ BENCHES: dict[str, Callable[[Ground], dict[str, float]]] = {
     "status": status,
     "wake": wake,
     "deliver": deliver,
+    "watch": watch,
 }
 
 
