@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -313,7 +313,8 @@ def erase(session: Session, case: Case, *, now: datetime) -> None:
     customer.erased_at = now
     case.state, case.check_by_at, case.outcome_text, case.doubt = CaseState.ERASED, None, "", None
     session.execute(update(Promise).where(Promise.case_id == case.id).values(what="", reason=None))
-    session.execute(update(Letter).where(Letter.case_id == case.id).values(message=b"", to_address="", last_error=None))
+    blank = {"message": b"", "to_address": "", "last_error": None, "says": null()}
+    session.execute(update(Letter).where(Letter.case_id == case.id).values(blank))
     session.execute(delete(Submission).where(Submission.case_id == case.id))
     journal.record(
         session,
