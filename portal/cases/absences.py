@@ -1,0 +1,61 @@
+"""Absences: somebody is away from now on, or from a day ahead, and no waiting letter names them any more."""
+
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from portal.cases.models import Case
+from portal.mail import outbox
+from portal.mail.models import Audience, Letter, LetterState
+from portal.people.models import Absence, Person, Team
+from portal.promises.models import Promise, PromiseState
+
+
+def enter(
+    session: Session,
+    *,
+    person_id: int,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    deputy_id: int | None,
+    by_id: int,
+    now: datetime,
+) -> int:
+    """Enter an absence; ``ends_at`` is None while the end is not known. Returns its id.
+
+    Letters that wait and may name this person while they are away are written anew before they leave, at once where the
+    absence holds now. The schema refuses an end before the start, and a deputy who is the person.
+    """
+    absence = Absence(
+        person_id=person_id, starts_at=starts_at, ends_at=ends_at, deputy_id=deputy_id, entered_by_id=by_id
+    )
+    session.add(absence)
+    session.flush()
+    if ends_at is None or ends_at > now:
+        outbox.outdate(session, _may_name(session, person_id, starts_at), now=now)
+    return absence.id
+
+
+def _may_name(session: Session, person_id: int, starts_at: datetime) -> list[int]:
+    """Letters to customers that wait, are still to be sent when the absence has begun, and may name the person.
+
+    Held in the order of their ids, so that two who enter absences at once do not wait for each other.
+    """
+    led = select(Person.id).join(Team, Team.id == Person.team_id).where(Team.lead_id == person_id)
+    promised = select(Promise.case_id).where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
+    concerned = or_(
+        Letter.person_id == person_id,
+        Case.owner_id == person_id,
+        Case.owner_id.in_(led),  # a second notice names the lead
+        Case.id.in_(promised),
+    )
+    found = (
+        select(Letter.id)
+        .join(Case, Case.id == Letter.case_id)
+        .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
+        .where(Letter.valid_until > starts_at, concerned)
+        .order_by(Letter.id)
+        .with_for_update(of=Letter)
+    )
+    return list(session.scalars(found))

@@ -1,0 +1,487 @@
+"""Letters that waited past the day they were written on: written anew by whoever acts now, or dropped."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from portal.cases import absences, answering, closing, delaying, renewing, undelivered, waiting, writing
+from portal.cases import directory as directories
+from portal.cases.answering import Step
+from portal.cases.models import Case, CaseState, Outcome
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter, LetterState
+from portal.promises.models import Medium, PromiseKind
+from tests.support.cast import (
+    TUESDAY,
+    away,
+    berlin,
+    deliver,
+    letters,
+    link_in,
+    open_case,
+    open_promises,
+    promise_of,
+    read,
+    step,
+)
+
+MIRIAM, JONAS, BRANDT = "Miriam Albrecht", "Jonas Weidner", "Thomas Brandt"
+EVENING = berlin("2026-11-24 17:00")
+"""The end of the team's day: the mail has not left since the morning."""
+WEDNESDAY = berlin("2026-11-25 08:00")
+
+
+# --- what a letter keeps ---------------------------------------------------------------------------------------------
+
+
+def test_an_automatic_letter_knows_until_when_it_is_true_and_what_it_says(session: Session) -> None:
+    (letter,) = letters(session, open_case(session), LetterKind.CONFIRMATION)
+
+    assert (letter.due_at, letter.valid_until) == (TUESDAY, EVENING)
+    assert letter.says is not None
+    assert set(letter.says) == {"received", "not_me_url"}
+
+
+def test_what_a_person_wrote_and_what_staff_get_stays_as_it_is(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
+
+    kept = [(row.valid_until, row.says) for row in (
+        *letters(session, case, LetterKind.REPLY), *letters(session, case, audience=Audience.STAFF)
+    )]  # fmt: skip
+
+    assert kept == [(None, None)] * 2
+
+
+def test_a_letter_of_ours_that_nobody_asked_for_waits_for_the_morning(session: Session) -> None:
+    case = quiet(session)
+    night, old = berlin("2026-11-24 21:00"), berlin("2026-11-26 10:00")
+
+    tell(session, case, at=night, unasked=True, old_due_at=old)
+
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+    assert (letter.due_at, letter.valid_until) == (berlin("2026-11-25 07:00"), berlin("2026-11-25 17:00"))
+    assert outbox.claim(session, now=night, lease=timedelta(minutes=5)) is None
+
+
+def test_it_leaves_at_night_where_the_old_date_would_pass_before_the_morning(session: Session) -> None:
+    case = quiet(session)
+    night = berlin("2026-11-24 21:00")
+
+    tell(session, case, at=night, unasked=True, old_due_at=berlin("2026-11-25 06:00"))
+
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+    assert letter.due_at == night
+
+
+def test_what_the_customer_waits_for_leaves_at_night(session: Session) -> None:
+    case = quiet(session)
+    night = berlin("2026-11-24 21:00")
+
+    answering.customer_message(session, case, "Noch eine Frage.", now=night)
+
+    (letter,) = letters(session, case, LetterKind.MESSAGE_RECEIVED)
+    assert (letter.due_at, letter.valid_until) == (night, berlin("2026-11-25 17:00"))
+
+
+# --- written anew ----------------------------------------------------------------------------------------------------
+
+
+def test_a_letter_of_yesterday_is_signed_by_whoever_acts_today(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    (old,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert read(old).sender.startswith(MIRIAM)
+    away(session, people[MIRIAM], since=berlin("2026-11-25 00:00"), deputy_id=people[JONAS])
+    step(session)
+
+    assert renew_all(session, at=WEDNESDAY) == 1
+
+    (new,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert session.get_one(Letter, old.id).state == LetterState.WITHDRAWN
+    assert (new.key, new.promise_id, new.says) == (old.key, old.promise_id, old.says)
+    assert new.message_id != old.message_id
+    assert (new.due_at, new.valid_until) == (WEDNESDAY, berlin("2026-11-25 17:00"))
+    mail = read(new)
+    assert mail.sender.startswith(JONAS)
+    assert "in Vertretung für Miriam Albrecht" in mail.text
+    assert "Jonas Weidner antwortet bis Mittwoch, 25. November, 16:30 Uhr." in mail.text
+    assert link_in(new) == link_in(old)
+
+
+def test_while_it_is_true_nothing_is_written_anew(session: Session) -> None:
+    open_case(session)
+
+    assert renew_all(session, at=EVENING - timedelta(seconds=1)) == 0
+    assert renew_all(session, at=EVENING) == 1
+    assert renew_all(session, at=EVENING) == 0
+
+
+def test_whoever_was_written_anew_has_waited_as_long_and_has_as_many_attempts_left(session: Session) -> None:
+    case = open_case(session)
+    (old,) = letters(session, case, LetterKind.CONFIRMATION)
+    old.tries, old.give_up_at, old.last_error = 4, berlin("2026-11-26 09:20"), "450"
+    step(session)
+
+    renew_all(session, at=EVENING)
+
+    (new,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert (new.queued_at, new.tries, new.give_up_at, new.last_error) == (TUESDAY, 4, berlin("2026-11-26 09:20"), "450")
+
+
+def test_an_answer_names_the_step_that_is_ahead_now(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    sooner = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 11:00"))
+    answering.promise_date(session, case, by_id=people[MIRIAM], step=sooner, now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=WEDNESDAY)
+
+    (confirmation,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert "Miriam Albrecht ruft Sie bis Mittwoch, 25. November, 11 Uhr an" in read(confirmation).text
+    assert confirmation.promise_id == promise_of(session, case, PromiseKind.CALL).id
+
+
+def test_an_answer_waits_for_the_step_that_the_worker_is_about_to_move(session: Session) -> None:
+    case = open_case(session)
+    late = berlin("2026-11-25 17:30")
+
+    assert renew_all(session, at=late) == 1
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert (letter.state, letter.due_at) == (LetterState.QUEUED, late + timedelta(minutes=1))
+
+    step(session)
+    delaying.give_notice(session, case, now=late)
+    assert renew_all(session, at=late + timedelta(minutes=1)) == 0  # the notice withdrew it and tells the new date
+    assert [row.kind for row in letters(session, case, audience=Audience.CUSTOMER)] == [LetterKind.DELAY_NOTICE]
+
+
+@pytest.mark.parametrize("at", ["2026-11-25 08:00", "2026-11-26 08:00"])
+def test_a_date_is_told_anew_while_it_is_ahead_and_dropped_afterwards(
+    session: Session, people: dict[str, int], at: str
+) -> None:
+    case = quiet(session)
+    chosen = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 12:00"))
+    answering.promise_date(session, case, by_id=people[MIRIAM], step=chosen, now=TUESDAY)
+    step(session)
+
+    assert renew_all(session, at=berlin(at)) == 1
+
+    found = letters(session, case, LetterKind.PROMISE_GIVEN)
+    assert len(found) == (1 if at.startswith("2026-11-25") else 0)
+
+
+def test_a_promise_that_ended_is_told_no_more(session: Session) -> None:
+    """Whoever moved it withdrew the letter; one that slipped through is dropped here."""
+    case = quiet(session)
+    tell(session, case, at=TUESDAY)
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+    over = ended(session, case)
+    back_in_the_queue = {"promise_id": over, "state": LetterState.QUEUED, "ended_at": None}
+    session.execute(update(Letter).where(Letter.id == letter.id).values(back_in_the_queue))
+    step(session)
+
+    renew_all(session, at=EVENING)
+
+    assert session.get_one(Letter, letter.id).state == LetterState.WITHDRAWN
+    assert [row.key for row in letters(session, case, LetterKind.PROMISE_GIVEN)] != [letter.key]
+
+
+def test_a_notice_is_written_anew_with_the_names_of_now(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    noticed = notice(session, case)
+    (old,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert "Miriam Albrecht antwortet bis" in read(old).text
+    away(session, people[MIRIAM], since=berlin("2026-11-26 00:00"), deputy_id=people[JONAS])
+    step(session)
+
+    renew_all(session, at=berlin("2026-11-26 07:00"))
+
+    (new,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    text = read(new).text
+    assert text.count("Jonas Weidner antwortet bis") == 1
+    assert "Miriam Albrecht antwortet" not in text
+    assert (new.promise_id, new.key) == (noticed, old.key)
+    assert new.says is not None
+    assert new.says["late"] is True  # the old date passed on Wednesday while no letter left
+
+
+def test_a_notice_leaves_the_next_morning_when_its_evening_is_over(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    (old,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert old.valid_until == berlin("2026-11-25 17:00")
+
+    renew_all(session, at=berlin("2026-11-25 17:00"))
+    renew_all(session, at=berlin("2026-11-25 19:00"))
+
+    (new,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert (new.due_at, new.valid_until) == (berlin("2026-11-26 07:00"), berlin("2026-11-26 17:00"))
+
+
+def test_a_second_notice_names_whoever_is_there_for_the_lead_now(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    case.notices = 1
+    step(session)
+    notice(session, case)
+    (old,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    lead = directory_of(session).team_of(case).lead_id
+    assert lead is not None
+    name = next(name for name, number in people.items() if number == lead)
+    assert name in read(old).text
+    away(session, lead, since=berlin("2026-11-26 00:00"))
+    step(session)
+
+    renew_all(session, at=berlin("2026-11-26 07:00"))
+
+    (new,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert name not in read(new).everything
+
+
+def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
+    away(session, people[MIRIAM], since=berlin("2026-11-25 00:00"), deputy_id=people[JONAS])
+    step(session)
+
+    renew_all(session, at=WEDNESDAY)
+
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert read(letter).sender.startswith(JONAS)
+    assert "Geliefert." in read(letter).text
+
+
+def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
+    closing.send_link(session, directory_of(session), case, key="link:1", replaced=False, now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=WEDNESDAY)
+
+    (letter,) = letters(session, case, LetterKind.LINK)
+    assert letter.due_at == WEDNESDAY
+    assert link_in(letter)
+
+
+def test_what_waits_for_the_customer_is_asked_anew(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    answering.ask(
+        session, case, by_id=people[MIRIAM], text="Welches Baujahr?", keeps=[promise.id for promise in
+        open_promises(session, case)], follow_up_at=berlin("2026-11-26 12:00"), now=TUESDAY,
+    )  # fmt: skip
+    deliver(session)
+    case = session.get_one(Case, case.id)
+    (promise,) = open_promises(session, case)
+    waiting.go_on(session, case, now=promise.notice_at)
+    (old,) = letters(session, case, LetterKind.WAITING_REMINDER)
+    step(session)
+    assert old.valid_until is not None
+
+    renew_all(session, at=old.valid_until + timedelta(hours=14))
+
+    (new,) = letters(session, case, LetterKind.WAITING_REMINDER)
+    assert new.id != old.id
+    assert "Welches Baujahr?" in read(new).text
+
+
+def test_of_an_erased_case_nothing_is_written(session: Session) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    closing.erase(session, case, now=TUESDAY)
+    assert session.get_one(Case, case.id).state == CaseState.ERASED
+    session.execute(
+        update(Letter)
+        .where(Letter.id == letter.id)
+        .values(state=LetterState.QUEUED, ended_at=None, withdraw_wished_at=None)
+    )
+    step(session)
+
+    assert renew_all(session, at=WEDNESDAY) == 1
+    assert letters(session, case, LetterKind.CLOSED) == []
+
+
+def test_an_erased_case_keeps_no_words_of_its_letters(session: Session) -> None:
+    case = open_case(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
+    closing.erase(session, case, now=TUESDAY)
+    step(session)
+
+    assert list(session.scalars(select(Letter.says).where(Letter.case_id == case.id, Letter.says.is_not(None)))) == []
+
+
+def test_a_letter_that_cannot_be_written_keeps_no_other_waiting(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = open_case(session), open_case(session)
+    write = writing.to_customer
+
+    def fail_for_one(session: Session, directory: object, case: Case, *rest: object, **more: object) -> None:
+        if case.id == broken.id:
+            raise RuntimeError
+        write(session, directory, case, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(writing, "to_customer", fail_for_one)
+
+    assert renew_all(session, at=WEDNESDAY) == 2
+
+    (kept,) = letters(session, broken, LetterKind.CONFIRMATION)
+    assert (kept.state, kept.due_at) == (LetterState.QUEUED, WEDNESDAY + timedelta(hours=1))
+    assert letters(session, other, LetterKind.CONFIRMATION)[0].due_at == WEDNESDAY
+    monkeypatch.undo()
+    assert renew_all(session, at=WEDNESDAY + timedelta(hours=1)) == 1
+    assert letters(session, broken, LetterKind.CONFIRMATION)[0].id != kept.id
+
+
+# --- absences --------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_falls_ill_signs_nothing_that_still_waits(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    ill = TUESDAY + timedelta(minutes=20)
+
+    enter(session, people[MIRIAM], people[JONAS], starts_at=ill, now=ill)
+
+    assert renew_all(session, at=ill) == 1
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert read(letter).sender.startswith(JONAS)
+    assert MIRIAM not in read(letter).sender
+
+
+def test_a_letter_that_is_being_sent_when_somebody_falls_ill_does_not_leave_with_their_name(
+    session: Session, people: dict[str, int]
+) -> None:
+    open_case(session)
+    claimed = outbox.claim(session, now=TUESDAY, lease=timedelta(minutes=5))
+    assert claimed is not None
+
+    enter(session, people[MIRIAM], people[JONAS], starts_at=TUESDAY, now=TUESDAY)
+
+    assert outbox.may_send(session, claimed, now=TUESDAY) is False
+
+
+def test_an_absence_from_the_afternoon_on_ends_what_is_true_then(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    noon = berlin("2026-11-24 13:00")
+
+    enter(session, people[MIRIAM], people[JONAS], starts_at=noon, now=TUESDAY)
+    renew_all(session, at=TUESDAY)
+
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert read(letter).sender.startswith(MIRIAM)
+    assert letter.valid_until == noon
+
+
+@pytest.mark.parametrize(
+    ("who", "starts_at", "ends_at"),
+    [
+        (MIRIAM, "2026-11-25 00:00", None),  # the letter leaves today or is written anew anyway
+        (MIRIAM, "2026-11-20 00:00", "2026-11-24 09:00"),  # over
+        (BRANDT, "2026-11-24 09:12", None),  # another team's
+    ],
+)
+def test_letters_an_absence_does_not_touch_stay(
+    session: Session, people: dict[str, int], who: str, starts_at: str, ends_at: str | None
+) -> None:
+    open_case(session)
+
+    enter(
+        session, people[who], None, starts_at=berlin(starts_at), ends_at=berlin(ends_at) if ends_at else None,
+        now=TUESDAY,
+    )  # fmt: skip
+
+    assert renew_all(session, at=TUESDAY) == 0
+
+
+def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
+
+    enter(session, people[MIRIAM], people[JONAS], starts_at=TUESDAY, now=TUESDAY)
+
+    assert letters(session, case, LetterKind.REPLY)[0].valid_until is None
+    assert renew_all(session, at=TUESDAY) == 0
+
+
+def enter(
+    session: Session,
+    person_id: int,
+    deputy_id: int | None,
+    *,
+    starts_at: datetime,
+    now: datetime,
+    ends_at: datetime | None = None,
+) -> None:
+    absences.enter(
+        session,
+        person_id=person_id,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        deputy_id=deputy_id,
+        by_id=person_id,
+        now=now,
+    )
+    step(session)
+
+
+def renew_all(session: Session, *, at: datetime) -> int:
+    """The worker's step until it finds nothing; how many letters it took."""
+    taken = 0
+    while (letter_id := outbox.outdated(session, now=at)) is not None:
+        undelivered.hold_case_of(session, letter_id)
+        renewing.renew(session, letter_id, now=at)
+        step(session)
+        taken += 1
+        assert taken < 20, "it takes the same letter again and again"
+    return taken
+
+
+def quiet(session: Session) -> Case:
+    """A case whose first letters have been delivered."""
+    case = open_case(session)
+    deliver(session)
+    return session.get_one(Case, case.id)
+
+
+def notice(session: Session, case: Case) -> int:
+    """The first promise moves on Wednesday at its time; returns its successor."""
+    (promise,) = open_promises(session, case)
+    delaying.give_notice(session, case, now=promise.notice_at)
+    step(session)
+    (moved,) = open_promises(session, case)
+    return moved.id
+
+
+def tell(
+    session: Session, case: Case, *, at: datetime, unasked: bool = False, old_due_at: datetime | None = None
+) -> None:
+    """A letter that tells the case's open promise."""
+    writing.to_customer(
+        session,
+        directory_of(session),
+        case,
+        LetterKind.PROMISE_GIVEN,
+        key="promise_given:1",
+        promise=open_promises(session, case)[0],
+        now=at,
+        unasked=unasked,
+        old_due_at=old_due_at,
+        says={"what": "", "moved": False, "before": None, "reason": None},
+    )
+
+
+def ended(session: Session, case: Case) -> int:
+    """A promise of the case that is no longer open."""
+    (promise,) = open_promises(session, case)
+    answering.promise_date(
+        session, case, by_id=case.owner_id or 0, step=Step(promise.kind, promise.medium, berlin("2026-11-27 12:00")),
+        now=TUESDAY + timedelta(minutes=2),
+    )  # fmt: skip
+    return promise.id
+
+
+def directory_of(session: Session) -> directories.Directory:
+    return directories.load(session, now=TUESDAY)
