@@ -111,6 +111,8 @@ def load(session: Session, *, password_hash: str, now: datetime) -> None:
     _cases(session, people, now)
     if config.current().mailbox_dir is None:
         _count_as_sent(session)
+    else:
+        _leave_at_once(session)
 
 
 def company(session: Session, *, password_hash: str) -> dict[str, int]:
@@ -556,4 +558,14 @@ def _count_as_sent(session: Session) -> None:
         update(Letter)
         .where(Letter.state == LetterState.QUEUED)
         .values(state=LetterState.SENT, ended_at=Letter.queued_at)
+    )
+
+
+def _leave_at_once(session: Session) -> None:
+    """The local mailbox gets the letters as they were written on their days, whatever day and hour it is now."""
+    session.flush()
+    session.execute(
+        update(Letter)
+        .where(Letter.state == LetterState.QUEUED)
+        .values(due_at=Letter.queued_at, valid_until=None, says=None)
     )

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from portal import clock
 from portal.cases import closing
-from portal.cases.models import Doubt, Outcome
+from portal.cases.models import Doubt, Outcome, Topic
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.people.models import Person
+from portal.promises.models import ServiceLevel
 from tests.browser.visitors import Visitor, send
 from tests.support.site import Site, case_of
 
@@ -77,6 +79,23 @@ def ask_for_link(page: Page) -> None:
 def send_empty_reply(page: Page) -> None:
     page.click("#reply > summary")
     page.click("#reply button[type=submit]")
+
+
+def choices(customer: str) -> Go:
+    """Opens the page of choices of a customer's case."""
+    return lambda visitor, stage: visitor.go(f"{stage.site.staff_page(customer)}/choices")
+
+
+def plan_something(page: Page) -> None:
+    page.fill("#plan-text", "Das Werk bestätigt die Lieferzeit erst morgen.")
+    page.click("#plan form:last-of-type button")
+
+
+def plan_nothing(page: Page) -> None:
+    page.fill("#plan-day", "")
+    page.fill("#plan-hour", "")
+    page.fill("#plan-text", "")
+    page.click("#plan form:last-of-type button")
 
 
 def correct_with_nothing(page: Page) -> None:
@@ -149,6 +168,13 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "case, reply with errors": (after(case("Sabine Krüger"), send_empty_reply), 422),
     "case, just done": (at("/staff/?done=discarded"), 200),
     "call": (after(case("Emre Aydın"), lambda page: page.click("aside form button")), 200),
+    "choices": (choices("Sabine Krüger"), 200),
+    "choices, late": (choices("Henning Vogt"), 200),
+    "choices, waiting": (choices("Anna-Lena Großmann-Oberhuber"), 200),
+    "choices, closed": (choices("Nadine Scholz"), 200),
+    "choices, with errors": (after(choices("Sabine Krüger"), plan_nothing), 422),
+    "choices, planned": (after(choices("Claudia Reiter"), plan_something), 200),
+    "case, planned": (case("Claudia Reiter"), 200),
     "no such case": (at("/staff/cases/AAA-AAA"), 404),
     "figures, for leads only": (at("/staff/figures"), 403),
 }
@@ -176,7 +202,9 @@ def arrange(site: Site) -> Stage:
     """Arrange what the demo company lacks: fresh thank-you pages, an expired link, a letter that did not arrive."""
     closed = clock.utc_now() - timedelta(days=100)
     old = site.open_case("Alma Alt", ago=timedelta(days=101))
-    site.open_case("Lothar Spät", ago=timedelta(days=9))  # no worker runs here, so its date has passed in silence
+    with site.writing() as session:
+        _without_end(session)
+    site.open_case("Lothar Spät", topic="ohne-ende", ago=timedelta(days=9))
     with site.writing() as session:
         over = case_of(session, "Alma Alt")
         closing.close(session, over, by_id=over.owner_id, outcome=Outcome.DONE, text="Erledigt.", now=closed)
@@ -191,3 +219,22 @@ def arrange(site: Site) -> Stage:
         caller = session.get_one(Person, promise.person_id).name
     doubtful = site.open_case("Dora Doubt", doubt=Doubt.TOO_FAST)
     return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, caller)
+
+
+def _without_end(session: Session) -> None:
+    """A topic for which no new date can be found, so that the worker leaves a promise of it late."""
+    level = ServiceLevel(name="Ohne Ende", answer_min=60, update_min=10_000_000, remind_min=30, notice_min=15)
+    session.add(level)
+    session.flush()
+    model = session.scalars(select(Topic).where(Topic.slug == "angebot")).one()
+    session.add(
+        Topic(
+            slug="ohne-ende",
+            team_id=model.team_id,
+            level_id=level.id,
+            name_de="Ohne Ende",
+            name_en="Without end",
+            medium=model.medium,
+            active=False,
+        )
+    )
