@@ -23,7 +23,7 @@ from werkzeug.routing import Rule
 
 from portal import clock, db, demo
 from portal.app import create_app
-from portal.cases import opening
+from portal.cases import answering, opening
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
@@ -34,7 +34,7 @@ from portal.mail.models import Letter, LetterState
 from portal.pages.mailbox import receiver
 from portal.pages.staff.login import sign_ins
 from portal.people.models import Person
-from portal.promises.models import Promise, PromiseState
+from portal.promises.models import Promise, PromiseState, Waiting
 from tests.conftest import NOW, PASSWORD, SECRET_KEY
 from tests.support.dump import Kept, dump
 
@@ -43,6 +43,8 @@ FRESH = "s.krueger@krueger-haustechnik.example"
 CALL = "aydin@aydin-sanitaer.example"
 LATE = "vogt@vogt-gartenbau.example"
 WAITING = "grossmann@stadtwerke-musterstadt.example"
+ANNOUNCED = "noch.offen@kunde.example"
+"""The customer did not answer; the closing is announced for Friday."""
 TWO_STEPS = "b.sommer@sommerbad.example"
 DEPUTY = "baumgartner@hotel-seeblick.example"
 CLOSED = "scholz@scholz-werkstatt.example"
@@ -55,7 +57,10 @@ NOT_ME = "schulte@post.example"
 DISCARDED = "offers@werbung.example"
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
-STORIES = (FRESH, CALL, LATE, WAITING, TWO_STEPS, DEPUTY, CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME)
+STORIES = (
+    *(FRESH, CALL, LATE, WAITING, ANNOUNCED, TWO_STEPS, DEPUTY),
+    *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME),
+)
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
@@ -160,6 +165,8 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
         with db.writing() as session:
             demo.load(session, password_hash=password_hash, now=NOW)
             _just_sent(session)
+            _closing_announced(session)
+            session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
         db.db.engine.dispose()
     database = Kept(url)
     yield database
@@ -171,7 +178,22 @@ def _just_sent(session: Session) -> None:
     wish = Wish(topic_id, "Jana Soeben", JUST_SENT, "Wann kommt die Lieferung?", "de")
     now = NOW - timedelta(minutes=5)
     opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
-    session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
+
+
+def _closing_announced(session: Session) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
+    wish = Wish(topic_id, "Nora Offen", ANNOUNCED, "Wann kommt die Lieferung?", "de")
+    now = NOW - timedelta(minutes=20)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    case = session.get_one(Case, submission.case_id)
+    assert case.owner_id is not None and case.promise_id is not None
+    keeps, friday = {case.promise_id}, NOW + timedelta(days=3)
+    answering.ask(
+        session, case, by_id=case.owner_id, text="Welche Bestellung?", keeps=keeps, follow_up_at=friday, now=now
+    )
+    session.execute(
+        update(Promise).where(Promise.case_id == case.id, Promise.waiting.is_not(None)).values(waiting=Waiting.CLOSING)
+    )
 
 
 @dataclass(frozen=True)
@@ -195,6 +217,7 @@ FORMS: Mapping[str, Form] = {
     "contact.correct_address": Form(JUST_SENT, {"email": "richtig@kunde.example"}),
     "link.wish": Form(body={"email": FRESH}),
     "status.message": Form(body={"message": "Noch eine Frage dazu."}),
+    "status.keep_open": Form(ANNOUNCED),
     "status.close": Form(body={"outcome": "done"}),
     "status.reopen": Form(CLOSED, {"message": "Es fehlt noch etwas."}),
     "status.new_link": Form(),
@@ -210,6 +233,8 @@ FORMS: Mapping[str, Form] = {
     "staff.close": Form(body={"text": "Erledigt.", "outcome": "done"}, prefix="close-"),
     "staff.reopen": Form(CLOSED_BY_CUSTOMER, {"text": "Es geht weiter."}, prefix="reopen-"),
     "staff.call": Form(prefix="call-"),
+    "staff.plan": Form(body={"text": "Das Werk bestätigt erst am Freitag.", **FRIDAY}, prefix="plan-"),
+    "staff.forget_plan": Form(prefix="forget-"),
     "staff.release": Form(DOUBTFUL),
     "staff.discard": Form(DOUBTFUL),
     "login.sign_in": Form(body={"email": "m.albrecht@beispielwerke.example", "password": PASSWORD}),
@@ -217,6 +242,7 @@ FORMS: Mapping[str, Form] = {
 }
 """Every POST of the map by its endpoint."""
 OF_STAFF = tuple(name for name in FORMS if name.startswith("staff."))
+OF_A_PROMISE = ("staff.plan", "staff.forget_plan")
 OF_SIGNING = tuple(name for name in FORMS if name.startswith("login."))
 OF_A_LINK = tuple(name for name in FORMS if name.startswith("status."))
 OPEN_TO_ALL = ("contact.send", "contact.correct_address", "link.wish")
@@ -286,6 +312,8 @@ class House:
         form = FORMS[endpoint]
         case = self.case(form.story)
         own = {"key": KEY, "version": str(case.version), **form.body, **changes}
+        if endpoint in OF_A_PROMISE:
+            own.setdefault("promise", str(self.open_promise(form.story).id))
         data = {f"{form.prefix}{name}": value for name, value in own.items()}
         if endpoint == "contact.send":
             data["csrf_token"] = self.ticket()
