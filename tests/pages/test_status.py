@@ -10,22 +10,24 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 import portal
 from portal import db
-from portal.cases import answering, closing, finding, opening
+from portal.cases import answering, closing, finding, opening, waiting
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
 from portal.journal.models import Entry, Kind
+from portal.languages import Voice
 from portal.links import Links, Purpose, new_secret
-from portal.mail.models import Letter
+from portal.mail.models import Letter, LetterState
 from portal.pages.contact.typed import number
 from portal.people.models import Absence
-from portal.promises.models import Medium, PromiseKind
+from portal.promises import wording
+from portal.promises.models import Medium, Promise, PromiseKind
 from tests.conftest import SECRET_KEY
 from tests.pages import staff_desk
 from tests.pages.staff_desk import actions, document, errors, form_with_action, values
@@ -89,6 +91,32 @@ class Page:
     def ask(self, question: str) -> None:
         keeps = frozenset({self.case().promise_id or 0})
         self.do(answering.ask, by_id=self.miriam, text=question, keeps=keeps, follow_up_at=THURSDAY)
+
+    def announce_closing(self, clock: Any) -> None:
+        """The customer was asked and reminded; the relay took the letter that names the closing."""
+        self.ask("How many pumps?")
+        for _ in range(2):
+            at = self.step().notice_at
+            clock.move_to(at)
+            self.do(waiting.go_on, now=at)
+            with self.app.app_context(), db.writing() as session:
+                session.execute(update(Letter).values(state=LetterState.SENT, ended_at=at))
+
+    def step(self) -> Promise:
+        """What the case waits for."""
+        with self.app.app_context(), db.reading() as session:
+            return session.get_one(Promise, self.case().promise_id)
+
+    @property
+    def closes_at(self) -> datetime:
+        return self.step().due_at
+
+    @property
+    def closing_sentence(self) -> str:
+        """The sentence of the announced closing."""
+        voice, step = Voice("en", "DE", "Europe/Berlin"), self.step()
+        due = voice.moment(step.due_at, now=step.given_at)
+        return wording.sentence(step.kind, step.medium, "Miriam Albrecht", due, voice, closes=True)
 
 
 @pytest.fixture
@@ -165,7 +193,10 @@ def test_who_is_waited_for_sees_what_is_missing_beside_the_form(page: Page) -> N
     words = page.words()
 
     assert "Waiting for you" in words
-    assert "We need this from you Which model is it? Your message Send the answer" in words
+    assert (
+        "We need this from you We asked you something and wait for your answer: Which model is it? Your message Send"
+        in words
+    )
     assert "gets in touch with you again by 2 pm on Thursday 26 November" in words
 
 
@@ -262,6 +293,91 @@ def test_a_notice_says_what_was_done(page: Page) -> None:
     assert page.words("?done=message").startswith("Thank you, your message has arrived.")
 
 
+# Waiting for the customer
+
+
+def test_while_we_wait_the_page_says_so_and_repeats_the_question(page: Page) -> None:
+    page.ask("How many pumps?")
+
+    words = page.words()
+
+    assert "Waiting for you" in words
+    assert "We asked you something and wait for your answer: How many pumps?" in words
+    assert f"{page.address}/keep-open" not in actions(page.get().text)
+
+
+def test_an_announced_closing_is_the_heading_and_has_a_button_that_undoes_it(page: Page, tuesday: Any) -> None:
+    page.announce_closing(tuesday)
+
+    heading = document(page.get().text).find(".//h1")
+    words = page.words()
+
+    assert heading is not None
+    assert heading.text == page.closing_sentence
+    assert "Waiting for you" in words
+    assert "How many pumps?" in words
+    assert "Do you need more time? One click keeps the request open" in words
+    assert f"{page.address}/keep-open" in actions(page.get().text)
+
+
+def test_keeping_it_open_promises_a_reply(page: Page, tuesday: Any) -> None:
+    page.announce_closing(tuesday)
+
+    answer = page.press("/keep-open")
+
+    assert (answer.status_code, answer.location) == (303, f"{page.address}?done=kept-open#main")
+    words = page.words("?done=kept-open")
+    assert words.startswith("Thank you, your request stays open. Request")
+    assert "Miriam Albrecht will reply by" in words
+    assert "You asked us to keep it open" in words
+    assert "closes the request" not in words.partition("What has happened")[0]
+    assert f"{page.address}/keep-open" not in actions(page.get().text)
+
+
+def test_keeping_it_open_twice_is_once(page: Page, tuesday: Any) -> None:
+    page.announce_closing(tuesday)
+    data = values(form_with_action(page.get().text, f"{page.address}/keep-open"))
+
+    answers = [page.client.post(f"{page.address}/keep-open", data=data) for _ in range(2)]
+
+    assert {answer.location for answer in answers} == {f"{page.address}?done=kept-open#main"}
+    assert page.kinds().count(Kind.KEPT_OPEN) == 1
+
+
+def test_who_kept_it_open_can_still_send_the_message_typed_beside_the_button(page: Page, tuesday: Any) -> None:
+    page.announce_closing(tuesday)
+    shown = page.get().text
+    typed, keeping = (values(form_with_action(shown, f"{page.address}/{to}")) for to in ("message", "keep-open"))
+    page.client.post(f"{page.address}/keep-open", data=keeping)
+
+    answer = page.client.post(f"{page.address}/message", data={**typed, "message": "Forty."})
+
+    assert answer.status_code == 303
+    assert Kind.MESSAGE in page.kinds()
+
+
+def test_a_closing_that_came_first_is_undone_by_the_same_button(page: Page, tuesday: Any) -> None:
+    page.announce_closing(tuesday)
+    data = values(form_with_action(page.get().text, f"{page.address}/keep-open"))
+    tuesday.move_to(page.closes_at)
+    page.do(waiting.go_on, now=page.closes_at)
+    assert page.case().state == CaseState.CLOSED
+
+    answer = page.client.post(f"{page.address}/keep-open", data=data)
+
+    assert answer.status_code == 303
+    assert page.case().state == CaseState.OPEN
+
+
+def test_what_the_customer_closed_is_not_kept_open(page: Page) -> None:
+    page.press("/close", "/close")
+
+    answer = page.client.post(f"{page.address}/keep-open", data={"key": "x" * 22})
+
+    assert answer.status_code == 409
+    assert page.case().state == CaseState.CLOSED
+
+
 # Reading changes nothing
 
 
@@ -276,9 +392,9 @@ def test_reading_changes_nothing(page: Page) -> None:
 
 
 def test_each_change_has_a_button_and_no_link(page: Page) -> None:
-    answers = [page.get(f"/{action}") for action in ("message", "reopen")]
+    answers = [page.get(f"/{action}") for action in ("message", "reopen", "keep-open")]
 
-    assert [answer.status_code for answer in answers] == [405, 405]
+    assert [answer.status_code for answer in answers] == [405, 405, 405]
 
 
 # Writing

@@ -13,7 +13,7 @@ from werkzeug import Response
 from wtforms import Form
 
 from portal import clock, db
-from portal.cases import answering, closing, finding, submissions, timeline
+from portal.cases import answering, closing, finding, submissions, timeline, waiting
 from portal.cases.errors import Refused
 from portal.cases.models import Case
 from portal.links import new_secret
@@ -52,6 +52,17 @@ def message(token: str) -> ResponseReturnValue:
         return "message" if kept_in is case else "continued"
 
     return _do(token, write, "message", text, form=form)
+
+
+@bp.post("/keep-open")
+def keep_open(token: str) -> ResponseReturnValue:
+    """The announced closing is undone."""
+
+    def keep(session: Session, case: Case, now: datetime) -> str:
+        waiting.keep_open(session, case, now=now)
+        return "kept-open"
+
+    return _do(token, keep, "kept-open")
 
 
 @bp.get("/close")
@@ -190,6 +201,7 @@ def _page(
             status=status,
             token=token,
             key=new_secret(),
+            keep_key=new_secret(),  # a second form beside the first: who has sent one may send the other
             form=form or (ReopenForm() if "reopen" in status.can else MessageForm()),
             sentences=[gettext(sentence) for sentence in sentences],
             done=_done(request.args.get("done")),
@@ -218,6 +230,7 @@ def _done(word: str | None) -> str | None:
     return {
         "message": gettext("Thank you, your message has arrived."),
         "continued": gettext("Thank you. Your message is a new request; the confirmation comes by e-mail."),
+        "kept-open": gettext("Thank you, your request stays open."),
         "closed": gettext("You have closed the request."),
         "reopened": gettext("The request is open again."),
         "not-me": gettext("Thank you for telling us."),
