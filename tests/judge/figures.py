@@ -219,7 +219,9 @@ def _closes(act: Act) -> bool:
 def _untrue(story: Story, seen: light.Seen, arrival: Arrival, verdict: Verdict) -> None:
     if not arrival.steps or within(arrival.at, seen.outages.off) or within(arrival.at, seen.outages.down):
         return
-    if seen.is_closed(arrival.at) and seen.is_closed(arrival.at - INSTANT):
+    # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
+    at = arrival.written if arrival.kind in BY_HAND else arrival.at
+    if seen.is_closed(at) and seen.is_closed(at - INSTANT):
         verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} for a closed case")
     elif min(arrival.steps) <= arrival.at:
         verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} says {min(arrival.steps)}")

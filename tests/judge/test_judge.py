@@ -371,7 +371,6 @@ BLAMELESS: dict[str, Change] = {
         lambda life: life.act("26 9:00", "ambiguous", message_id="<3@werke.example>"),
     ),
     "a message answered by its receipt": lambda life: lost_message(life, answered="message_received"),
-    "a message answered by hand": lambda life: lost_message(life, answered="reply"),
     "a message that opened a new case": lambda life: lost_message(life, answered="confirmation", number=101),
     "the third notice by the lead": lambda life: third_notice_without_lead(life, kind="lead_takes_over"),
     "a kept promise between the notices": lambda life: third_notice_without_lead(life, kept_between=True),
@@ -385,6 +384,17 @@ BLAMELESS: dict[str, Change] = {
         lambda life: life.says("24 9:12", TUESDAY),
         lambda life: off(life, "24 9:00", "24 22:00", kind="smtp_down"),
         lambda life: life.letter("25 7:20", "confirmation", f"{TUESDAY}.", written="24 9:12"),
+        lambda life: handmade.close(life, "30 10:00"),
+    ),
+    "a reply that was put off until the case was closed": also(
+        lambda life: life.letter("30 10:05", "reply", f"{LATER}.", written="30 9:58")
+    ),
+    "a receipt overtaken by the answer": lambda life: lost_message(life, answered="reply"),
+    "a notice because the calendar changed": story(
+        lambda life: opened(life),
+        lambda life: notice(life, "25 10:00", 2),
+        lambda life: notice(life, "26 10:00", 4, text="Ihr Anliegen hat ein neues Datum."),
+        lambda life: notice(life, "27 10:00", 4),
         lambda life: handmade.close(life, "30 10:00"),
     ),
     "a mailbox that refuses": story(
