@@ -7,12 +7,12 @@ from random import Random
 
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing
+from portal.cases import answering, closing, planning
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, CaseState, Outcome
+from portal.promises import business_time, service_level
 from portal.promises import service as promises
-from portal.promises import service_level
 from portal.promises.models import Medium, Promise, PromiseKind
 from portal.simulation.company import Habit
 
@@ -59,6 +59,19 @@ class Deeds:
         if case.promise.kind == PromiseKind.FOLLOW_UP:
             return self._follow_up()
         return self._reply()
+
+    def plan(self) -> Done:
+        """Say before the date that it will not be kept, with a new one and the reason."""
+        case = self._case
+        if case.state != CaseState.OPEN or case.promise is None or case.promise.waiting is not None:
+            return NOTHING
+        self.trying = "plan"
+        team = self._directory.team_of(case)
+        to = business_time.add(self._directory.calendar(team), case.promise.due_at, 480)
+        planning.plan_move(self._session, case, promise_id=case.promise.id, by_id=self._by,
+                           to=business_time.round_up(self._directory.calendar(team), to),
+                           reason="Wir warten noch auf eine Angabe des Herstellers.", now=self._now)  # fmt: skip
+        return Done("plan")
 
     def close(self) -> Done:
         """Close it, if nothing has come in between."""

@@ -21,9 +21,11 @@ from portal.simulation.plan import Plan
 from portal.simulation.sink import Arrived, Sink
 from portal.simulation.workers import Workers
 
-LOOKS = timedelta(minutes=1)
-LOOKS_FOR = timedelta(hours=1)
-"""After something failed, the worker looks every minute for an hour: what waits is not always a row with a date."""
+LOOKS = timedelta(minutes=15)
+"""The worker looks so often in any case: what waits for an hour of the day is no row with a date."""
+LOOKS_AGAIN = timedelta(minutes=1)
+LOOKS_AGAIN_FOR = timedelta(hours=1)
+"""After something failed it looks every minute for an hour."""
 
 _DUE = (
     ("letter", "due_at", "state = 'queued'"),
@@ -56,7 +58,8 @@ class Driver:
         self._now = plan.starts_at
         self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = 0
-        self._looks_until = plan.starts_at
+        self._looks_until = self._looks_at = plan.starts_at
+        self._due_at: datetime | None = plan.starts_at
         self.workers = Workers(app, lambda: sink.stored)
         self.on_letter: Callable[[Arrived], None] = lambda _: None
         self.on_time: Callable[[datetime], None] = lambda _: None
@@ -93,8 +96,8 @@ class Driver:
             yield
 
     def failed(self) -> None:
-        """Something went wrong: look again every minute for a while."""
-        self._looks_until = self._now + LOOKS_FOR
+        """Something went wrong or was changed from outside: look now, and every minute for a while."""
+        self._looks_at, self._looks_until = self._now, self._now + LOOKS_AGAIN_FOR
 
     def _lay_out(self) -> None:
         for off in self._plan.machine_off:
@@ -109,10 +112,9 @@ class Driver:
     def _next(self) -> datetime | None:
         ahead = [self._heap[0][0]] if self._heap else []
         if not self._plan.is_off(self._now):
-            due = self._due()
-            ahead += [due] if due is not None else []
-            if self._now < self._looks_until:
-                ahead.append(self._now + LOOKS)
+            ahead.append(self._looks_at)
+            if self._due_at is not None:
+                ahead.append(self._due_at)
         return min(ahead, default=None)
 
     def _due(self) -> datetime | None:
@@ -120,19 +122,27 @@ class Driver:
             return session.execute(_AHEAD, {"now": self._now}).scalar_one()  # type: ignore[no-any-return]
 
     def _stand_at(self, instant: datetime) -> None:
-        """Everything of one instant: what people do, then what the worker does, then what arrived."""
+        """Everything of one instant: what people do, then what the worker does, then what arrived.
+
+        Where nothing is due and nobody did anything, the worker would find nothing, and is not asked.
+        """
         self._now = instant
         # The outbox spreads its retries by chance: the same chance at the same instant, whatever else was drawn.
         random.seed(f"{self._plan.seed}:{instant.isoformat()}")
+        acts = len(self._evidence.acts)
         while self._heap and self._heap[0][0] <= instant:
             heapq.heappop(self._heap)[2]()
-        if not self._plan.is_off(instant):
-            self._work()
+        due = self._looks_at <= instant or (self._due_at is not None and self._due_at <= instant)
+        if (due or len(self._evidence.acts) > acts) and not self._plan.is_off(instant):
+            self._work(letters_only=not due)
+            if due or instant < self._looks_until:
+                self._looks_at = instant + (LOOKS_AGAIN if instant < self._looks_until else LOOKS)
+            self._due_at = self._due()
         self.on_time(instant)
 
-    def _work(self) -> None:
+    def _work(self, *, letters_only: bool) -> None:
         killed, ambiguous = self.workers.killed, self.workers.ambiguous
-        whole = self.workers.work()
+        whole = self.workers.work(letters_only=letters_only)
         arrived, broken_off = self._sink.take()
         for letter in arrived:
             self._evidence.letter(letter)
@@ -144,6 +154,6 @@ class Driver:
             # Its worker died between the relay's 250 and the note of it: as open as a 250 that never came.
             self._evidence.act(self._now, "ambiguous", message_id=arrived[-1].message_id)
         if not whole or broken_off:
-            self.failed()
+            self._looks_until = self._now + LOOKS_AGAIN_FOR
         for letter in arrived:
             self.on_letter(letter)

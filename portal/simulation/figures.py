@@ -37,9 +37,11 @@ PAGE_ALONE = timedelta(minutes=15)
 ONE_DAY = timedelta(hours=24)
 LEAD_FROM = 3
 UNASKED = {"delay_notice", "lead_takes_over", "waiting_reminder", "closing_announced"}
+OVERTAKES = {"reply", "question", "closed", "promise_given"}
+"""What somebody wrote before the receipt of a customer's act could leave takes its place."""
 ANSWERS = {
-    "form": {"confirmation"},
-    "message": {"message_received", "reopened", "confirmation"},
+    "form": {"confirmation"} | OVERTAKES,
+    "message": {"message_received", "reopened", "confirmation"} | OVERTAKES,
     "reply": {"reply"},
     "ask": {"question"},
     "close": {"closed"},

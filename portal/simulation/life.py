@@ -6,19 +6,22 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import clock, config, db, schema
-from portal.cases.models import Case
+from portal.cases import absences
+from portal.cases.models import Case, CaseState
 from portal.links import Purpose
-from portal.people.models import Absence, Closure, ClosureKind, Team
+from portal.people.models import Closure, ClosureKind, Team
 from portal.simulation import company, figures, scratch
 from portal.simulation import plan as plans
+from portal.simulation.company import local_instant
 from portal.simulation.customers import Customers
 from portal.simulation.driver import Driver
 from portal.simulation.evidence import Evidence, Listener, moment
@@ -28,6 +31,10 @@ from portal.simulation.record import Record
 from portal.simulation.sink import Arrived, Moods, Sink, Weather
 from portal.simulation.staff import Staff
 from portal.simulation.workers import Blow
+
+EVENING = 18 * 60 + 30
+LOOK_BY_THEMSELVES = 0.02
+"""The part of the open cases whose customers open the page on an evening."""
 
 Progress = Callable[[float], None]
 """Told how much of the time is over, from 0 to 1."""
@@ -108,10 +115,31 @@ class Life:
             at(instant, lambda number=number: self._strike(number))  # type: ignore[misc]
         for instant in plan.restarts:
             at(instant, self._restart)
+        for day in range(plan.days):
+            at(local_instant(plan.first + timedelta(days=day), EVENING, "Europe/Berlin"), self._evening)
         self._sink.moods = Moods(plan.put_off_every, plan.break_off_every)
         self._sink.refuse(plan.refuses)
         for email in sorted(plan.refuses):
             at(plan.starts_at, lambda email=email: self._evidence.act(plan.starts_at, "refuses", email=email))  # type: ignore[misc]
+
+    def _evening(self) -> None:
+        """Some look at their page although no letter told them to; those whom no letter reaches do every day."""
+        if not self._evidence.written or self._driver.reachable_from() > self._driver.now():
+            return
+        with db.reading() as session:
+            open_ones = self._tokens(session, only_open=True)
+        chosen = Random(f"{self.plan.seed}:evening:{self._driver.now().isoformat()}")  # noqa: S311
+        for reference, token in open_ones.items():
+            life = self.customers.by_reference.get(reference)
+            curious = chosen.random() < LOOK_BY_THEMSELVES
+            if life is not None and (curious or life.arrival.email in self.plan.refuses):
+                self.customers.look(life, reference, token=token)
+
+    def _tokens(self, session: Session, *, only_open: bool = False) -> dict[str, str]:
+        """The status link of each case, by its reference, in the order of the cases."""
+        which = (CaseState.OPEN,) if only_open else tuple(CaseState)
+        rows = session.execute(select(Case.reference, Case.link_nonce).where(Case.state.in_(which)).order_by(Case.id))
+        return {reference: config.links().sign(Purpose.STATUS, nonce) for reference, nonce in rows}
 
     def _absent(self, away: Away) -> None:
         now = self._driver.now()
@@ -122,12 +150,14 @@ class Life:
             return
         person_id = self.people[away.person]
         with db.writing() as session:
-            session.add(Absence(person_id=person_id, starts_at=away.starts_at, ends_at=away.ends_at,
-                                entered_by_id=person_id))  # fmt: skip
+            self._driver.failed()
+            absences.enter(session, person_id=person_id, starts_at=away.starts_at, ends_at=away.ends_at,
+                           deputy_id=None, by_id=person_id, now=now)  # fmt: skip
 
     def _closed(self, closing: Closing) -> None:
         self._evidence.act(self._driver.now(), "closure", first=str(closing.first_on), last=str(closing.last_on),
                            place=None, team=closing.team)  # fmt: skip
+        self._driver.failed()
         with db.writing() as session:
             team_id = None if closing.team is None else _team_id(session, closing.team)
             session.add(Closure(team_id=team_id, first_on=closing.first_on, last_on=closing.last_on,
@@ -186,8 +216,7 @@ class Life:
         if not self._evidence.written:
             return
         with db.reading() as session:
-            cases = session.execute(select(Case.reference, Case.link_nonce).order_by(Case.id)).all()
-            tokens = {reference: config.links().sign(Purpose.STATUS, nonce) for reference, nonce in cases}
+            tokens = self._tokens(session)
             numbers = {reference: self._number(session, reference) for reference in tokens}
         for reference, token in tokens.items():
             self.customers.look(self.customers.lives[numbers[reference]], reference, final=True, token=token)

@@ -25,7 +25,7 @@ from portal.simulation.deeds import Deeds, Done
 from portal.simulation.evidence import Evidence
 from portal.simulation.plan import Plan
 
-PACE = {Habit.PROMPT: (9, 19), Habit.LATE: (14, 30), Habit.FORGETFUL: (10, 24)}
+PACE = {Habit.PROMPT: (14, 28), Habit.LATE: (18, 34), Habit.FORGETFUL: (14, 30)}
 """Minutes from one case to the next; the others work like the prompt."""
 LIST = 40
 """Rows of the list that somebody looks at."""
@@ -76,10 +76,15 @@ class Staff:
             self._calls.at(self._next_minute(desk, self._calls.now()), lambda desk=desk: self._turn(desk))  # type: ignore[misc]
 
     def reminded(self, email: str, reference: str) -> None:
-        """A reminder is in somebody's mailbox: the forgetful remember, most of them."""
+        """A reminder is in somebody's mailbox: most remember, some say at once that it will be later."""
         desk = self._by_email.get(email.lower())
-        if desk is not None and desk.random.random() < 0.7:
+        if desk is None:
+            return
+        if desk.random.random() < 0.7:
             desk.put_off.clear()
+        if desk.colleague.habit is not Habit.PROMPT and desk.random.random() < 0.3:
+            then = self._calls.now() + timedelta(minutes=desk.random.randint(3, 50))
+            self._calls.at(then, lambda: self._plan_ahead(desk, reference))
 
     def at_work(self, desk: Desk, at: datetime) -> bool:
         """Whether this person sits at the desk: own hours, no holiday, not away."""
@@ -171,6 +176,14 @@ class Staff:
         elif done.then_close:
             then = self._calls.now() + timedelta(minutes=desk.random.randint(2, 9))
             self._calls.at(then, lambda: self._close(desk, case_id, reference))
+
+    def _plan_ahead(self, desk: Desk, reference: str) -> None:
+        now = self._calls.now()
+        if self._calls.reachable_from() > now or not self.at_work(desk, now):
+            return
+        with db.reading() as session:
+            case_id = session.scalars(select(Case.id).where(Case.reference == reference)).one()
+        self._do(desk, case_id, reference, lambda deeds: deeds.plan())
 
     def _close(self, desk: Desk, case_id: int, reference: str) -> None:
         if self._calls.reachable_from() <= self._calls.now():

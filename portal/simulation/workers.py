@@ -110,11 +110,14 @@ class Workers:
             deliver.close()
         self._teams = [self._start() for _ in self._teams]
 
-    def work(self) -> bool:
-        """One worker does all that is due now; False if something kept it from the end."""
+    def work(self, *, letters_only: bool = False) -> bool:
+        """One worker does all that is due now; False if something kept it from the end.
+
+        ``letters_only`` spares the other steps their look where nothing can have become due for them.
+        """
         self._turn = (self._turn + 1) % len(self._teams)
         for _ in range(MOST_AT_ONE_INSTANT):
-            did, whole = self._round()
+            did, whole = self._round(letters_only)
             if not whole:
                 return False
             if not did:
@@ -128,14 +131,18 @@ class Workers:
         deliver = Delivery(relay)
         return deliver, steps_of(deliver)
 
-    def _round(self) -> tuple[bool, bool]:
-        """One turn for each step; whether any did something, and whether all came to their end."""
+    def _round(self, letters_only: bool) -> tuple[bool, bool]:
+        """One turn for each step; whether another may have become due by it, and whether all came to their end.
+
+        Delivering comes last, and makes nothing due but letters: it needs no further round.
+        """
         did, self._hurt, stored = False, False, self._stored()
+        steps = self._teams[self._turn][1]
         self._working = True
         try:
-            for name, step in self._teams[self._turn][1].items():
-                while self._one(name, step):
-                    did, stored = True, self._stored()
+            for name in ["deliver"] if letters_only else sorted(steps, key=lambda name: name == "deliver"):
+                while self._one(name, steps[name]):
+                    did, stored = did or name != "deliver", self._stored()
         except Killed:
             self._die(stored)
         finally:
