@@ -89,8 +89,8 @@ def _write(
     if kind == LetterKind.LINK:
         closing.send_link(session, directory, case, key=letter.key, replaced=says["replaced"], now=now)
         return
-    unasked, old = writing.OLD_DATE in says, says.pop(writing.OLD_DATE, None)
-    old_due_at = None if old is None else datetime.fromisoformat(old)
+    unasked, old_due_at = writing.asked_by_nobody(says)
+    says.pop(writing.OLD_DATE, None)
     writing.to_customer(
         session,
         directory,

@@ -2,20 +2,26 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
+from portal.cases import sending, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt
 from portal.customers.models import Customer
 from portal.languages import Voice
-from portal.mail.models import Audience, Letter, LetterState
+from portal.mail.models import Audience, Letter, LetterState, MailChannel
 from portal.promises import wording
 from portal.promises.models import Medium, Promise, PromiseKind, Waiting
+
+TOO_LONG = timedelta(minutes=15)
+"""How long the page alone tells a step while its letter is on the way."""
+MOST_ROWS, MOST_LETTERS = 50, 500
 
 
 class Scope(StrEnum):
@@ -110,6 +116,54 @@ def undelivered(session: Session, *, voice: Voice, now: datetime) -> list[Undeli
         .limit(50)
     )
     return [Undelivered(row.reference, row.kind, row.audience, voice.moment(row.ended_at, now=now)) for row in rows]
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """A case whose customer is to be phoned: a letter to them has not left."""
+
+    reference: str
+    customer_name: str
+    acting_name: str
+    since: datetime
+
+
+def unsent(session: Session, *, now: datetime) -> list[Unsent]:
+    """Cases with a letter to the customer that should have left more than 15 minutes ago; the longest wait first.
+
+    While a case is open, and of any case while the mail channel is paused: then the page alone tells the step (law 1).
+    """
+    paused = select(MailChannel.name).where(MailChannel.paused_until > now)
+    rows = session.execute(
+        select(Letter.queued_at, Letter.says, Case, Customer.name, Promise.person_id)
+        .join(Case, Case.id == Letter.case_id)
+        .join(Customer, Customer.id == Case.customer_id)
+        .outerjoin(Promise, Promise.id == Case.promise_id)
+        .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
+        .where(Letter.queued_at < now - TOO_LONG, or_(Case.state == CaseState.OPEN, paused.exists()))
+        .order_by(Letter.queued_at, Letter.id)
+        .limit(MOST_LETTERS)
+    ).all()
+    if not rows:
+        return []
+    directory = directories.load(session, now=now)
+    found: dict[int, Unsent] = {}
+    for queued_at, says, case, customer_name, promised_by in rows:
+        since = _since(directory, case, queued_at, says)
+        if since < now - TOO_LONG and case.id not in found:
+            named = promised_by or case.owner_id or directory.company.front_desk_id
+            acting_id = directory.acting(named, now, topic_id=case.topic_id).person_id
+            found[case.id] = Unsent(case.reference, customer_name, directory.people[acting_id].name, since)
+    return sorted(found.values(), key=lambda row: row.since)[:MOST_ROWS]
+
+
+def _since(directory: Directory, case: Case, queued_at: datetime, says: dict[str, Any] | None) -> datetime:
+    """When a letter should have left: at once, or with the next sending hours."""
+    unasked, old_due_at = writing.asked_by_nobody(says)
+    if not unasked:
+        return queued_at
+    hours = directory.sending(directory.team_of(case))
+    return sending.unasked([], hours, now=queued_at, old_due_at=old_due_at).due_at
 
 
 def _concerns(directory: Directory, case: Case, promise: Promise, acting_id: int, person_id: int, scope: Scope) -> bool:

@@ -161,6 +161,14 @@ def write_customer(
     return replace(written, window=window, says=kept)
 
 
+def asked_by_nobody(says: Mapping[str, Any] | None) -> tuple[bool, datetime | None]:
+    """Whether a letter with these values is one nobody asked for, and the date it replaces."""
+    if says is None or OLD_DATE not in says:
+        return False, None
+    old = says[OLD_DATE]
+    return True, None if old is None else datetime.fromisoformat(old)
+
+
 def tell_promise(
     session: Session,
     directory: Directory,
@@ -170,8 +178,10 @@ def tell_promise(
     key: str,
     now: datetime,
     unasked: bool = False,
+    kind: LetterKind = LetterKind.PROMISE_GIVEN,
+    also: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the customer what is promised until when, and which date it replaces."""
+    """Write the customer what is promised until when, and which date it replaces; ``also`` says more, or otherwise."""
     voice = directory.voice_of(case)
     before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
     later = before is not None and promise.due_at > before.due_at  # an earlier date needs no apology
@@ -179,7 +189,7 @@ def tell_promise(
         session,
         directory,
         case,
-        LetterKind.PROMISE_GIVEN,
+        kind,
         key=key,
         promise=promise,
         now=now,
@@ -190,6 +200,7 @@ def tell_promise(
             "moved": later,
             "before": voice.moment(before.due_at, now=now) if before is not None and later else None,
             "reason": None,
+            **(also or {}),
         },
     )
 

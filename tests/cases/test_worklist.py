@@ -3,15 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, doubtful, worklist
+from portal.cases import answering, closing, doubtful, renewing, worklist, writing
+from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Doubt, Outcome
-from portal.cases.worklist import Row, Scope
+from portal.cases.worklist import Row, Scope, Unsent
 from portal.languages import Voice
+from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import LetterState
+from portal.mail.models import Audience, Letter, LetterState, MailChannel
+from portal.promises import service as promises
 from portal.promises.models import Medium, PromiseKind
 from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, step
 
@@ -218,6 +222,87 @@ def test_a_letter_to_staff_about_an_entry_in_doubt_is_listed_too(session: Sessio
     (row,) = worklist.undelivered(session, voice=VOICE, now=TEN)
 
     assert row.reference == entry.reference
+
+
+@pytest.mark.parametrize(("minutes", "listed"), [(15, False), (16, True)])
+def test_a_letter_that_has_not_left_after_a_quarter_of_an_hour_is_somebodys_call(
+    session: Session, people: dict[str, int], minutes: int, listed: bool
+) -> None:
+    case = open_case(session)
+    away(session, people["Miriam Albrecht"], since=TUESDAY)
+    step(session)
+
+    rows = worklist.unsent(session, now=TUESDAY + timedelta(minutes=minutes))
+
+    expected = [Unsent(case.reference, "Sabine Krüger", "Jonas Weidner", TUESDAY)]
+    assert rows == (expected if listed else [])
+
+
+def test_a_retry_or_writing_it_anew_makes_no_letter_younger(session: Session) -> None:
+    case = open_case(session)
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    claimed = outbox.claim(session, now=TUESDAY, lease=timedelta(minutes=5))
+    assert claimed is not None
+    step(session)
+    later = TUESDAY + timedelta(minutes=20)
+    outbox.retry(session, claimed, "450", now=later, base=1000)
+    outbox.outdate(session, [letter.id], now=later)
+    session.execute(update(Letter).values(due_at=later))
+    step(session)
+    renewing.renew(session, letter.id, now=later)
+    step(session)
+    assert letters(session, case, LetterKind.CONFIRMATION)[0].id != letter.id
+
+    (row,) = worklist.unsent(session, now=later)
+
+    assert row.since == TUESDAY
+
+
+def test_a_case_with_several_waiting_letters_is_one_call(session: Session) -> None:
+    case = open_case(session)
+    answering.customer_message(session, case, "Noch etwas.", now=TEN)
+    step(session)
+
+    assert len(worklist.unsent(session, now=TEN + timedelta(hours=1))) == 1
+
+
+def test_a_letter_that_waits_for_its_hours_is_nobodys_call_until_they_have_begun(session: Session) -> None:
+    case = quiet(session)
+    night = berlin("2026-11-24 22:00")
+    promise = promises.open_of(session, case.id)[0]
+    directory = directories.load(session, now=night)
+    writing.tell_promise(session, directory, case, promise, key="promise_given:1", now=night, unasked=True)
+    step(session)
+
+    assert worklist.unsent(session, now=berlin("2026-11-25 07:15")) == []
+    (row,) = worklist.unsent(session, now=berlin("2026-11-25 07:16"))
+    assert row.since == berlin("2026-11-25 07:00")
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_last_letter_of_a_closed_case_is_a_call_only_while_no_mail_leaves(session: Session, paused: bool) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TUESDAY)
+    session.add(MailChannel(name="smtp", faults=1, paused_until=TEN + timedelta(seconds=1 if paused else 0)))
+    step(session)
+
+    assert [row.reference for row in worklist.unsent(session, now=TEN)] == ([case.reference] if paused else [])
+
+
+def test_letters_that_left_and_those_to_staff_are_nobodys_call(session: Session) -> None:
+    case = quiet(session)
+    session.execute(update(Letter).where(Letter.audience == Audience.STAFF).values(state="queued", ended_at=None))
+    step(session)
+
+    assert letters(session, case, states=(LetterState.QUEUED,))
+    assert worklist.unsent(session, now=TEN) == []
+
+
+def quiet(session: Session) -> Case:
+    """A case whose first letters have been delivered."""
+    case = open_case(session)
+    deliver(session)
+    return session.get_one(Case, case.id)
 
 
 def test_letters_of_a_closed_case_are_no_longer_listed(session: Session) -> None:

@@ -173,6 +173,17 @@ def test_a_letter_that_did_not_arrive_stands_above_the_list_and_at_its_row(app: 
     assert "550 no such user" in text(desk.get(f"/staff/cases/{reference}").text)
 
 
+def test_a_letter_that_waits_too_long_asks_for_a_call(app: Flask, desk: Desk) -> None:
+    reference = make_case(app)
+
+    assert "Nachrichten, die noch warten: bitte anrufen (1)" not in headings(desk.get("/staff/").text)
+    with time_machine.travel(NOW + timedelta(minutes=16), tick=False):
+        page = desk.get("/staff/").text
+
+    assert headings(page)[0] == "Nachrichten, die noch warten: bitte anrufen (1)"
+    assert f"wartet seit Di., 24. November, 9:12 Uhr Sabine Krüger {reference} Miriam Albrecht" in text(page)
+
+
 def test_a_doubtful_entry_waits_on_top_until_its_date(app: Flask, desk: Desk) -> None:
     reference = make_case(app, "Max Muster", doubt=Doubt.TOO_FAST)
 

@@ -29,6 +29,7 @@ def worklist() -> Response:
             scope=scope,
             groups=grouped(rows, now=now, tz=voice.tz),
             doubtful=waiting,
+            unsent=cases.unsent(session, now=now),
             undelivered=cases.undelivered(session, voice=voice, now=now),
         )
 
