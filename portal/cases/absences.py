@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases.models import Case
@@ -34,7 +34,19 @@ def enter(
     session.flush()
     if ends_at is None or ends_at > now:
         outbox.outdate(session, _may_name(session, person_id, starts_at), now=now)
+        if starts_at <= now:
+            _remind_anew(session, person_id, now=now)
     return absence.id
+
+
+def _remind_anew(session: Session, person_id: int, *, now: datetime) -> None:
+    """Whoever acts from now on has not been reminded of what the person was reminded of."""
+    session.execute(
+        update(Promise)
+        .where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
+        .where(Promise.reminded_at.is_not(None), Promise.notice_at > now, Promise.planned_at.is_(None))
+        .values(reminded_at=None)
+    )
 
 
 def _may_name(session: Session, person_id: int, starts_at: datetime) -> list[int]:

@@ -9,6 +9,7 @@ from portal.cases import writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold
+from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises import service as promises
 from portal.promises import wording
@@ -31,6 +32,9 @@ def remind(session: Session, case: Case, *, now: datetime) -> None:
 
 def _remind(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
     acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
+    key = f"staff_reminder:{promise.id}:{acting.person_id}"
+    if outbox.is_written(session, key):
+        return  # an absence was entered that changes nothing for this promise
     voice = writing.staff_voice(directory, case, acting.person_id)
     calendar = directory.calendar(directory.team_of(case))
     writing.to_staff(
@@ -38,7 +42,7 @@ def _remind(session: Session, directory: Directory, case: Case, promise: Promise
         directory,
         case,
         LetterKind.STAFF_REMINDER,
-        key=f"staff_reminder:{promise.id}:{acting.person_id}",
+        key=key,
         promise=promise,
         reader_id=acting.person_id,
         now=now,

@@ -126,6 +126,12 @@ def follow(session: Session, old: Letter) -> None:
     )
 
 
+def is_written(session: Session, key: str) -> bool:
+    """Whether a letter of this key is there that was not taken back."""
+    query = select(Letter.id).where(Letter.key == key, Letter.state != LetterState.WITHDRAWN)
+    return session.execute(query.limit(1)).first() is not None
+
+
 def is_told(session: Session, promise_id: int) -> bool:
     """Whether a letter to the customer that was not taken back states this promise; one that died counts as tried."""
     query = select(Letter.id).where(
@@ -135,6 +141,14 @@ def is_told(session: Session, promise_id: int) -> bool:
         or_(Letter.withdraw_wished_at.is_(None), Letter.state == LetterState.SENT),
     )
     return session.execute(query.limit(1)).first() is not None
+
+
+def last_written(session: Session, case_id: int, kind: str) -> datetime | None:
+    """When the newest letter of this kind was written that was not taken back; None if none was."""
+    query = select(Letter.queued_at).where(
+        Letter.case_id == case_id, Letter.kind == kind, Letter.state != LetterState.WITHDRAWN
+    )
+    return session.scalar(query.order_by(Letter.id.desc()).limit(1))
 
 
 @dataclass(frozen=True)

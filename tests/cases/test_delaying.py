@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, delaying, reminding, scheduling
+from portal.cases import absences, answering, delaying, reminding, scheduling
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case
@@ -335,6 +335,29 @@ def test_a_reminder_goes_to_whoever_is_there(session: Session, case: Case, peopl
     remind(session, case)
 
     assert letters(session, case, LetterKind.STAFF_REMINDER)[0].to_address == "j.weidner@beispielwerke.example"
+
+
+def test_whoever_stands_in_suddenly_is_reminded_too(session: Session, case: Case, people: dict[str, int]) -> None:
+    remind(session, case)
+    sudden = REMINDER + timedelta(hours=1)
+
+    for _ in range(2):  # entered twice, it reminds once
+        absences.enter(
+            session,
+            person_id=people["Miriam Albrecht"],
+            starts_at=sudden,
+            ends_at=None,
+            deputy_id=people["Jonas Weidner"],
+            by_id=people["Dr. Katharina Voss"],
+            now=sudden,
+        )
+        step(session)
+        remind(session, case, at=sudden)
+
+    assert [letter.to_address for letter in letters(session, case, LetterKind.STAFF_REMINDER)] == [
+        "m.albrecht@beispielwerke.example",
+        "j.weidner@beispielwerke.example",
+    ]
 
 
 def test_a_reminder_comes_once_and_not_before_its_time(session: Session, case: Case) -> None:
