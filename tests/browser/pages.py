@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +11,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import closing
-from portal.cases.models import Doubt, Outcome, Topic
+from portal.cases import answering, closing, scheduling
+from portal.cases import directory as directories
+from portal.cases.models import Case, Doubt, Outcome, Topic
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.people.models import Person
-from portal.promises.models import ServiceLevel
+from portal.promises.models import Promise, ServiceLevel, Waiting
 from tests.browser.visitors import Visitor, send
 from tests.support.site import Site, case_of
 
@@ -125,6 +126,7 @@ CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
     "status, delayed": (status("Farid Rahimi"), 200),
     "status, delayed twice": (status("Henning Vogt"), 200),
     "status, waiting": (status("Anna-Lena Großmann-Oberhuber"), 200),
+    "status, closing announced": (status("Nora Offen"), 200),
     "status, moved": (status("Claudia Reiter"), 200),
     "status, two promises": (status("Birgit Sommer"), 200),
     "status, deputy": (status("Ulrich Baumgartner"), 200),
@@ -163,6 +165,7 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "case, late": (case("Lothar Spät"), 200),
     "case, delayed twice": (case("Henning Vogt"), 200),
     "case, waiting": (case("Anna-Lena Großmann-Oberhuber"), 200),
+    "case, closing announced": (case("Nora Offen"), 200),
     "case, deputy": (case("Ulrich Baumgartner"), 200),
     "case, closed": (case("Nadine Scholz"), 200),
     "case, reply with errors": (after(case("Sabine Krüger"), send_empty_reply), 422),
@@ -217,8 +220,27 @@ def arrange(site: Site) -> Stage:
         promise = case_of(session, "Emre Aydın").promise
         assert promise is not None
         caller = session.get_one(Person, promise.person_id).name
+    site.open_case("Nora Offen")
+    with site.writing() as session:
+        _announce_closing(session, case_of(session, "Nora Offen"), now=clock.utc_now())
     doubtful = site.open_case("Dora Doubt", doubt=Doubt.TOO_FAST)
     return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, caller)
+
+
+def _announce_closing(session: Session, asked: Case, *, now: datetime) -> None:
+    directory = directories.load(session, now=now)
+    answering.ask(
+        session,
+        asked,
+        by_id=directory.acting_person(asked, now).person_id,
+        text="Welche Palette meinen Sie?",
+        keeps={asked.promise_id or 0},
+        follow_up_at=scheduling.next_update(directory, asked, now=now).due_at,
+        now=now,
+    )
+    session.flush()
+    waits = Promise.case_id == asked.id, Promise.waiting.is_not(None)
+    session.execute(update(Promise).where(*waits).values(waiting=Waiting.CLOSING))
 
 
 def _without_end(session: Session) -> None:

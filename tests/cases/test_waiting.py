@@ -242,7 +242,7 @@ def test_two_workers_do_nothing_twice(core: Flask, session: Session, rung: Waiti
     at, together, did = (
         promise.due_at if rung == Waiting.CLOSING else promise.notice_at,
         threading.Barrier(2),
-        list[bool](),
+        list[int](),
     )
     step(session)
 
