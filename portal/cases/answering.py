@@ -63,6 +63,7 @@ _ENTRY = {
 }
 _WRITTEN_TO_US = {Contact.MAIL_IN, Contact.LETTER_IN}
 _TALKED = {Contact.CALL_IN, Contact.CALL_REACHED}
+_NOBODY_REACHED = {Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX}
 _HEARD = _WRITTEN_TO_US | _TALKED | {Contact.VISIT}
 """The customer was heard from: whoever has been asked something need not be reminded of it."""
 _KEPT_BY: dict[Contact, set[Medium]] = {
@@ -189,7 +190,8 @@ def log_contact(
     """Log a call, a visit, a letter or a mail that came in.
 
     A mail or letter from the customer awaits an answer, as a message on the status page does. A talk ends the waiting
-    for the customer; where it leaves no step and none is named, it awaits an answer too. Raises as reply does.
+    for the customer; where it leaves no step and none is named, it awaits an answer too. Of a call that reached nobody
+    the customer is told. Raises as reply does.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
@@ -226,6 +228,10 @@ def log_contact(
     if promise is None and keeps:
         ahead = _step_ahead(session, case, now=now)
         promise = None if outbox.is_told(session, ahead.id) else ahead
+    if contact in _NOBODY_REACHED and _tell_attempt(
+        session, directory, case, entry_id, promise, at=at, mailbox=contact == Contact.CALL_MAILBOX, now=now
+    ):
+        return
     if promise is not None:
         _tell_step(session, directory, case, promise, now=now)
 
@@ -471,6 +477,40 @@ def _tell_step(session: Session, directory: Directory, case: Case, promise: Prom
     """Write the customer what comes next and until when; it comes from whoever acts, whoever noted it."""
     key = f"promise_given:{promise.id}:{case.version}"
     writing.tell_promise(session, directory, case, promise, key=key, now=now)
+
+
+def _tell_attempt(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    entry_id: int,
+    given: Promise | None,
+    *,
+    at: datetime,
+    mailbox: bool,
+    now: datetime,
+) -> bool:
+    """Write the customer when we called, and what comes next until when: what was ``given``, or what stands.
+
+    Once a day at most, and not where nothing lies ahead: the notice that is due then says the new date. False where
+    nothing was written.
+    """
+    step = given or promises.ahead(promises.open_of(session, case.id), now=now)
+    before = outbox.last_written(session, case.id, LetterKind.CALL_ATTEMPTED)
+    if step is None or (before is not None and scheduling.is_same_day(directory, case, before, now)):
+        return False
+    also = {"called": directory.voice_of(case).moment(at, now=now), "mailbox": mailbox, "given": given is not None}
+    writing.tell_promise(
+        session,
+        directory,
+        case,
+        step,
+        key=f"call_attempted:{entry_id}",
+        now=now,
+        kind=LetterKind.CALL_ATTEMPTED,
+        also=also if given is not None else {**also, "moved": False, "before": None},
+    )
+    return True
 
 
 def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:

@@ -28,8 +28,13 @@ def quiet_until(directory: Directory, case: Case, *, now: datetime) -> datetime 
     """The end of the day if the customer has had a delay notice on it: there is one a day at most."""
     if case.noticed_at is None:
         return None
-    tomorrow = end_of_day(directory, case, now=now)
-    return tomorrow if end_of_day(directory, case, now=case.noticed_at) == tomorrow else None
+    is_today = is_same_day(directory, case, case.noticed_at, now)
+    return end_of_day(directory, case, now=now) if is_today else None
+
+
+def is_same_day(directory: Directory, case: Case, one: datetime, other: datetime) -> bool:
+    """Whether two instants lie on one day where the case's team is."""
+    return end_of_day(directory, case, now=one) == end_of_day(directory, case, now=other)
 
 
 def end_of_day(directory: Directory, case: Case, *, now: datetime) -> datetime:

@@ -53,6 +53,7 @@ class LetterKind(StrEnum):
     LEAD_TAKES_OVER = "lead_takes_over"
     WAITING_REMINDER = "waiting_reminder"
     CLOSING_ANNOUNCED = "closing_announced"
+    CALL_ATTEMPTED = "call_attempted"
     STAFF_NEW_CASE = "staff_new_case"
     STAFF_MESSAGE = "staff_message"
     STAFF_DOUBTFUL = "staff_doubtful"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -82,7 +82,7 @@ def outdated(session: Session, *, now: datetime) -> int | None:
 
     Only the first of its case and recipient: the others have their turn once it has left.
     """
-    found = session.execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
+    found = session.connection().execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
     return None if found is None else found[0]
 
 
@@ -349,8 +349,10 @@ def _is_first() -> ColumnElement[bool]:
         older.case_id == Letter.case_id,
         older.to_address == Letter.to_address,
         older.id < Letter.id,
-        older.state.in_(_WAITING),
-        or_(older.state == LetterState.SENDING, older.due_at <= bindparam("soon", type_=UtcDateTime)),
+        or_(
+            older.state == LetterState.SENDING,
+            and_(older.state == LetterState.QUEUED, older.due_at <= bindparam("soon", type_=UtcDateTime)),
+        ),
     )
     return ~ahead.exists()
 

@@ -451,7 +451,7 @@ def test_a_logged_contact_that_changes_nothing_writes_no_letter(session: Session
     case = delivered_case(session)
     before = len(letters(session, case))
 
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
+    log(session, case, Contact.CALL_REACHED, keeps=(), next_step=None)
 
     assert len(letters(session, case)) == before
 
@@ -459,10 +459,143 @@ def test_a_logged_contact_that_changes_nothing_writes_no_letter(session: Session
 def test_a_logged_contact_with_a_next_step_tells_the_customer(session: Session) -> None:
     case = delivered_case(session, "rueckruf")
 
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
+    log(session, case, Contact.CALL_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
 
     mail = read(letters(session, case, LetterKind.PROMISE_GIVEN)[0])
     assert "Miriam Albrecht ruft Sie bis Freitag, 27. November, 12 Uhr an." in mail.text
+
+
+# --- a call that reached nobody --------------------------------------------------------------------------------------
+
+NOBODY_REACHED = [
+    pytest.param(Contact.CALL_NOT_REACHED, "nicht erreicht", id="not reached"),
+    pytest.param(Contact.CALL_MAILBOX, "Ihnen eine Nachricht auf Band gesprochen", id="voicemail"),
+]
+
+
+@pytest.mark.parametrize(("contact", "words"), NOBODY_REACHED)
+def test_a_call_that_reached_nobody_keeps_nothing_and_tells_the_customer(
+    session: Session, contact: Contact, words: str
+) -> None:
+    case = delivered_case(session, "rueckruf")
+    call = promise_of(session, case, PromiseKind.CALL)
+
+    log(session, case, contact, keeps=(), next_step=None)
+
+    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED)
+    (entry,) = entries(session, case, Kind.CALL)
+    mail = read(letter)
+    assert call.state == PromiseState.OPEN and case.promise_id == call.id
+    assert (letter.key, letter.promise_id) == (f"call_attempted:{entry.id}", call.id)
+    assert f"wir haben Sie am Dienstag, 24. November, 10 Uhr, angerufen und {words}." in mail.text
+    assert "Unsere Zusage gilt weiter: Miriam Albrecht ruft Sie bis" in mail.text
+    assert "Miriam Albrecht – Beispielwerke" in mail.sender
+    assert "Miriam Albrecht ist direkt für Sie da: 089 99998-214" in mail.text and "/s/" in mail.text
+
+
+def test_a_call_logged_afterwards_says_when_it_was(session: Session) -> None:
+    case = delivered_case(session)
+
+    log(
+        session,
+        case,
+        Contact.CALL_NOT_REACHED,
+        keeps=(),
+        next_step=None,
+        at=TUESDAY + timedelta(hours=5),
+        happened=TUESDAY + timedelta(hours=2),
+    )
+
+    assert (
+        "am Dienstag, 24. November, 11:12 Uhr, angerufen"
+        in read(letters(session, case, LetterKind.CALL_ATTEMPTED)[0]).text
+    )
+
+
+def test_a_call_that_reached_nobody_and_its_next_step_are_one_letter(session: Session) -> None:
+    case = delivered_case(session, "rueckruf")
+    before = promise_of(session, case, PromiseKind.CALL).due_at
+
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
+
+    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
+    mail = read(letter)
+    assert letter.kind == LetterKind.CALL_ATTEMPTED and before < FRIDAY_NOON
+    assert letter.promise_id == promise_of(session, case, PromiseKind.CALL).id
+    assert "angerufen und nicht erreicht" in mail.text and "Bisher zugesagt war:" in mail.text
+    assert "Miriam Albrecht ruft Sie bis Freitag, 27. November, 12 Uhr an." in mail.text
+
+
+def test_a_second_call_on_one_day_is_only_in_the_journal(session: Session) -> None:
+    case = delivered_case(session)
+
+    for hours in (0, 2):
+        at = TUESDAY + timedelta(hours=hours)
+        log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=at)
+
+    assert len(letters(session, case, LetterKind.CALL_ATTEMPTED)) == 1
+    assert len(entries(session, case, Kind.CALL)) == 2
+
+
+def test_the_next_day_the_customer_hears_of_a_call_again(session: Session) -> None:
+    case = delivered_case(session)
+
+    for days in (0, 1):
+        at = TUESDAY + timedelta(days=days)
+        log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=at)
+
+    assert len(letters(session, case, LetterKind.CALL_ATTEMPTED)) == 2
+
+
+def test_a_second_call_on_one_day_still_tells_a_new_date(session: Session) -> None:
+    case = delivered_case(session)
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
+    deliver(session)
+
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
+
+    found = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
+    assert kinds_of(found) == [LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN]
+
+
+def test_one_that_was_taken_back_does_not_stand_in_the_way(session: Session) -> None:
+    """A new date takes an unsent letter back; then the customer has not heard of the first call."""
+    case = delivered_case(session)
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
+
+    log(session, case, Contact.CALL_MAILBOX, keeps=(), next_step=Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
+
+    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
+    assert letter.kind == LetterKind.CALL_ATTEMPTED and "auf Band gesprochen" in read(letter).text
+
+
+def test_where_nothing_lies_ahead_the_notice_that_is_due_says_the_new_date(session: Session) -> None:
+    case = delivered_case(session)
+    late = promise_of(session, case, PromiseKind.REPLY).due_at + timedelta(minutes=1)
+
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=late)
+
+    assert letters(session, case, LetterKind.CALL_ATTEMPTED) == []
+    assert len(entries(session, case, Kind.CALL)) == 1
+
+
+def test_a_customer_without_a_mail_address_gets_no_letter_about_a_call(session: Session) -> None:
+    case = delivered_case(session)
+    case.customer.email, case.customer.email_key = None, None
+
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
+
+    assert letters(session, case, LetterKind.CALL_ATTEMPTED) == []
+
+
+def test_whoever_acts_signs_the_letter_about_a_call(session: Session, people: dict[str, int]) -> None:
+    case = delivered_case(session)
+    away(session, people["Miriam Albrecht"], since=TUESDAY, deputy_id=people["Jonas Weidner"])
+
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
+
+    mail = read(letters(session, case, LetterKind.CALL_ATTEMPTED)[0])
+    assert "Jonas Weidner – Beispielwerke" in mail.sender and "in Vertretung für Miriam Albrecht" in mail.text
 
 
 def test_a_deputy_signs_what_they_write_for_the_owner(session: Session, people: dict[str, int]) -> None:
@@ -947,6 +1080,7 @@ def a_long_story(session: Session, language: str) -> Case:
     ask(session, case)
     message(session, case)
     promise_date(session, case, RESULT)
+    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
     linking.wish_link(session, "s.krueger@haustechnik.example", now=TEN)
     session.flush()
     linking.answer_wish(session, now=TEN)

@@ -188,6 +188,7 @@ class Desk:
         for day, hour in (DATES["friday"], DATES["monday"]):
             self.as_colleague(story, "promise", promise="result-mail", what="das Angebot", day=day, hour=hour)
         self.as_colleague(story, "reply", text="Die Preise stehen im Anhang.", then="keep")
+        self.as_colleague(story, "contact", contact="call_not_reached", then="keep")
         self.as_colleague(story, "ask", text="Welche Farbe?", day=DATES["tuesday"][0], hour=DATES["tuesday"][1])
         self.on_page(story, "close", outcome="done", version=str(self.house.case(story).version))
         self.on_page(story, "reopen", message=f"{CANARY} vier")

@@ -227,6 +227,15 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         LetterKind.LEAD_TAKES_OVER: {"late": False, "moves": [move(words, name)], "before_name": "Tarek Yilmaz"},
         LetterKind.WAITING_REMINDER: {"question": words["question"], "asked": words["received"]},
         LetterKind.CLOSING_ANNOUNCED: {"question": words["question"], "asked": words["received"]},
+        LetterKind.CALL_ATTEMPTED: {
+            "called": words["now_moment"],
+            "mailbox": False,
+            "given": False,
+            "what": words["what"],
+            "moved": False,
+            "before": None,
+            "reason": None,
+        },
     }
     return own[kind]
 

@@ -214,7 +214,7 @@ def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: Letter
 def test_german_runs_on_after_the_comma_of_the_greeting(kind: LetterKind, country: str) -> None:
     text = letter(kind, "de", country).text
 
-    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit)", text)
+    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit|wir)", text)
     assert "\nFreundliche Grüße\n" in text
 
 

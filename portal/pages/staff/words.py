@@ -52,6 +52,7 @@ LETTERS = {
     LetterKind.LEAD_TAKES_OVER: _("The lead takes over"),
     LetterKind.WAITING_REMINDER: _("Question asked again"),
     LetterKind.CLOSING_ANNOUNCED: _("Closing announced"),
+    LetterKind.CALL_ATTEMPTED: _("Call not answered"),
     LetterKind.STAFF_NEW_CASE: _("To a colleague: new case"),
     LetterKind.STAFF_MESSAGE: _("To a colleague: message"),
     LetterKind.STAFF_DOUBTFUL: _("To a colleague: doubtful entry"),
