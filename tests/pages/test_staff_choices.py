@@ -90,6 +90,7 @@ def test_the_link_to_the_answer_opens_its_form(desk: Desk, reference: str) -> No
     page = document(desk.get(f"{at(reference)}?open=reply").text)
 
     assert [part.get("id") for part in page.iter("details") if part.get("open") is not None] == ["reply"]
+    assert "Fehler" not in "".join(page.find(".//title").itertext())
 
 
 def test_the_call_leads_to_the_number_and_asks_what_became_of_it(desk: Desk, reference: str) -> None:
@@ -254,6 +255,7 @@ def test_a_refusal_stands_at_its_field_and_everything_typed_is_kept(
     tree = document(answer.text)
     wrong = [part.get("id") for part in tree.iter() if part.get("aria-invalid") == "true"]
     assert wrong == [field] and f"#{field}" in hrefs(answer.text)
+    assert "Fehler" in "".join(tree.find(".//title").itertext())
     kept = values(form_with_action(answer.text, at(reference, "plan")))
     for name, value in typed.items():
         if value.strip() and "\n" not in value:

@@ -118,7 +118,7 @@ def case_page(
             voice=file.voice,
             file=file,
             forms=forms,
-            posted=next(iter(posted or {}), None) or request.args.get("open"),
+            posted=next(iter(posted or {}), None),
             unsent=unsent(forms, posted or {}),
             left=left(session, file, file.promises[0].due_at, now) if file.promises else None,
             call_key=new_secret(),

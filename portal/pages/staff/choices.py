@@ -93,6 +93,7 @@ def choices_page(
             step=step,
             left=None if step is None else left(session, file, step.promise.due_at, now),
             forms=forms,
+            posted=bool(posted),
             unsent=unsent(forms, posted),
             call_key=new_secret(),
             refusal=refusal,
