@@ -20,7 +20,7 @@ from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
 from portal.pages.staff import words
 from portal.people.models import Person
-from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
 from tests.conftest import NOW
 from tests.pages.staff_desk import Desk, actions, document, errors, form_with_action, text, values
 
@@ -209,6 +209,23 @@ def test_a_question_leaves_the_date_on_which_we_ask_again(app: Flask, desk: Desk
     (promise,) = open_promises(app, reference)
     assert promise.kind == PromiseKind.FOLLOW_UP
     assert LetterKind.QUESTION in letters(app, reference)
+
+
+def test_while_we_wait_the_page_says_what_happens_by_itself(app: Flask, desk: Desk, reference: str) -> None:
+    kept = first_promise(app, reference)
+    desk.get(at(reference))
+    desk.submit(
+        at(reference, "ask"), ask__text="Welche?", ask__keeps=kept, ask__day=FRIDAY["day"], ask__hour=FRIDAY["hour"]
+    )
+
+    asked = text(desk.get(at(reference)).text)
+    with app.app_context(), db.writing() as session:
+        session.execute(update(Promise).where(Promise.waiting.is_not(None)).values(waiting=Waiting.CLOSING))
+    announced = text(desk.get(at(reference)).text)
+
+    assert "Wir warten auf eine Antwort. Bis zu diesem Datum geht die nächste Nachricht von selbst hinaus." in asked
+    assert "schließt den Vorgang am Freitag, 27. November" in announced
+    assert "Zu diesem Datum wird der Vorgang von selbst abgeschlossen" in announced
 
 
 def test_a_promised_date_is_told_at_once(app: Flask, desk: Desk, reference: str) -> None:
