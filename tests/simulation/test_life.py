@@ -1,0 +1,195 @@
+"""A driven company life: repeatable, whole, and on a database of its own."""
+
+import gzip
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, text
+
+from portal.commands import main
+from portal.simulation.figures import ZERO
+from portal.simulation.life import Outcome, Wanted
+from tests.simulation.conftest import SHORT, live
+
+pytestmark = [pytest.mark.xdist_group("simulation"), pytest.mark.timeout(400)]
+
+PROMISED = {
+    "cases", "letters", "promises_kept", "promises_moved", "promises_lapsed_in_silence", "minutes_in_the_dark",
+    "calls_at_an_old_time", "letters_naming_an_absent_person", "letters_lost", "letters_doubled",
+    "letters_outside_sending_hours", "notices_per_case_p95",
+}  # fmt: skip
+"""The names of INTERFACE.md."""
+OF_THE_MACHINE = {"run_seconds", "peak_memory_mb"}
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """The command sets up the program's log; other tests want theirs back."""
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    yield
+    root.handlers = before
+    root.setLevel(level)
+
+
+def test_every_figure_that_should_be_zero_is_zero(short_run: tuple[Outcome, Path]) -> None:
+    outcome, _ = short_run
+
+    assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
+    assert outcome.figures["cases"] == SHORT["cases"]
+    assert outcome.figures["notices_per_case_p95"] <= 2
+
+
+def test_faults_happened(short_run: tuple[Outcome, Path]) -> None:
+    outcome, _ = short_run
+
+    assert outcome.figures["workers_killed"] > 0
+
+
+def test_the_same_seed_gives_the_same_figures_whoever_looks_on(short_run: tuple[Outcome, Path]) -> None:
+    again = live(Wanted(**SHORT))
+
+    assert _lived(again) == _lived(short_run[0])
+
+
+def test_another_seed_gives_another_life(short_run: tuple[Outcome, Path]) -> None:
+    other = live(Wanted(days=1, seed=2, cases=12, faults=False))
+
+    assert _lived(other) != _lived(short_run[0])
+    assert other.figures["workers_killed"] == 0
+
+
+def test_the_evidence_is_three_files_of_json_lines(short_run: tuple[Outcome, Path]) -> None:
+    outcome, folder = short_run
+    plan, letters, pages = (_lines(folder, name) for name in ("plan", "letters", "pages"))
+
+    assert plan[0]["kind"] == "company" and plan[-1]["kind"] == "end"
+    assert [act["at"] for act in plan[1:]] == sorted(act["at"] for act in plan[1:])
+    assert {act["case"] for act in plan if act["kind"] == "form"} == set(range(1, 61))
+    assert {"staff", "absence", "worker_killed", "end"} <= {act["kind"] for act in plan}
+    assert len(letters) - len([act for act in plan if act["kind"] == "ambiguous"]) <= outcome.figures["letters"]
+    assert {page["status"] for page in pages} == {200}
+    assert {page["case"] for page in pages if page["final"]} == set(range(1, 61))
+
+
+def test_json_is_one_object_with_the_names_that_others_rely_on() -> None:
+    result = CliRunner().invoke(main, ["simulate", "--days", "1", "--cases", "6", "--no-faults", "--json"])
+
+    figures = json.loads(result.stdout)
+    assert result.exit_code == 0, result.output
+    assert set(figures) >= PROMISED | OF_THE_MACHINE
+    assert result.stderr == ""
+
+
+def test_the_table_says_what_should_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(main, ["simulate", "--days", "1", "--cases", "4", "--no-faults"])
+
+    assert result.exit_code == 0
+    assert any(
+        line.startswith("minutes in the dark ") and line.endswith("target 0") for line in result.stdout.split("\n")
+    )
+
+
+def test_a_figure_that_should_be_zero_and_is_not_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.simulation.figures._lost", lambda record: 1)
+
+    result = CliRunner().invoke(main, ["simulate", "--days", "1", "--cases", "2", "--no-faults"])
+
+    assert result.exit_code == 1
+    assert "target 0, missed" in result.stdout
+
+
+def test_the_story_of_a_case(tmp_path: Path) -> None:
+    options = ["simulate", "--days", "1", "--cases", "6", "--no-faults"]
+    result = CliRunner().invoke(main, [*options, "--trace", "2", "--out", str(tmp_path)])
+
+    assert result.exit_code == 0
+    assert "letter confirmation" in result.stdout and "it says: " in result.stdout and "page 200: " in result.stdout
+    reference = next(act["reference"] for act in _lines(tmp_path, "plan") if act.get("case") == 2)
+    again = CliRunner().invoke(main, [*options, "--trace", reference, "--out", str(tmp_path)])
+    assert "kunde2@" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--days", "0"], "--days"),
+        (["--days", "many"], "--days"),
+        (["--people", "2"], "--people"),
+        (["--cases", "0"], "--cases"),
+        (["--seed", "-1"], "--seed"),
+        (["--nonsense"], "--nonsense"),
+        (["--trace", "K7P-3M9"], "drawn anew"),
+    ],
+)
+def test_wrong_options_are_one_sentence_and_exit_code_2(options: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, ["simulate", *options])
+
+    assert result.exit_code == 2
+    assert said in result.stderr and "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://nobody@127.0.0.1:1/nothing", "mysql://root@127.0.0.1/x", "postgresql+psycopg://[/x"]
+)
+def test_a_database_that_cannot_be_had_is_one_sentence(url: str) -> None:
+    result = CliRunner().invoke(main, ["simulate", "--days", "1"], env={"PORTAL_DATABASE_URL": url})
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("durchwahl: PORTAL_DATABASE_URL") and result.stderr.count("\n") == 1
+
+
+def test_the_named_sqlite_file_is_never_touched(tmp_path: Path) -> None:
+    named = tmp_path / "real.sqlite3"
+
+    result = CliRunner().invoke(
+        main, ["simulate", "--days", "1", "--cases", "2"], env={"PORTAL_DATABASE_URL": f"sqlite:///{named}"}
+    )
+
+    assert result.exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_named_postgresql_database_stays_untouched_and_nothing_is_left_behind(postgresql: str) -> None:
+    named = postgresql % "postgres"
+
+    result = CliRunner().invoke(
+        main, ["simulate", "--days", "2", "--cases", "25", "--json"], env={"PORTAL_DATABASE_URL": named}
+    )
+
+    figures = json.loads(result.stdout)
+    assert {name: figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), result.output
+    assert figures["workers_killed"] > 0
+    engine = create_engine(named)
+    with engine.connect() as connection:
+        tables = connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
+        databases = set(connection.scalars(text("SELECT datname FROM pg_database")))
+    engine.dispose()
+    assert tables == 0
+    assert not [name for name in databases if name.startswith("durchwahl_simulation")]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_two_months_of_five_seeds(seed: int) -> None:
+    outcome = live(Wanted(days=60, seed=seed))
+
+    print(json.dumps(outcome.figures))  # what `make nightly` is read for
+    assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
+    assert outcome.figures["notices_per_case_p95"] <= 2
+
+
+def _lived(outcome: Outcome) -> dict[str, float]:
+    return {name: value for name, value in outcome.figures.items() if name not in OF_THE_MACHINE}
+
+
+def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
+    with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
