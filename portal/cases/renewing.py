@@ -99,7 +99,7 @@ def _write(
         key=letter.key,
         promise=promise,
         now=now,
-        unasked=unasked,
+        unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
         says=_as_of_now(session, directory, case, says, old_due_at, now=now),
     )

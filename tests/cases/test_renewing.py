@@ -253,6 +253,17 @@ def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> Non
     assert "Geliefert." in read(letter).text
 
 
+def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=berlin("2026-11-25 02:00"))
+
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert letter.due_at == berlin("2026-11-25 07:00")
+
+
 def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
