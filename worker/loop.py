@@ -14,7 +14,8 @@ from portal import clock, db, heartbeat, wakeup
 
 log = structlog.get_logger(__name__)
 
-Step = Callable[[], bool]
+Step = Callable[[], int]
+"""Does some of what is due and says how much; 0 or False where there is nothing to do."""
 TURN = 2.0
 """Seconds one step may go on before the others get their turn."""
 PAUSE_AFTER_FAULT = 1.0
@@ -56,13 +57,13 @@ class Loop:
         while again and not self._stop.is_set():
             again = False
             for name, step in self._steps.items():
-                while name not in broken and not self._stop.is_set() and self._did(name, step, broken):
-                    done[name] += 1
+                while name not in broken and not self._stop.is_set() and (count := self._did(name, step, broken)):
+                    done[name] += count
                     again = True
         return {name: done[name] for name in self._steps}
 
     @staticmethod
-    def _did(name: str, step: Step, broken: set[str]) -> bool:
+    def _did(name: str, step: Step, broken: set[str]) -> int:
         try:
             return step()
         except DBAPIError:
@@ -70,7 +71,7 @@ class Loop:
         except Exception:
             log.exception("step failed", step=name)
             broken.add(name)
-            return False
+            return 0
 
     def _round(self) -> bool:
         """One turn for each step; True if any of them did something."""

@@ -1,7 +1,9 @@
 """What every step begins and ends with: hold the case, and settle it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
@@ -10,14 +12,26 @@ from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState, Waiting
 
 
+def take(session: Session, query: Select[Case], values: Mapping[str, object]) -> Sequence[Case]:
+    """Find cases and hold them by one statement, passing over those that others hold; ``hold`` then does nothing.
+
+    ``values`` fill the query's places.
+    """
+    held = query.with_for_update(of=Case, skip_locked=True)
+    cases = session.scalars(held, values).unique().all()
+    session.info["held"] = {case.id for case in cases}
+    return cases
+
+
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:
     """Keep everybody else from changing this case until the transaction ends.
 
     Raises StaleCase when the page that asks showed another ``version``.
     """
-    session.flush()  # a refresh would drop what is still pending
-    # Only the case: what was loaded with it comes by an outer join, and PostgreSQL locks nothing behind one.
-    session.refresh(case, with_for_update={"of": Case})
+    if case.id not in session.info.get("held", ()):
+        session.flush()  # a refresh would drop what is still pending
+        # Only the case: what was loaded with it comes by an outer join, and PostgreSQL locks nothing behind one.
+        session.refresh(case, with_for_update={"of": Case})
     if version is not None and case.version != version:
         raise StaleCase
 

@@ -11,7 +11,7 @@ These promises move by no delay notice, count as none, and remind no colleague.
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import answering, closing, opening, scheduling, writing
@@ -27,7 +27,7 @@ from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises import business_time, service_level
 from portal.promises import service as promises
-from portal.promises.models import Promise, PromiseState, Waiting
+from portal.promises.models import IS_CLOSING, IS_OPEN, Promise, Waiting
 from portal.promises.service_level import Schedule
 
 
@@ -45,15 +45,15 @@ _REMIND = _Rung(Kind.REMINDED, LetterKind.WAITING_REMINDER, Waiting.REMINDED, 2)
 _ANNOUNCE = _Rung(Kind.CLOSING_ANNOUNCED, LetterKind.CLOSING_ANNOUNCED, Waiting.CLOSING, 3)
 
 
-def reminder_due(now: datetime) -> ColumnElement[bool]:
+def reminder_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
     """Promises whose customer is to be reminded, or told of the closing."""
     on_the_way = Promise.waiting.in_((Waiting.ASKED, Waiting.REMINDED))
-    return and_(Promise.state == PromiseState.OPEN, on_the_way, Promise.notice_at <= now)
+    return and_(IS_OPEN, on_the_way, Promise.notice_at <= now)
 
 
-def closing_due(now: datetime) -> ColumnElement[bool]:
+def closing_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
     """Promises whose announced closing has come."""
-    return and_(Promise.state == PromiseState.OPEN, Promise.waiting == Waiting.CLOSING, Promise.due_at <= now)
+    return and_(IS_OPEN, IS_CLOSING, Promise.due_at <= now)
 
 
 def go_on(session: Session, case: Case, *, now: datetime) -> None:

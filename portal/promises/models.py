@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db import Base, UtcDateTime, one_of
@@ -139,6 +139,11 @@ class Promise(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     kept_by_entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"), index=True)
     replaces_id: Mapped[int | None] = mapped_column(ForeignKey("promise.id"), unique=True)
+
+
+IS_OPEN = Promise.state == literal_column("'open'", Promise.state.type)
+IS_CLOSING = Promise.waiting == literal_column("'closing'", Promise.waiting.type)
+"""For the worker's looks: as bound values they would hide from PostgreSQL that its partial indexes fit."""
 
 
 class Replanning(Base):

@@ -153,7 +153,7 @@ def work() -> None:
         print("done", flush=True)
 
 
-def _until_idle(step: Callable[[], bool]) -> None:
+def _until_idle(step: Callable[[], int]) -> None:
     while step():
         pass
 
@@ -164,7 +164,7 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _median_ms(look: Callable[[], bool]) -> float:
+def _median_ms(look: Callable[[], int]) -> float:
     def once() -> None:
         if look():
             raise SystemExit("there was something to do")

@@ -55,7 +55,8 @@ def test_every_due_case_gets_its_notice_and_then_there_is_none_left(
     step = promises.give_notice()
 
     with at(NOTICE):
-        assert [step() for _ in range(4)] == [True, True, True, False]
+        assert sum(step() for _ in range(3)) == 3  # in as many goes as time allows
+        assert step() == 0
 
     assert count(LetterKind.DELAY_NOTICE) == 3
 
@@ -65,7 +66,7 @@ def test_the_reminder_comes_by_itself(core: Flask, take: Callable[[int], list[in
     step = promises.remind()
 
     with at(berlin("2026-11-25 12:30")):
-        assert [step() for _ in range(2)] == [True, False]
+        assert [step(), step()] == [1, 0]
 
     assert count(LetterKind.STAFF_REMINDER) == 1
 
@@ -183,7 +184,8 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
 
     step = Watch(promises._notice_due, breaks, failed="no notice given")
     with at(NOTICE):
-        assert [step() for _ in range(4)] == [True, True, True, False]
+        assert sum(step() for _ in range(3)) == 3  # in as many goes as time allows
+        assert step() == 0
     assert count(LetterKind.DELAY_NOTICE) == 2
 
     monkeypatch.setattr(step, "_do", real)
