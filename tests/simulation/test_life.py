@@ -12,9 +12,11 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, text
 
 from portal.commands import main
+from portal.simulation import scratch, showing
 from portal.simulation.figures import ZERO
 from portal.simulation.life import Outcome, Wanted
-from tests.simulation.conftest import SHORT, live
+from portal.simulation.story import number_of
+from tests.simulation.conftest import SHORT, TRACED, ShortRun, live
 
 pytestmark = [pytest.mark.xdist_group("simulation"), pytest.mark.timeout(400)]
 
@@ -37,35 +39,35 @@ def logs_as_before() -> Iterator[None]:
     root.setLevel(level)
 
 
-def test_every_figure_that_should_be_zero_is_zero(short_run: tuple[Outcome, Path]) -> None:
-    outcome, _ = short_run
+def test_every_figure_that_should_be_zero_is_zero(short_run: ShortRun) -> None:
+    outcome = short_run.outcome
 
     assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
     assert outcome.figures["cases"] == SHORT["cases"]
     assert outcome.figures["notices_per_case_p95"] <= 2
 
 
-def test_faults_happened(short_run: tuple[Outcome, Path]) -> None:
-    outcome, _ = short_run
+def test_faults_happened(short_run: ShortRun) -> None:
+    outcome = short_run.outcome
 
     assert outcome.figures["workers_killed"] > 0
 
 
-def test_the_same_seed_gives_the_same_figures_whoever_looks_on(short_run: tuple[Outcome, Path]) -> None:
+def test_the_same_seed_gives_the_same_figures_whoever_looks_on(short_run: ShortRun) -> None:
     again = live(Wanted(**SHORT))
 
-    assert _lived(again) == _lived(short_run[0])
+    assert _lived(again) == _lived(short_run.outcome)
 
 
-def test_another_seed_gives_another_life(short_run: tuple[Outcome, Path]) -> None:
+def test_another_seed_gives_another_life(short_run: ShortRun) -> None:
     other = live(Wanted(days=1, seed=2, cases=12, faults=False))
 
-    assert _lived(other) != _lived(short_run[0])
+    assert _lived(other) != _lived(short_run.outcome)
     assert other.figures["workers_killed"] == 0
 
 
-def test_the_evidence_is_three_files_of_json_lines(short_run: tuple[Outcome, Path]) -> None:
-    outcome, folder = short_run
+def test_the_evidence_is_three_files_of_json_lines(short_run: ShortRun) -> None:
+    outcome, folder = short_run.outcome, short_run.folder
     plan, letters, pages = (_lines(folder, name) for name in ("plan", "letters", "pages"))
 
     assert plan[0]["kind"] == "company" and plan[-1]["kind"] == "end"
@@ -86,33 +88,39 @@ def test_json_is_one_object_with_the_names_that_others_rely_on() -> None:
     assert result.stderr == ""
 
 
-def test_the_table_says_what_should_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = CliRunner().invoke(main, ["simulate", "--days", "1", "--cases", "4", "--no-faults"])
+def test_the_table_says_what_should_be_zero_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {**dict.fromkeys(ZERO, 0), "letters_lost": 1, "notices_per_case_p95": 3}
+    outcome = Outcome(figures, {"letters_lost": ["case 7"]})
+    monkeypatch.setattr(showing, "simulate", lambda *_, **__: outcome)
 
-    assert result.exit_code == 0
-    assert any(
-        line.startswith("minutes in the dark ") and line.endswith("target 0") for line in result.stdout.split("\n")
-    )
+    result = CliRunner().invoke(main, ["simulate"])
 
-
-def test_a_figure_that_should_be_zero_and_is_not_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.simulation.figures._lost", lambda record: 1)
-
-    result = CliRunner().invoke(main, ["simulate", "--days", "1", "--cases", "2", "--no-faults"])
-
+    lines = result.stdout.split("\n")
     assert result.exit_code == 1
-    assert "target 0, missed" in result.stdout
+    assert next(line for line in lines if line.startswith("minutes in the dark ")).endswith("target 0")
+    assert next(line for line in lines if line.startswith("letters lost ")).endswith("target 0, missed")
+    assert next(line for line in lines if line.startswith("notices per case p95 ")).endswith("missed")
+    assert "case 7" in result.stderr
 
 
-def test_the_story_of_a_case(tmp_path: Path) -> None:
-    options = ["simulate", "--days", "1", "--cases", "6", "--no-faults"]
-    result = CliRunner().invoke(main, [*options, "--trace", "2", "--out", str(tmp_path)])
+def test_nothing_missed_is_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(showing, "simulate", lambda *_, **__: Outcome(dict.fromkeys(ZERO, 0), {}))
 
-    assert result.exit_code == 0
-    assert "letter confirmation" in result.stdout and "it says: " in result.stdout and "page 200: " in result.stdout
-    reference = next(act["reference"] for act in _lines(tmp_path, "plan") if act.get("case") == 2)
-    again = CliRunner().invoke(main, [*options, "--trace", reference, "--out", str(tmp_path)])
-    assert "kunde2@" in again.stdout
+    assert CliRunner().invoke(main, ["simulate"]).exit_code == 0
+
+
+def test_the_story_of_a_case(short_run: ShortRun) -> None:
+    told = short_run.story.text()
+
+    assert f"kunde{TRACED}@" in told
+    assert "letter confirmation" in told and "it says: " in told and "page 200: " in told
+
+
+def test_a_case_is_found_by_its_reference_in_earlier_evidence(short_run: ShortRun) -> None:
+    reference = next(act["reference"] for act in _lines(short_run.folder, "plan") if act.get("case") == 7)
+
+    assert number_of(reference, Wanted(out=short_run.folder)) == 7
+    assert number_of("12", Wanted()) == 12
 
 
 @pytest.mark.parametrize(
@@ -148,11 +156,9 @@ def test_a_database_that_cannot_be_had_is_one_sentence(url: str) -> None:
 def test_the_named_sqlite_file_is_never_touched(tmp_path: Path) -> None:
     named = tmp_path / "real.sqlite3"
 
-    result = CliRunner().invoke(
-        main, ["simulate", "--days", "1", "--cases", "2"], env={"PORTAL_DATABASE_URL": f"sqlite:///{named}"}
-    )
+    with scratch.database({"PORTAL_DATABASE_URL": f"sqlite:///{named}"}) as url:
+        assert str(tmp_path) not in url
 
-    assert result.exit_code == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,7 +166,7 @@ def test_the_named_postgresql_database_stays_untouched_and_nothing_is_left_behin
     named = postgresql % "postgres"
 
     result = CliRunner().invoke(
-        main, ["simulate", "--days", "2", "--cases", "25", "--json"], env={"PORTAL_DATABASE_URL": named}
+        main, ["simulate", "--days", "1", "--cases", "25", "--json"], env={"PORTAL_DATABASE_URL": named}
     )
 
     figures = json.loads(result.stdout)
