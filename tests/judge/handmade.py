@@ -87,7 +87,10 @@ class Life:
         self.lines.setdefault(number, []).append((at(when), sentence))
 
     def says(self, when: str, headline: str, *lines: str, number: int = 1) -> None:
-        """From now on the page says this; what happened stands in its history. The customer looks at once."""
+        """From now on the page says this (the step, and after " | " what is also promised); the customer looks at once.
+
+        What happened stands in the history.
+        """
         self.said.setdefault(number, []).append((at(when), headline))
         for sentence in lines:
             self.line(when, sentence, number)
@@ -102,9 +105,11 @@ class Life:
             for then, said in reversed(self.lines[number])
             if then <= now
         )
+        headline, _, also = headline.partition(" | ")
         person = self.people.get(number, MIRIAM)
         html = (
             f'<p class="eyebrow">Vorgang <span class="keep">{_reference(number)}</span></p><h1>{escape(headline)}</h1>'
+            f'<div class="also"><ul><li>{escape(also)}.</li></ul></div>'
             f'<h2 id="person-name"><span class="eyebrow">Für Sie da</span><span>{person}</span></h2>'
             f'<ol class="journal">{lines}</ol>'
         )

@@ -36,7 +36,8 @@ def test_simulation_and_judge_agree_and_nobody_was_left_in_the_dark(week: tuple[
 
     judged = judge(folder)
 
-    assert judged == {name: told[name] for name in FIGURES}
+    # Pages name whole seconds, so minutes may differ in their last digit; all else is counted and must be the same.
+    assert judged == pytest.approx({name: told[name] for name in FIGURES}, abs=0.11)
     assert {name: value for name, value in judged.items() if name in TARGETS and value} == {}
     # A week in which nothing happened would agree on anything.
     assert judged["cases"] == 120 and judged["promises_kept"] > 100 and judged["notices"] > 0

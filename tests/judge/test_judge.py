@@ -162,6 +162,18 @@ def silence(life: Life) -> None:
     handmade.close(life, "30 10:00")
 
 
+def swallowed(life: Life) -> None:
+    """Two promises fall due on one day; the notice moves one of them, and the date of the other passes."""
+    life.form("24 9:12")
+    life.told("24 9:12", "confirmation", THURSDAY)
+    other = f"{MIRIAM} ruft Sie bis Donnerstag, 26. November, 15 Uhr an"
+    life.letter("25 9:00", "promise_given", f"{other}.")
+    life.says("25 9:00", f"{THURSDAY} | {other}", "Zugesagt: Donnerstag, 26. November, 15 Uhr")
+    life.letter("26 10:00", "delay_notice", f"{TUESDAY}.")
+    life.says("26 10:00", f"{other} | {TUESDAY}", f"Neues Datum: {DUE}")
+    handmade.close(life, "30 10:00")
+
+
 def moved_but_not_told(life: Life) -> None:
     """The page moves the date in time, and the letter that says so comes a day late."""
     life.form("24 9:12")
@@ -292,6 +304,7 @@ def also(*changes: Change) -> Change:
 
 FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
     "a promise lapses in silence": (silence, {"promises_lapsed_in_silence": 1, "minutes_in_the_dark": 19 * 60}),
+    "a swallowed promise beside another one": (swallowed, {"promises_lapsed_in_silence": 1}),
     "a move is told after the date": (
         moved_but_not_told,
         # The new date is told by the page alone for a quarter of an hour, and by the letter a day later.
