@@ -32,9 +32,7 @@ def test_two_months_hold_five_thousand_cases_a_clock_change_and_holidays_that_di
         made = _made(seed, cases=None)
         days = [made.first + timedelta(days=n) for n in range(60)]
         offsets = {company.local_instant(day, 720, "Europe/Berlin").hour for day in days}
-        by_place = {
-            place: {day for day in days if places.is_holiday(place, day)} for place in ("DE-BY", "AT-9", "CH-ZH")
-        }
+        holidays = {frozenset(day for day in days if places.is_holiday(team.place, day)) for team in company.TEAMS}
 
         assert len(made.arrivals) == 5000
         assert len(offsets) == 2
