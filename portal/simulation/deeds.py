@@ -55,7 +55,7 @@ class Deeds:
         if case.state != CaseState.OPEN or case.promise_id != promise_id or case.promise is None:
             return NOTHING
         if case.promise.medium == Medium.CALL and case.customer.phone_e164 is not None:
-            return self._call()
+            return self._call(case.version)
         if case.promise.kind == PromiseKind.FOLLOW_UP:
             return self._follow_up()
         return self._reply()
@@ -72,6 +72,10 @@ class Deeds:
                            to=business_time.round_up(self._directory.calendar(team), to),
                            reason="Wir warten noch auf eine Angabe des Herstellers.", now=self._now)  # fmt: skip
         return Done("plan")
+
+    def dial(self, version: int) -> Done:
+        """Ring up from an old list: the case is as it was when that list was made, or so this colleague thinks."""
+        return self._call(version) if self._case.promise is not None else NOTHING
 
     def close(self) -> Done:
         """Close it, if nothing has come in between."""
@@ -119,12 +123,12 @@ class Deeds:
         answering.promise_date(self._session, self._case, by_id=self._by, step=self._step(kind, minutes), now=self._now)
         return Done("promise")
 
-    def _call(self) -> Done:
+    def _call(self, version: int) -> Done:
         """Ask for the number, dial, and write down what came of it; some never do that."""
         self.trying = "call"
         case = self._case
         allowed = self._named()
-        answering.start_call(self._session, case, by_id=self._by, version=case.version, now=self._now)
+        answering.start_call(self._session, case, by_id=self._by, version=version, now=self._now)
         draw = self._random.random()
         if self._habit is Habit.NEVER_LOGS_CALLS and draw < 0.4:
             return Done("call", why="never written down", allowed=allowed)

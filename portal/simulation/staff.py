@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,11 +27,35 @@ from portal.simulation.plan import Plan
 
 PACE = {Habit.PROMPT: (14, 28), Habit.LATE: (18, 34), Habit.FORGETFUL: (14, 30)}
 """Minutes from one case to the next; the others work like the prompt."""
-LIST = 40
+LIST = 60
 """Rows of the list that somebody looks at."""
 NEAR = timedelta(hours=3)
 
-Item = Row[tuple[int, str, int, PromiseKind, Medium, datetime, object]]
+OLD_SLIP = 0.02
+"""How often somebody dials from a slip of paper instead of the list."""
+
+_LIST = (
+    select(
+        Case.id,
+        Case.reference,
+        Case.version,
+        Case.topic_id,
+        Case.promise_id,
+        Promise.person_id,
+        Promise.kind,
+        Promise.medium,
+        Promise.due_at,
+    )
+    .join(Promise, Promise.id == Case.promise_id)
+    .where(
+        Case.state == CaseState.OPEN,
+        Promise.person_id.in_(bindparam("owners", expanding=True)),
+        Promise.waiting.is_(None),  # the customer is to answer; the worker keeps the dates
+    )
+    .order_by(Promise.due_at, Case.id)
+    .limit(LIST)
+)
+Item = Row[*tuple[Any, ...]]
 
 
 class Calls(Protocol):
@@ -53,6 +77,8 @@ class Desk:
     """Promises that this person will not think of before that time."""
     seen: set[int] = field(default_factory=set)
     away: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    noted_calls: list[tuple[int, str, int]] = field(default_factory=list)
+    """Cases to ring up, as they were when this person wrote them on a slip: id, reference, version."""
 
 
 class Staff:
@@ -114,9 +140,16 @@ class Staff:
     def _one_case(self, desk: Desk, now: datetime) -> None:
         try:
             with db.reading() as session:
-                item = next((one for one in self._list(session, desk, now) if self._takes_up(desk, one, now)), None)
+                listed = self._list(session, desk, now)
         except SQLAlchemyError:
             return  # the page says that the database is away; the next look is a quarter of an hour later
+        if desk.noted_calls and desk.random.random() < OLD_SLIP:
+            case_id, reference, version = desk.noted_calls.pop(0)
+            self._do(desk, case_id, reference, lambda deeds: deeds.dial(version))
+            return
+        calls = [(one.id, one.reference, one.version) for one in listed if one.medium == Medium.CALL]
+        desk.noted_calls = [*desk.noted_calls, *calls[-1:]][-5:]
+        item = next((one for one in listed if self._takes_up(desk, one, now)), None)
         if item is not None:
             self._handle(desk, item.id, item.reference, item.promise_id)
 
@@ -125,15 +158,8 @@ class Staff:
         directory = directories.load(session, now=now)
         mine = self._acting(directory, now).get(desk.person_id, set())
         owners = {person_id for person_id, _ in mine}
-        rows = session.execute(
-            select(Case.id, Case.reference, Case.topic_id, Case.promise_id, Promise.person_id, Promise.kind,
-                   Promise.medium, Promise.due_at, Promise.waiting)
-            .join(Promise, Promise.id == Case.promise_id)
-            .where(Case.state == CaseState.OPEN, Promise.person_id.in_(owners))
-            .order_by(Promise.due_at, Case.id)
-            .limit(LIST)
-        ).all()  # fmt: skip
-        return [row for row in rows if (row.person_id, row.topic_id) in mine]  # type: ignore[misc]
+        rows = session.execute(_LIST, {"owners": sorted(owners)}).all()
+        return [row for row in rows if (row.person_id, row.topic_id) in mine]
 
     def _acting(self, directory: Directory, now: datetime) -> dict[int, set[tuple[int, int]]]:
         """Who acts for whom in which topic, worked out once an hour and whenever the directory changes."""
@@ -150,8 +176,6 @@ class Staff:
     def _takes_up(self, desk: Desk, item: Item, now: datetime) -> bool:
         """Whether this person does something about a row now."""
         left = item.due_at - now
-        if item.waiting is not None and left > timedelta(hours=1):
-            return False  # the customer is to answer; the worker keeps the dates
         if item.kind == PromiseKind.FOLLOW_UP and left > timedelta(hours=5):
             return False  # asked for later, and not before
         if desk.put_off.get(item.promise_id, now) > now:

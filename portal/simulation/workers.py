@@ -153,7 +153,7 @@ class Workers:
         """One item; a step with a fault is left, as the real loop leaves it, and the others go on."""
         restarting = self._armed.blow is Blow.RESTART
         try:
-            return step()
+            return bool(step())
         except Exception as fault:
             self._hurt = True
             ours = not (restarting and self._armed.blow is None and isinstance(fault, SQLAlchemyError))
