@@ -1,5 +1,6 @@
 """Absences: somebody is away from now on, or from a day ahead, and no waiting letter names them any more."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
@@ -33,7 +34,9 @@ def enter(
     session.add(absence)
     session.flush()
     if ends_at is None or ends_at > now:
-        outbox.outdate(session, _may_name(session, person_id, starts_at), now=now)
+        waiting = _may_name(session, person_id, starts_at)
+        _hold_cases(session, person_id, set(waiting.values()))
+        outbox.outdate(session, waiting, now=now)
         if starts_at <= now:
             _remind_anew(session, person_id, now=now)
     return absence.id
@@ -49,10 +52,20 @@ def _remind_anew(session: Session, person_id: int, *, now: datetime) -> None:
     )
 
 
-def _may_name(session: Session, person_id: int, starts_at: datetime) -> list[int]:
+def _hold_cases(session: Session, person_id: int, of_letters: Collection[int | None]) -> None:
+    """Hold every case whose letters or promises are changed, as each step does before it touches them.
+
+    In the order of their ids, so that no two who hold several wait for each other.
+    """
+    promised = select(Promise.case_id).where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
+    held = select(Case.id).where(or_(Case.id.in_(of_letters), Case.id.in_(promised)))
+    session.execute(held.order_by(Case.id).with_for_update()).all()
+
+
+def _may_name(session: Session, person_id: int, starts_at: datetime) -> dict[int, int | None]:
     """Letters to customers that wait, are still to be sent when the absence has begun, and may name the person.
 
-    Held in the order of their ids, so that two who enter absences at once do not wait for each other.
+    Their ids, each with its case.
     """
     led = select(Person.id).join(Team, Team.id == Person.team_id).where(Team.lead_id == person_id)
     promised = select(Promise.case_id).where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
@@ -63,11 +76,9 @@ def _may_name(session: Session, person_id: int, starts_at: datetime) -> list[int
         Case.id.in_(promised),
     )
     found = (
-        select(Letter.id)
+        select(Letter.id, Letter.case_id)
         .join(Case, Case.id == Letter.case_id)
         .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
         .where(Letter.valid_until > starts_at, concerned)
-        .order_by(Letter.id)
-        .with_for_update(of=Letter)
     )
-    return list(session.scalars(found))
+    return {row.id: row.case_id for row in session.execute(found)}

@@ -25,6 +25,7 @@ from tests.support.cast import (
     open_promises,
     promise_of,
     read,
+    statements,
     step,
 )
 
@@ -405,6 +406,21 @@ def test_letters_an_absence_does_not_touch_stay(
     )  # fmt: skip
 
     assert renew_all(session, at=TUESDAY) == 0
+
+
+def test_entering_an_absence_holds_the_cases_before_their_letters_and_promises(
+    session: Session, people: dict[str, int]
+) -> None:
+    """As every step does: the other way round two of them could wait for each other."""
+    open_case(session)
+
+    with statements() as seen:
+        enter(session, people[MIRIAM], people[JONAS], starts_at=TUESDAY, now=TUESDAY)
+
+    written = [number for number, one in enumerate(seen) if one.startswith(("UPDATE letter", "UPDATE promise"))]
+    held = [number for number, one in enumerate(seen) if 'SELECT "case".id' in one]
+    assert held
+    assert held[0] < min(written)
 
 
 def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people: dict[str, int]) -> None:
