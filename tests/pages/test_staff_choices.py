@@ -80,6 +80,7 @@ def test_the_first_choice_is_to_call_then_a_new_date_then_the_answer(desk: Desk,
     assert main is not None
 
     forms = [form.get("action") for form in main.iter("form")]
+    assert [button.get("class") for button in main.iter("button")] == ["button", "button quiet"]
     assert forms == [at(reference, "call"), at(reference, "plan")]
     assert "Anrufen und Zwischenstand geben" in text(page)
     links = [link.get("href") for link in main.iter("a")]
