@@ -18,6 +18,8 @@ INSTANT = timedelta(seconds=1)
 """Pages and Date headers name whole seconds."""
 GRACE = 30
 """Sending minutes after an outage in which what it kept back may still be on its way."""
+EDITABLE = timedelta(minutes=16)
+"""What a colleague plans is told after a quarter of an hour in which it can be changed."""
 BY_HAND = frozenset({"reply", "question"})
 LOOKS_AFTER = re.compile(r"kümmert sich darum|looks after it|übernimmt|takes over")
 ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}}
@@ -235,8 +237,8 @@ def _notices(story: Story, verdict: Verdict) -> None:
         if arrival.kind not in DELAYS:
             continue
         day = arrival.at.astimezone(story.team.tz).date()
-        days[day] += 1
-        if days[day] == 2:
+        days[day] += not _planned_by_hand(story, arrival)
+        if days[day] == 2 and not _planned_by_hand(story, arrival):
             verdict.find("notices_twice_a_day", story, arrival.at, f"on {day}")
         if arrival.replanned:
             continue
@@ -244,6 +246,12 @@ def _notices(story: Story, verdict: Verdict) -> None:
         last = arrival.written
         if row >= 3 and arrival.kind != "lead_takes_over":
             verdict.find("ladders_without_a_lead", story, arrival.at, f"notice {row} in a row is a {arrival.kind}")
+
+
+def _planned_by_hand(story: Story, notice: Arrival) -> bool:
+    """Whether a colleague has just planned the date that this notice tells: only automatic ones are one a day."""
+    plans = (act["at"] for act in story.acts if act["act"] == "plan" and act.get("ok", True))
+    return notice.replanned and any(timedelta() <= notice.written - at <= EDITABLE for at in plans)
 
 
 def _add_up(evidence: Evidence, verdict: Verdict, dark: timedelta, off: timedelta) -> None:

@@ -410,6 +410,13 @@ BLAMELESS: dict[str, Change] = {
         lambda life: notice(life, "27 10:00", 4),
         lambda life: handmade.close(life, "30 10:00"),
     ),
+    "a date that a colleague planned on the day of a notice": story(
+        lambda life: opened(life),
+        lambda life: notice(life, "26 10:00", 1),
+        lambda life: life.act("26 15:00", "staff", case=1, by=MIRIAM, act="plan", reached=False, keeps=False, ok=True),
+        lambda life: notice(life, "26 15:15", 4, text="Ihr Anliegen hat ein neues Datum."),
+        lambda life: handmade.close(life, "30 10:00"),
+    ),
     "a mailbox that refuses": story(
         lambda life: life.act("24 9:00", "refuses", email="c1@kunde.example"),
         lambda life: life.form("24 9:12"),

@@ -1,0 +1,139 @@
+"""The same company life with a fault planted in the program: simulation and judge must both see it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import and_
+from sqlalchemy.orm import Session
+
+from portal.app import create_app
+from portal.cases import closing, delaying, reminding, scheduling, writing
+from portal.cases.directory import Directory
+from portal.cases.models import Case
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.promises.models import Promise, PromiseState
+from portal.simulation import company, life
+from portal.simulation.company import Habit
+from portal.simulation.life import Wanted
+from tests.judge import judge
+from worker import delivery, promises
+from worker.delivery import Delivery
+from worker.promises import Watch
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+Patch = pytest.MonkeyPatch
+
+
+def notices_after_the_date(patch: Patch) -> None:
+    def passed(now: datetime) -> object:
+        return and_(Promise.state == PromiseState.OPEN, Promise.waiting.is_(None), Promise.due_at <= now)
+
+    patch.setattr(promises, "give_notice", lambda: Watch(passed, delaying.give_notice, failed="planted"))
+
+
+def reminders_to_whoever_is_named(patch: Patch) -> None:
+    def remind(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+        writing.to_staff(
+            session,
+            directory,
+            case,
+            LetterKind.STAFF_REMINDER,
+            key=f"staff_reminder:{promise.id}",
+            promise=promise,
+            reader_id=promise.person_id,
+            now=now,
+            says={"notice": "", "left": "", "number": 0, "for_name": None},
+        )
+
+    patch.setattr(reminding, "_remind", remind)
+
+
+def a_guard_a_day_that_swallows(patch: Patch) -> None:
+    real = delaying.give_notice
+
+    def once_a_day(session: Session, case: Case, *, now: datetime) -> None:
+        if case.noticed_at is not None and (now - case.noticed_at).total_seconds() < 86_400:
+            for promise in case_promises(session, case):  # the row says it is done, and nobody was told
+                promise.notice_at = promise.due_at.replace(microsecond=0) - (promise.due_at - promise.notice_at) / 1000
+            return
+        real(session, case, now=now)
+
+    def case_promises(session: Session, case: Case) -> list[Promise]:
+        return [one for one in delaying.promises.open_of(session, case.id) if one.notice_at <= one.due_at]
+
+    patch.setattr(scheduling, "quiet_until", lambda *_, **__: None)
+    patch.setattr(delaying, "give_notice", once_a_day)
+
+
+def letters_marked_before_they_are_sent(patch: Patch) -> None:
+    real = Delivery._send
+
+    def send(self: Delivery, claimed: outbox.Claimed) -> bool:
+        delivery._note(claimed, True)
+        return real(self, claimed)
+
+    patch.setattr(Delivery, "_send", send)
+
+
+def a_close_that_forgets_an_open_step(patch: Patch) -> None:
+    patch.setattr(closing, "end_steps", lambda *_, **__: None)
+
+
+def a_third_notice_that_nobody_follows_up(patch: Patch) -> None:
+    patch.setattr(delaying, "LEAD_TAKES_OVER", 99)
+    patch.setattr(company, "_HABITS", (Habit.FORGETFUL,))
+
+
+PLANTED: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
+    "a notice after the date": (
+        notices_after_the_date,
+        "promises_lapsed_in_silence",
+        Wanted(days=4, cases=50, faults=False),
+    ),
+    "a reminder to somebody who is away": (
+        reminders_to_whoever_is_named,
+        "letters_to_an_absent_colleague",
+        Wanted(days=4, cases=60),
+    ),
+    "a guard a day that swallows a promise": (
+        a_guard_a_day_that_swallows,
+        "promises_lapsed_in_silence",
+        Wanted(days=6, cases=60, faults=False),
+    ),
+    "marked before it is sent": (letters_marked_before_they_are_sent, "letters_lost", Wanted(days=6, cases=50)),
+    "a close that forgets an open step": (
+        a_close_that_forgets_an_open_step,
+        "broken_pages",
+        Wanted(days=6, cases=80, faults=False),
+    ),
+    "a third notice that nobody follows up": (
+        a_third_notice_that_nobody_follows_up,
+        "ladders_without_a_lead",
+        Wanted(days=9, cases=40, faults=False),
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "figure", "wanted"), PLANTED.values(), ids=PLANTED)
+def test_a_planted_fault_is_seen(
+    plant: Callable[[Patch], None], figure: str, wanted: Wanted, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    plant(monkeypatch)
+
+    told, judged = live(wanted, tmp_path)
+
+    assert told[figure] > 0
+    assert judged.get(figure, told[figure]) > 0
+
+
+def live(wanted: Wanted, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """What the simulation says of such a life, and what the judge says."""
+    evidence = folder / "evidence"
+    asked = Wanted(days=wanted.days, seed=3, cases=wanted.cases, faults=wanted.faults, out=evidence)
+    url = f"sqlite:///{folder / 'life.sqlite3'}"
+    outcome = life.simulate(create_app, url, asked)
+    return dict(outcome.figures), judge(evidence)
