@@ -27,27 +27,30 @@ LOOKS_AGAIN = timedelta(minutes=1)
 LOOKS_AGAIN_FOR = timedelta(hours=1)
 """After something failed it looks every minute for an hour."""
 
+_LETTERS_DUE = (("letter", "due_at", "state = 'queued'"), ("channel", "paused_until", "paused_until IS NOT NULL"))
 _DUE = (
-    ("letter", "due_at", "state = 'queued'"),
     ("letter", "valid_until", "state = 'queued' AND valid_until IS NOT NULL"),
     ("letter", "lease_until", "state = 'sending'"),
-    ("channel", "paused_until", "paused_until IS NOT NULL"),
     ("promise", "remind_at", "state = 'open' AND reminded_at IS NULL"),
     ("promise", "notice_at", "state = 'open'"),
     ("promise", "due_at", "state = 'open' AND waiting = 'closing'"),
 )
-"""Everything a worker step waits for, in words the partial indexes understand."""
+"""Everything a worker step waits for, in words the partial indexes understand; delivering waits for the first two."""
 
 
-def _question(order: str) -> str:
+def _earliest(dates: tuple[tuple[str, str, str], ...]) -> str:
     ahead = " UNION ALL ".join(
-        f"SELECT min({column}) AS at FROM {table} WHERE {where} AND {column} {order} :now"  # noqa: S608  # our own names
-        for table, column, where in _DUE
+        f"SELECT min({column}) AS at FROM {table} WHERE {where} AND {column} > :now"  # noqa: S608  # our own names
+        for table, column, where in dates
     )
-    return f"SELECT min(at) AS at FROM ({ahead}) AS due"  # noqa: S608  # as above
+    return f"(SELECT min(at) FROM ({ahead}) AS due)"  # noqa: S608  # as above
 
 
-_AHEAD = text(_question(">")).bindparams(bindparam("now", type_=UtcDateTime)).columns(at=UtcDateTime)
+_AHEAD = (
+    text(f"SELECT {_earliest(_LETTERS_DUE)} AS letters_at, {_earliest(_DUE)} AS others_at")  # as above
+    .bindparams(bindparam("now", type_=UtcDateTime))
+    .columns(letters_at=UtcDateTime, others_at=UtcDateTime)
+)
 
 
 class Driver:
@@ -59,7 +62,8 @@ class Driver:
         self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = 0
         self._looks_until = self._looks_at = plan.starts_at
-        self._due_at: datetime | None = plan.starts_at
+        self._letters_at: datetime | None = None
+        self._others_at: datetime | None = plan.starts_at
         self.workers = Workers(app, lambda: sink.stored)
         self.on_letter: Callable[[Arrived], None] = lambda _: None
         self.on_time: Callable[[datetime], None] = lambda _: None
@@ -112,14 +116,13 @@ class Driver:
     def _next(self) -> datetime | None:
         ahead = [self._heap[0][0]] if self._heap else []
         if not self._plan.is_off(self._now):
-            ahead.append(self._looks_at)
-            if self._due_at is not None:
-                ahead.append(self._due_at)
+            ahead += [at for at in (self._looks_at, self._letters_at, self._others_at) if at is not None]
         return min(ahead, default=None)
 
-    def _due(self) -> datetime | None:
+    def _ask(self) -> None:
+        """When the database wants the worker next: to deliver, and for anything else."""
         with db.reading() as session:
-            return session.execute(_AHEAD, {"now": self._now}).scalar_one()  # type: ignore[no-any-return]
+            self._letters_at, self._others_at = session.execute(_AHEAD, {"now": self._now}).one()
 
     def _stand_at(self, instant: datetime) -> None:
         """Everything of one instant: what people do, then what the worker does, then what arrived.
@@ -132,12 +135,13 @@ class Driver:
         acts = len(self._evidence.acts)
         while self._heap and self._heap[0][0] <= instant:
             heapq.heappop(self._heap)[2]()
-        due = self._looks_at <= instant or (self._due_at is not None and self._due_at <= instant)
-        if (due or len(self._evidence.acts) > acts) and not self._plan.is_off(instant):
+        due = any(at is not None and at <= instant for at in (self._looks_at, self._others_at))
+        letters = (self._letters_at is not None and self._letters_at <= instant) or len(self._evidence.acts) > acts
+        if (due or letters) and not self._plan.is_off(instant):
             self._work(letters_only=not due)
             if due or instant < self._looks_until:
                 self._looks_at = instant + (LOOKS_AGAIN if instant < self._looks_until else LOOKS)
-            self._due_at = self._due()
+            self._ask()
         self.on_time(instant)
 
     def _work(self, *, letters_only: bool) -> None:

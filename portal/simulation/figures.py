@@ -201,10 +201,10 @@ def _twice_a_day(record: Record) -> int:
 def _without_a_lead(record: Record) -> int:
     missing = 0
     for case in record.cases:
-        told = [(letter.at, letter.kind) for letter in case.letters if letter.kind in NOTICES]
+        told = [(letter.queued_at, letter.kind) for letter in case.letters if letter.automatic]
         in_a_row = 0
-        for at, what in sorted([*told, *((at, "kept") for at in case.kept_at)]):
-            in_a_row = 0 if what == "kept" else in_a_row + 1
+        for at, what in sorted([*told, *((at, "anew") for at in case.begins_anew)]):
+            in_a_row = 0 if what == "anew" else in_a_row + 1
             if in_a_row >= LEAD_FROM and what != "lead_takes_over":
                 record.note("ladders_without_a_lead", case, at)
                 missing += 1

@@ -191,10 +191,11 @@ def _faults(random: Random, first: date, days: int) -> dict[str, object]:
     def instant(day: int, minute: int) -> datetime:
         return local_instant(first + timedelta(days=day), minute, "Europe/Berlin")
 
-    down = []
+    down: list[Span] = []
     for day in range(2, days, 6):
         begins = instant(day, random.randrange(7 * 60, 20 * 60))
-        down.append(Span(begins, begins + timedelta(minutes=random.randrange(40, 300))))
+        long = len(down) % 2 == 0  # the others answer 421: then every letter tries for itself
+        down.append(Span(begins, begins + timedelta(minutes=random.randrange(40, 300 if long else 90))))
     off = [Span(instant(day, 21 * 60 + 13), instant(day + 1, random.choice((5 * 60 + 20, 7 * 60 + 41))))
            for day in range(4, days - 1, 19)]  # fmt: skip
     kills = [instant(day, random.randrange(6 * 60, 19 * 60)) for day in range(days) for _ in range(3)]

@@ -55,7 +55,8 @@ class CaseRecord:
     team: Team
     promises: list[PromiseRecord] = field(default_factory=list)
     letters: list["LetterRecord"] = field(default_factory=list)
-    kept_at: list[datetime] = field(default_factory=list)
+    begins_anew: list[datetime] = field(default_factory=list)
+    """When the count of notices in a row fell back to nothing: a promise was kept, or the case reopened."""
     open: Spans = field(default_factory=list)
 
     def local_day(self, at: datetime) -> date:
@@ -77,6 +78,8 @@ class LetterRecord:
     old_due_at: datetime | None
     by_itself: bool
     """A closing that neither a person nor the customer wanted at that moment."""
+    automatic: bool
+    """For a notice: whether nobody planned it."""
 
 
 class Record:
@@ -189,13 +192,13 @@ class Record:
         return list(found.values())
 
     def _entries(self, session: Session) -> Counter[str]:
-        """The visible entries of each kind; on the way, when promises were kept."""
+        """The visible entries of each kind; on the way, when the count of notices began anew."""
         counted: Counter[str] = Counter()
         cases = {case.id: case for case in self.cases}
         for case_id, kind, at in session.execute(select(Entry.case_id, Entry.kind, Entry.at).where(Entry.visible)):
             counted[kind] += 1
-            if kind == Kind.PROMISE_KEPT and case_id is not None:
-                cases[case_id].kept_at.append(at)
+            if kind in (Kind.PROMISE_KEPT, Kind.REOPENED) and case_id is not None:
+                cases[case_id].begins_anew.append(at)
         return counted
 
     def _letters(
@@ -204,6 +207,7 @@ class Record:
         cases = {case.id: case for case in self.cases}
         promises = {one.id: one for case in self.cases for one in case.promises}
         closed_by = _closings(session)
+        given = set(session.execute(select(Entry.case_id, Entry.at).where(Entry.kind == Kind.NOTICE)).tuples())
         customers: list[LetterRecord] = []
         staff: list[LetterRecord] = []
         for row in session.execute(
@@ -219,6 +223,7 @@ class Record:
                 case, case.number, row.kind, at, row.queued_at, row.person_id,
                 None if stated is None else stated.due_at, old,
                 by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
+                automatic=(case.id, row.queued_at) in given,
             )  # fmt: skip
             if row.audience == Audience.STAFF:
                 staff.append(letter)

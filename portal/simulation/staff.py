@@ -29,7 +29,7 @@ PACE = {Habit.PROMPT: (14, 28), Habit.LATE: (18, 34), Habit.FORGETFUL: (14, 30)}
 """Minutes from one case to the next; the others work like the prompt."""
 LIST = 60
 """Rows of the list that somebody looks at."""
-NEAR = timedelta(hours=3)
+NEAR, NEXT_DAY, OVER_THE_WEEKEND = timedelta(hours=3), timedelta(hours=24), timedelta(hours=72)
 
 OLD_SLIP = 0.02
 """How often somebody dials from a slip of paper instead of the list."""
@@ -77,6 +77,8 @@ class Desk:
     """Promises that this person will not think of before that time."""
     seen: set[int] = field(default_factory=set)
     away: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    urgent: set[str] = field(default_factory=set)
+    """Cases of which a reminder spoke."""
     noted_calls: list[tuple[int, str, int]] = field(default_factory=list)
     """Cases to ring up, as they were when this person wrote them on a slip: id, reference, version."""
 
@@ -107,7 +109,7 @@ class Staff:
         if desk is None:
             return
         if desk.random.random() < 0.7:
-            desk.put_off.clear()
+            desk.urgent.add(reference)
         if desk.colleague.habit is not Habit.PROMPT and desk.random.random() < 0.3:
             then = self._calls.now() + timedelta(minutes=desk.random.randint(3, 50))
             self._calls.at(then, lambda: self._plan_ahead(desk, reference))
@@ -176,7 +178,9 @@ class Staff:
     def _takes_up(self, desk: Desk, item: Item, now: datetime) -> bool:
         """Whether this person does something about a row now."""
         left = item.due_at - now
-        if item.kind == PromiseKind.FOLLOW_UP and left > timedelta(hours=5):
+        if item.reference in desk.urgent:
+            return True
+        if item.kind == PromiseKind.FOLLOW_UP and left > (NEXT_DAY if now.weekday() < 4 else OVER_THE_WEEKEND):
             return False  # asked for later, and not before
         if desk.put_off.get(item.promise_id, now) > now:
             return False
@@ -194,6 +198,7 @@ class Staff:
 
     def _handle(self, desk: Desk, case_id: int, reference: str, promise_id: int) -> None:
         done = self._do(desk, case_id, reference, lambda deeds: deeds.answer(promise_id))
+        desk.urgent.discard(reference)
         if done is None or not done.ok or done.why is not None:
             # Refused, or done without a trace: nobody tries the same again at once.
             desk.put_off[promise_id] = self._calls.now() + timedelta(hours=3)
