@@ -51,12 +51,13 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    waiting = [promise for promise in promises.open_of(session, case.id) if promise.waiting is None]
+    steps = promises.open_of(session, case.id)
+    waiting = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in waiting if promise.notice_at <= now]
     if any(promise.moves_to is None for promise in due):
         due = _with_the_rest_of_today(directory, case, waiting, due, now=now)
     if due:
-        _move(session, directory, case, sorted(due, key=lambda promise: promise.due_at), now=now)
+        _move(session, directory, case, steps, sorted(due, key=lambda promise: promise.due_at), now=now)
 
 
 def _with_the_rest_of_today(
@@ -80,8 +81,16 @@ def _with_the_rest_of_today(
     return urgent
 
 
-def _move(session: Session, directory: Directory, case: Case, due: Sequence[Promise], *, now: datetime) -> None:
-    """Move these promises, the earliest first, and tell everybody concerned."""
+def _move(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    steps: Sequence[Promise],
+    due: Sequence[Promise],
+    *,
+    now: datetime,
+) -> None:
+    """Move those of the open ``steps`` that are due, the earliest first, and tell everybody concerned."""
     automatic = any(promise.moves_to is None for promise in due)
     number = case.notices + 1 if automatic else 0
     if automatic:
@@ -94,7 +103,7 @@ def _move(session: Session, directory: Directory, case: Case, due: Sequence[Prom
         case.lead_since = case.lead_since or now
     if automatic:
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
-    settle(session, case)
+    settle(session, case, steps=[*steps, *(move.new for move in moves)])
     _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
     if automatic:
         _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
@@ -134,7 +143,6 @@ def _moved(
     person_id: int | None,
     now: datetime,
 ) -> Move:
-    outbox.withdraw(session, case.id, promise_id=promise.id, automatic=True, now=now)
     moved = promises.move(
         session,
         promise,
@@ -144,6 +152,7 @@ def _moved(
         reason=promise.reason,
         now=now,
     )
+    outbox.withdraw(session, case.id, promise_id=promise.id, automatic=True, now=now)
     journal.record(
         session,
         case_id=case.id,

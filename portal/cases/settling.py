@@ -1,6 +1,6 @@
 """What every step begins and ends with: hold the case, and settle it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Select
@@ -43,15 +43,19 @@ def hold_open(session: Session, case: Case, *, version: int | None = None) -> No
         raise NotOpen
 
 
-def settle(session: Session, case: Case) -> None:
+def settle(session: Session, case: Case, *, steps: Collection[Promise] | None = None) -> None:
     """Point the case at the earliest of its open steps; called last in every step.
+
+    ``steps`` are all that are open, for whoever has just read or made them: then they are not looked up again.
 
     A step that changes the case's state does so right before, so that both reach the database in one UPDATE: its
     checks look at every statement. Raises NoNextStep when an open case has no step left (law 1); the schema would
     refuse it too, this says it in words.
     """
-    with session.no_autoflush:
-        steps = [step for step in promises.open_of(session, case.id) if step.state == PromiseState.OPEN]
+    if steps is None:
+        with session.no_autoflush:
+            steps = promises.open_of(session, case.id)
+    steps = sorted((step for step in steps if step.state == PromiseState.OPEN), key=lambda step: (step.due_at, step.id))
     if case.state == CaseState.OPEN and not steps:
         raise NoNextStep
     _take_closing_back(steps)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -55,26 +55,11 @@ def withdraw(
     A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as
     sent.
     """
-    conditions = [Letter.case_id == case_id]
-    if audience is not None:
-        conditions.append(Letter.audience == audience)
-    if automatic is not None:
-        conditions.append(Letter.automatic == automatic)
-    if promise_id is not None:
-        conditions.append(Letter.promise_id == promise_id)
-    being_sent = Letter.state == LetterState.SENDING
+    where = {"case_id": case_id, "audience": audience, "automatic": automatic, "promise_id": promise_id}
+    given = {name: value for name, value in where.items() if value is not None}
+    values = {f"of_{name}": value for name, value in given.items()}
     # One statement, so that no claim and no retry slips between two looks at the row.
-    session.execute(
-        update(Letter)
-        .where(*conditions, Letter.state.in_((*_WAITING, LetterState.HELD)))
-        .values(
-            state=case((being_sent, LetterState.SENDING), else_=LetterState.WITHDRAWN),
-            hold_reason=None,
-            withdraw_wished_at=now,
-            ended_at=case((being_sent, None), else_=now),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(_withdraw(frozenset(given)), {"now": now, **values})
 
 
 def outdated(session: Session, *, now: datetime) -> int | None:
@@ -315,6 +300,24 @@ _MAY_SEND = select(Letter.id).where(
     Letter.withdraw_wished_at.is_(None),
     or_(Letter.valid_until.is_(None), Letter.valid_until > bindparam("now", type_=UtcDateTime)),
 )
+
+
+@cache
+def _withdraw(columns: frozenset[str]) -> Update:
+    """Built once for each choice of columns that name the letters: made anew it would take longer than it runs."""
+    being_sent = _LETTER.c.state == LetterState.SENDING
+    now = bindparam("now", type_=UtcDateTime)
+    return (
+        update(_LETTER)
+        .where(*[_LETTER.c[name] == bindparam(f"of_{name}") for name in sorted(columns)])
+        .where(_LETTER.c.state.in_((*_WAITING, LetterState.HELD)))
+        .values(
+            state=case((being_sent, LetterState.SENDING), else_=LetterState.WITHDRAWN),
+            hold_reason=None,
+            withdraw_wished_at=now,
+            ended_at=case((being_sent, None), else_=now),
+        )
+    )
 
 
 @cache

@@ -63,13 +63,13 @@ def move(
 ) -> Promise:
     """End a promise and open its successor, which carries the first date on."""
     promise.state, promise.ended_at, promise.reason = PromiseState.MOVED, now, reason
-    session.flush()
-    return _insert(
-        session,
+    session.flush()  # by itself: there is one open promise of a kind at any moment
+    moved = Promise(
         case_id=promise.case_id,
         person_id=person_id or promise.person_id,
         kind=promise.kind,
         medium=medium or promise.medium,
+        state=PromiseState.OPEN,
         what=promise.what if what is None else what,
         given_by_id=given_by_id,
         given_at=now,
@@ -79,6 +79,9 @@ def move(
         notice_at=schedule.notice_at,
         replaces_id=promise.id,
     )
+    session.add(moved)
+    session.flush()
+    return moved
 
 
 def keep(promise: Promise, *, entry_id: int, now: datetime) -> None:
