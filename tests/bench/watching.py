@@ -69,7 +69,7 @@ def _watch(ground: Ground, size: int) -> dict[str, float]:
     environment = ground.ours()
     app = create_core(environment)
     with app.app_context(), clock.drive(lambda: NOW), Bare(ground.url(), size) as bare:
-        _fill(size)
+        fill(size)
         deliver = Delivery(Relay(app.extensions["portal.post"]))
         steps = steps_of(deliver)
         while any(step() for step in steps.values()):  # what is done once an hour is done
@@ -231,7 +231,7 @@ _FILL = (
 )
 
 
-def _fill(size: int) -> None:
+def fill(size: int) -> None:
     """So many open cases of two colleagues, each with one promise that is due in an hour. Ids run from one."""
     on_sqlite = db.db.engine.dialect.name == "sqlite"
     with db.writing() as session:

@@ -1,5 +1,6 @@
 """The steps that watch promises: what they take and when, several workers at once, and one broken case among others."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from flask import Flask
 from sqlalchemy import event, func, select
+from sqlalchemy.orm import Session
 
 from portal import clock, db
 from portal.cases import delaying
@@ -15,8 +17,9 @@ from portal.cases.models import Case
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
 from portal.promises.models import Promise, PromiseState
-from tests.support.cast import berlin
-from worker import promises
+from tests.bench import watching
+from tests.support.cast import berlin, statements
+from worker import promises, waiting
 from worker.promises import Watch
 
 TUESDAY = berlin("2026-11-24 09:12")
@@ -192,6 +195,47 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
     with at(NOTICE + promises.PUT_OFF):
         assert step()
     assert count(LetterKind.DELAY_NOTICE) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "index"),
+    [
+        (promises.give_notice(), "ix_promise_notice_at"),
+        (promises.remind(), "ix_promise_remind_at"),
+        (waiting.go_on_waiting(), "ix_promise_notice_at"),
+        (waiting.close_unanswered(), "ix_promise_closes_at"),
+    ],
+    ids=["notice", "reminder", "waiting", "closing"],
+)
+def test_a_look_reads_its_partial_index_alone(ten_thousand: Flask, step: Watch, index: str) -> None:
+    with db.reading() as session:
+        session.connection().execute(step.look, {"now": watching.NOW}).first()  # the very text that a worker sends
+        with statements() as sent:
+            session.connection().execute(step.look, {"now": watching.NOW}).first()
+
+        plan = planned_for_any_values(session, sent[-1])
+
+    assert index in plan
+    assert "Seq Scan" not in plan and "SCAN promise" not in plan, plan
+
+
+@pytest.fixture
+def ten_thousand(core: Flask) -> Flask:
+    """Ten thousand open cases, and statistics of them."""
+    watching.fill(10_000)
+    return core
+
+
+def planned_for_any_values(session: Session, statement: str) -> str:
+    """How the database would run it without a look at the values that are bound, as it does once it is prepared."""
+    if session.get_bind().dialect.name == "sqlite":
+        found = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+        return " ".join(str(row[-1]) for row in found)
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    for number, name in enumerate(names, 1):
+        statement = statement.replace(f"%({name})s", f"${number}")
+    found = session.connection().exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
+    return " ".join(str(row[0]) for row in found)
 
 
 def count(kind: LetterKind) -> int:
