@@ -207,7 +207,8 @@ class Record:
         cases = {case.id: case for case in self.cases}
         promises = {one.id: one for case in self.cases for one in case.promises}
         closed_by = _closings(session)
-        given = set(session.execute(select(Entry.case_id, Entry.at).where(Entry.kind == Kind.NOTICE)).tuples())
+        rows = session.execute(select(Entry.case_id, Entry.at).where(Entry.kind == Kind.NOTICE))
+        given = {(case_id, at) for case_id, at in rows}
         customers: list[LetterRecord] = []
         staff: list[LetterRecord] = []
         for row in session.execute(
