@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from portal import clock, config, db, limits
 from portal.cases import closing, linking, submissions
-from portal.cases.models import Case, CaseState, LinkWish
+from portal.cases.models import NOT_ERASED, Case, CaseState, LinkWish
 from portal.cases.sparing import spared
 
 FORGET_EVERY = timedelta(hours=1)
@@ -36,7 +36,7 @@ class Erasing:
         if today != self._day:
             self._day, self._failed = today, set()
         # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
-        due = select(Case.id).where(Case.state.not_in((CaseState.ERASED, CaseState.OPEN)), Case.erase_on <= today)
+        due = select(Case.id).where(NOT_ERASED, Case.state != CaseState.OPEN, Case.erase_on <= today)
         with db.reading() as session:
             if session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
                 return False

@@ -10,7 +10,7 @@ from portal.cases import directory as directories
 from portal.cases import opening, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
-from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases.models import NOT_ERASED, Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.routing import Routed
 from portal.cases.settling import end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
@@ -292,7 +292,7 @@ def next_to_erase(session: Session, *, today: date, but: Collection[int] = ()) -
     being_sent = select(Letter.id).where(Letter.case_id == Case.id, Letter.state == LetterState.SENDING)
     return session.scalars(
         select(Case)
-        .where(Case.state != CaseState.ERASED, Case.erase_on.is_not(None), Case.erase_on <= today)
+        .where(NOT_ERASED, Case.erase_on.is_not(None), Case.erase_on <= today)
         .where(Case.state != CaseState.OPEN, ~being_sent.exists(), Case.id.not_in(but))
         .order_by(Case.erase_on)
         .limit(1)

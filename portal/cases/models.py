@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -184,6 +185,10 @@ class Case(Base):
     topic: Mapped[Topic] = relationship()
     customer: Mapped[Customer] = relationship()
     promise: Mapped[Promise | None] = relationship(primaryjoin="foreign(Case.promise_id) == Promise.id", viewonly=True)
+
+
+NOT_ERASED = Case.state != literal_column("'erased'", Case.state.type)
+"""For the worker's look: as a bound value the state would hide that its partial index fits."""
 
 
 class Submission(Base):

@@ -58,8 +58,9 @@ def withdraw(
     where = {"case_id": case_id, "audience": audience, "automatic": automatic, "promise_id": promise_id}
     given = {name: value for name, value in where.items() if value is not None}
     values = {f"of_{name}": value for name, value in given.items()}
+    session.flush()  # a letter that has just ended is not taken back
     # One statement, so that no claim and no retry slips between two looks at the row.
-    session.execute(_withdraw(frozenset(given)), {"now": now, **values})
+    session.connection().execute(_withdraw(frozenset(given)), {"now": now, **values})
 
 
 def outdated(session: Session, *, now: datetime) -> int | None:

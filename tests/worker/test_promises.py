@@ -19,7 +19,7 @@ from portal.mail.models import Letter
 from portal.promises.models import Promise, PromiseState
 from tests.bench import watching
 from tests.support.cast import berlin, statements
-from worker import promises, waiting
+from worker import cases, promises, waiting
 from worker.promises import Watch
 
 TUESDAY = berlin("2026-11-24 09:12")
@@ -217,6 +217,17 @@ def test_a_look_reads_its_partial_index_alone(ten_thousand: Flask, step: Watch, 
 
     assert index in plan
     assert "Seq Scan" not in plan and "SCAN promise" not in plan, plan
+
+
+def test_the_look_for_what_is_to_be_erased_reads_its_partial_index_alone(ten_thousand: Flask) -> None:
+    erase = cases.Erasing()
+    with statements() as sent:
+        assert not erase()
+
+    with db.reading() as session:
+        plan = planned_for_any_values(session, next(statement for statement in sent if "erase_on" in statement))
+
+    assert "ix_case_erase_on" in plan
 
 
 @pytest.fixture
