@@ -1,27 +1,30 @@
 """The same company life with a fault planted in the program: simulation and judge must both see it."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import and_
 from sqlalchemy.orm import Session
 
+from portal import clock
 from portal.app import create_app
 from portal.cases import closing, delaying, reminding, scheduling, writing
+from portal.cases.delaying import Move
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.promises.models import Promise, PromiseState
-from portal.simulation import company, life
-from portal.simulation.company import Habit
+from portal.promises.models import Promise
+from portal.simulation import customers, life
+from portal.simulation.figures import ZERO
 from portal.simulation.life import Wanted
+from portal.simulation.staff import Staff
 from tests.judge import judge
+from tests.judge.test_judge import TARGETS
 from worker import delivery, promises
 from worker.delivery import Delivery
-from worker.promises import Watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -29,10 +32,20 @@ Patch = pytest.MonkeyPatch
 
 
 def notices_after_the_date(patch: Patch) -> None:
-    def passed(now: datetime) -> object:
-        return and_(Promise.state == PromiseState.OPEN, Promise.waiting.is_(None), Promise.due_at <= now)
+    """The step that gives notice lives two hours behind, twice the time of the notice before the date."""
+    real = promises.give_notice
 
-    patch.setattr(promises, "give_notice", lambda: Watch(passed, delaying.give_notice, failed="planted"))
+    def late() -> Callable[[], int]:
+        step = real()
+
+        def two_hours_late() -> int:
+            then = clock.utc_now() - timedelta(hours=2)
+            with clock.drive(lambda: then):
+                return step()
+
+        return two_hours_late
+
+    patch.setattr(promises, "give_notice", late)
 
 
 def reminders_to_whoever_is_named(patch: Patch) -> None:
@@ -81,53 +94,79 @@ def letters_marked_before_they_are_sent(patch: Patch) -> None:
 
 def a_close_that_forgets_an_open_step(patch: Patch) -> None:
     patch.setattr(closing, "end_steps", lambda *_, **__: None)
+    # The step that was forgotten stands in the way when the case is opened again.
+    soon = (0.2, 2.0)
+    reactions = {"confirmation": (("close", 1.0, soon),), "closed": (("reopen", 1.0, soon),)}
+    patch.setattr(customers, "REACTIONS", reactions)
 
 
 def a_third_notice_that_nobody_follows_up(patch: Patch) -> None:
-    patch.setattr(delaying, "LEAD_TAKES_OVER", 99)
-    patch.setattr(company, "_HABITS", (Habit.FORGETFUL,))
+    real = delaying._tell_customer
+
+    def tell(session: Session, directory: Directory, case: Case, moves: list[Move], number: int, **more: Any) -> None:
+        real(session, directory, case, moves, min(number, delaying.NAMES_THE_LEAD), **more)
+
+    patch.setattr(delaying, "_tell_customer", tell)
+    patch.setattr(delaying, "follows_up", lambda directory, case, number, now: case.owner_id)
 
 
 PLANTED: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
     "a notice after the date": (
         notices_after_the_date,
         "promises_lapsed_in_silence",
-        Wanted(days=4, cases=50, faults=False),
+        Wanted(days=3, cases=20, faults=False),
     ),
     "a reminder to somebody who is away": (
         reminders_to_whoever_is_named,
         "letters_to_an_absent_colleague",
-        Wanted(days=4, cases=60),
+        Wanted(days=4, cases=40),
     ),
     "a guard a day that swallows a promise": (
         a_guard_a_day_that_swallows,
         "promises_lapsed_in_silence",
-        Wanted(days=6, cases=60, faults=False),
+        Wanted(days=4, cases=30, faults=False),
     ),
-    "marked before it is sent": (letters_marked_before_they_are_sent, "letters_lost", Wanted(days=6, cases=50)),
+    "marked before it is sent": (letters_marked_before_they_are_sent, "letters_lost", Wanted(days=4, cases=40)),
     "a close that forgets an open step": (
         a_close_that_forgets_an_open_step,
         "broken_pages",
-        Wanted(days=6, cases=80, faults=False),
+        Wanted(days=3, cases=20, faults=False),
     ),
     "a third notice that nobody follows up": (
         a_third_notice_that_nobody_follows_up,
         "ladders_without_a_lead",
-        Wanted(days=9, cases=40, faults=False),
+        Wanted(days=9, cases=12, faults=False),
     ),
 }
+BLAMELESS = Wanted(days=9, cases=20, faults=False)
 
 
 @pytest.mark.parametrize(("plant", "figure", "wanted"), PLANTED.values(), ids=PLANTED)
 def test_a_planted_fault_is_seen(
     plant: Callable[[Patch], None], figure: str, wanted: Wanted, monkeypatch: Patch, tmp_path: Path
 ) -> None:
+    nobody_answers(monkeypatch)
     plant(monkeypatch)
 
     told, judged = live(wanted, tmp_path)
 
     assert told[figure] > 0
     assert judged.get(figure, told[figure]) > 0
+
+
+def test_an_office_in_which_nobody_answers_leaves_nobody_in_the_dark(monkeypatch: Patch, tmp_path: Path) -> None:
+    """The ladder alone, without anybody who helps it: the same life as above, with nothing planted."""
+    nobody_answers(monkeypatch)
+
+    told, judged = live(BLAMELESS, tmp_path)
+
+    assert {name: told[name] for name in ZERO if told[name]} == {}
+    assert {name: judged[name] for name in TARGETS if judged[name]} == {}
+    assert told["notices"] > 15
+
+
+def nobody_answers(patch: Patch) -> None:
+    patch.setattr(Staff, "_takes_up", lambda *_: False)
 
 
 def live(wanted: Wanted, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
