@@ -24,8 +24,8 @@ from portal.simulation.workers import Workers
 LOOKS = timedelta(minutes=15)
 """The worker looks so often in any case: what waits for an hour of the day is no row with a date."""
 LOOKS_AGAIN = timedelta(minutes=1)
-LOOKS_AGAIN_FOR = timedelta(hours=1)
-"""After something failed it looks every minute for an hour."""
+LOOKS_AGAIN_FOR = timedelta(minutes=10)
+"""After something failed it looks every minute for a while; leases and retries are rows with a date anyway."""
 
 _LETTERS_DUE = (("letter", "due_at", "state = 'queued'"), ("channel", "paused_until", "paused_until IS NOT NULL"))
 _DUE = (

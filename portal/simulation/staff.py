@@ -108,7 +108,7 @@ class Staff:
         desk = self._by_email.get(email.lower())
         if desk is None:
             return
-        if desk.random.random() < 0.7:
+        if desk.random.random() < 0.55:
             desk.urgent.add(reference)
         if desk.colleague.habit is not Habit.PROMPT and desk.random.random() < 0.3:
             then = self._calls.now() + timedelta(minutes=desk.random.randint(3, 50))
@@ -186,10 +186,10 @@ class Staff:
             return False
         habit, first = desk.colleague.habit, item.promise_id not in desk.seen
         desk.seen.add(item.promise_id)
-        if first and habit is Habit.FORGETFUL and desk.random.random() < 0.12:
+        if first and habit is Habit.FORGETFUL and desk.random.random() < 0.2:
             desk.put_off[item.promise_id] = now + timedelta(hours=desk.random.choice((20, 30, 50)))
             return False
-        if first and habit is Habit.PROMISES_TOO_MUCH and desk.random.random() < 0.12:
+        if first and habit is Habit.PROMISES_TOO_MUCH and desk.random.random() < 0.2:
             desk.put_off[item.promise_id] = item.due_at - timedelta(minutes=desk.random.choice((20, 40, 180)))
             return desk.put_off[item.promise_id] <= now
         if habit is Habit.LATE and left > NEAR:
