@@ -130,7 +130,7 @@ def _may_call(evidence: Evidence, story: Story, at: datetime) -> set[str]:
 def _deputies(evidence: Evidence, team: Team, name: str, at: datetime) -> set[str]:
     """Who may act for somebody: that person, or down the chain of deputies the first who is there; else anybody."""
     company, found = evidence.company, {name}
-    while company.is_away(name, team, at, known=at):
+    while company.is_away(name, at, known=at):
         deputy = company.people[name].deputy if name in company.people else None
         if deputy is None or deputy in found:
             return (
@@ -188,7 +188,7 @@ def _a_day_of_work_after(evidence: Evidence, at: datetime) -> datetime:
 
 def _absent_sender(evidence: Evidence, story: Story, arrival: Arrival, verdict: Verdict) -> None:
     at = arrival.written if arrival.kind in BY_HAND else arrival.at
-    if evidence.company.is_away(arrival.person, story.team, at, known=at):
+    if evidence.company.is_away(arrival.person, at, known=at):
         verdict.find("letters_naming_an_absent_person", story, at, f"{arrival.kind} from {arrival.person}")
 
 
@@ -196,7 +196,7 @@ def _absent_readers(evidence: Evidence, verdict: Verdict) -> None:
     by_mailbox = {person.email: person.name for person in evidence.company.people.values()}
     for at, kind, to, reference in evidence.to_staff:
         story, name = evidence.stories.get(reference), by_mailbox.get(to)
-        if story is not None and name is not None and evidence.company.is_away(name, story.team, at, known=at):
+        if story is not None and name is not None and evidence.company.is_away(name, at, known=at):
             verdict.find("letters_to_an_absent_colleague", story, at, f"{kind} to {name}")
 
 

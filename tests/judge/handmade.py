@@ -31,7 +31,7 @@ COMPANY = {
                 ("Petra Lindner", "Süd", "DE-BY", "Jonas Weber"),
                 ("Jonas Weber", "Süd", "DE-BY", "Petra Lindner"),
                 ("Reto Bär", "Zürich", "CH-ZH", None),
-                ("Gerda Ende", "Süd", "DE-BY", None),
+                ("Gerda Ende", "Süd", "DE-BE", None),
             ]
         )
     ],

@@ -105,13 +105,14 @@ class Company:
         sends = (head["sends_from_minute"], head["sends_until_minute"])
         return cls(head["name"], sends, head.get("last_instance"), teams, people, topics)
 
-    def is_away(self, name: str, team: Team, at: datetime, *, known: datetime) -> bool:
-        """Whether this person is away on the team's next business minute from ``at`` on, as far as ``known`` then."""
+    def is_away(self, name: str, at: datetime, *, known: datetime) -> bool:
+        """Whether this person is away at their team's next business minute from ``at`` on, as far as ``known`` then."""
         person = self.people.get(name)
         if person is None:
             return True
+        team = self.teams[person.team]
         minute = self.next_minute(team, at, known=known)
-        day = minute.astimezone(self.teams[person.team].tz).date()
+        day = minute.astimezone(team.tz).date()
         if day.weekday() not in person.workdays or day in holidays_of(person.place, day.year):
             return True
         return any(
