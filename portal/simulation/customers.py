@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.message import Message
+from functools import partial
 from html import unescape
 from random import Random
 from typing import Protocol
@@ -44,7 +45,7 @@ REACTIONS: dict[str, tuple[tuple[str, float, tuple[float, float]], ...]] = {
 class Wire(Protocol):
     """What customers need of the driver."""
 
-    def now(self) -> datetime: ...
+    def instant(self) -> datetime: ...
     def at(self, instant: datetime, act: Callable[[], None]) -> None: ...
     def reachable_from(self) -> datetime: ...
 
@@ -74,7 +75,7 @@ class Customers:
     def begin(self) -> None:
         """Everybody waits for their hour."""
         for arrival in self._plan.arrivals:
-            self._wire.at(arrival.at, lambda arrival=arrival: self._fill_in(Life(arrival, self._plan.seed)))  # type: ignore[misc]
+            self._wire.at(arrival.at, partial(self._fill_in, Life(arrival, self._plan.seed)))
 
     def received(self, letter: Arrived, life: Life) -> None:
         """A letter is in the mailbox: its reader opens the page, and may do something later."""
@@ -89,8 +90,8 @@ class Customers:
         for act, share, hours in REACTIONS.get(letter.kind, ()):
             sum_ += share
             if draw < sum_:
-                at = life.waking.after(self._wire.now(), hours)
-                self._wire.at(at, lambda: self._do(life, reference, act))  # noqa: B023  # the loop ends here
+                at = life.waking.after(self._wire.instant(), hours)
+                self._wire.at(at, partial(self._do, life, reference, act))
                 return
 
     def look(self, life: Life, reference: str, *, final: bool = False, token: str | None = None) -> None:
@@ -110,7 +111,7 @@ class Customers:
         html = page.get_data(as_text=True)
         if page.status_code != 200:
             self._wonder("page", page.status_code, 410)
-        self._evidence.page(self._wire.now(), life.arrival.number, page.status_code, html, final=final, older=older)
+        self._evidence.page(self._wire.instant(), life.arrival.number, page.status_code, html, final=final, older=older)
         return html
 
     def _fill_in(self, life: Life, tries: int = 1) -> None:
@@ -133,10 +134,10 @@ class Customers:
         values: dict[str, object] = {"case": arrival.number, "topic": arrival.topic.slug, "email": arrival.email,
                                      "language": arrival.language}  # fmt: skip
         if answer.status_code != 303:
-            self._evidence.act(self._wire.now(), "form", **values, status=answer.status_code, reference=None)
+            self._evidence.act(self._wire.instant(), "form", **values, status=answer.status_code, reference=None)
             self._wonder("contact", answer.status_code)
             if tries < MOST_TRIES:
-                self._wire.at(self._wire.now() + timedelta(minutes=5), lambda: self._fill_in(life, tries + 1))
+                self._wire.at(self._wire.instant() + timedelta(minutes=5), lambda: self._fill_in(life, tries + 1))
             return
         thanks = self._client.get(answer.location)
         found = _KEEP.search(thanks.get_data(as_text=True))
@@ -145,7 +146,7 @@ class Customers:
             return
         life.reference = found[1]
         self.lives[arrival.number] = self.by_reference[life.reference] = life
-        self._evidence.act(self._wire.now(), "form", **values, status=303, reference=life.reference)
+        self._evidence.act(self._wire.instant(), "form", **values, status=303, reference=life.reference)
 
     def _do(self, life: Life, reference: str, act: str) -> None:
         if self._put_off(lambda: self._do(life, reference, act)):
@@ -163,7 +164,7 @@ class Customers:
         fields = dict(_FIELD.findall(html))
         texts = {"message": f"Nachricht zu {reference}", "outcome": life.random.choice(("done", "withdrawn"))}
         answer = self._client.post(target, data={**texts, **fields})
-        self._evidence.act(self._wire.now(), "customer", case=life.arrival.number, act=act, reference=reference,
+        self._evidence.act(self._wire.instant(), "customer", case=life.arrival.number, act=act, reference=reference,
                            status=answer.status_code)  # fmt: skip
         if answer.status_code != 303:
             self._wonder(act, answer.status_code, 404, 409, 410)
@@ -172,7 +173,7 @@ class Customers:
     def _put_off(self, again: Callable[[], None]) -> bool:
         """Where the machine is off, nobody gets an answer; they try again when it is back."""
         from_ = self._wire.reachable_from()
-        if from_ <= self._wire.now():
+        if from_ <= self._wire.instant():
             return False
         self._wire.at(from_ + timedelta(minutes=1), again)
         return True

@@ -68,7 +68,7 @@ class Driver:
         self.on_letter: Callable[[Arrived], None] = lambda _: None
         self.on_time: Callable[[datetime], None] = lambda _: None
 
-    def now(self) -> datetime:
+    def instant(self) -> datetime:
         """The instant it is."""
         return self._now
 
@@ -85,7 +85,7 @@ class Driver:
     def run(self) -> None:
         """From the first minute to the last."""
         self._lay_out()
-        with clock.drive(self.now):
+        with clock.drive(self.instant):
             while True:
                 instant = self._next()
                 if instant is None or instant >= self._plan.ends_at:
@@ -96,7 +96,7 @@ class Driver:
     @contextmanager
     def standing(self) -> Iterator[None]:
         """The driven clock for what is looked at before and after the run."""
-        with clock.drive(self.now):
+        with clock.drive(self.instant):
             yield
 
     def failed(self) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -104,15 +105,15 @@ class Life:
         """Put into the heap what the plan holds besides the customers."""
         plan, at = self.plan, self._driver.at
         for away in plan.absences:
-            at(away.known_at, lambda away=away: self._absent(away))  # type: ignore[misc]
+            at(away.known_at, partial(self._absent, away))
         for closing in plan.closures:
-            at(closing.known_at, lambda closing=closing: self._closed(closing))  # type: ignore[misc]
+            at(closing.known_at, partial(self._closed, closing))
         for number, span in enumerate(plan.smtp_down):
             weather = (Weather.REFUSES, Weather.SAYS_421)[number % 2]
-            at(span.starts_at, lambda weather=weather: self._weather(weather, "smtp_down"))  # type: ignore[misc]
+            at(span.starts_at, partial(self._weather, weather, "smtp_down"))
             at(span.ends_at, lambda: self._weather(Weather.UP, "smtp_up"))
         for number, instant in enumerate(plan.kills):
-            at(instant, lambda number=number: self._strike(number))  # type: ignore[misc]
+            at(instant, partial(self._strike, number))
         for instant in plan.restarts:
             at(instant, self._restart)
         for day in range(plan.days):
@@ -120,15 +121,15 @@ class Life:
         self._sink.moods = Moods(plan.put_off_every, plan.break_off_every)
         self._sink.refuse(plan.refuses)
         for email in sorted(plan.refuses):
-            at(plan.starts_at, lambda email=email: self._evidence.act(plan.starts_at, "refuses", email=email))  # type: ignore[misc]
+            at(plan.starts_at, partial(self._evidence.act, plan.starts_at, "refuses", email=email))
 
     def _evening(self) -> None:
         """Some look at their page although no letter told them to; those whom no letter reaches do every day."""
-        if not self._evidence.written or self._driver.reachable_from() > self._driver.now():
+        if not self._evidence.written or self._driver.reachable_from() > self._driver.instant():
             return
         with db.reading() as session:
             open_ones = self._tokens(session, only_open=True)
-        chosen = Random(f"{self.plan.seed}:evening:{self._driver.now().isoformat()}")  # noqa: S311
+        chosen = Random(f"{self.plan.seed}:evening:{self._driver.instant().isoformat()}")  # noqa: S311  # guards nothing
         for reference, token in open_ones.items():
             life = self.customers.by_reference.get(reference)
             curious = chosen.random() < LOOK_BY_THEMSELVES
@@ -142,7 +143,7 @@ class Life:
         return {reference: config.links().sign(Purpose.STATUS, nonce) for reference, nonce in rows}
 
     def _absent(self, away: Away) -> None:
-        now = self._driver.now()
+        now = self._driver.instant()
         until = None if away.ends_at is None else moment(away.ends_at)
         span = {"from": moment(away.starts_at), "until": until}
         self._evidence.act(now, "absence", person=away.person, **span, entered=away.entered)
@@ -155,7 +156,7 @@ class Life:
                            deputy_id=None, by_id=person_id, now=now)  # fmt: skip
 
     def _closed(self, closing: Closing) -> None:
-        self._evidence.act(self._driver.now(), "closure", first=str(closing.first_on), last=str(closing.last_on),
+        self._evidence.act(self._driver.instant(), "closure", first=str(closing.first_on), last=str(closing.last_on),
                            place=None, team=closing.team)  # fmt: skip
         self._driver.failed()
         with db.writing() as session:
@@ -165,7 +166,7 @@ class Life:
 
     def _weather(self, weather: Weather, kind: str) -> None:
         self._sink.change(weather)
-        self._evidence.act(self._driver.now(), kind)
+        self._evidence.act(self._driver.instant(), kind)
         self._driver.failed()
 
     def _strike(self, number: int) -> None:
@@ -174,7 +175,7 @@ class Life:
         self._driver.workers.arm(blow, chances)
 
     def _restart(self) -> None:
-        self._evidence.act(self._driver.now(), "database_restarted")
+        self._evidence.act(self._driver.instant(), "database_restarted")
         self._driver.workers.arm(Blow.RESTART, 1 + self.plan.seed % 11)
 
     def _letter(self, letter: Arrived) -> None:
@@ -200,7 +201,7 @@ class Life:
 
     def _end(self) -> Outcome:
         self._evidence_of_the_end()
-        self._evidence.act(self._driver.now(), "end")
+        self._evidence.act(self._driver.instant(), "end")
         number_of = {reference: life.arrival.number for reference, life in self.customers.by_reference.items()}
         with db.reading() as session:
             record = Record(session, self.plan, self._evidence.acts, self._arrivals, self.people, number_of)

@@ -100,7 +100,7 @@ def made(house: House, *, seed: int, days: int, cases: int | None, faults: bool)
     starts_at = local_instant(first, 0, "Europe/Berlin")
     ends_at = local_instant(first + timedelta(days=days), 0, "Europe/Berlin")
     number = round(CASES_A_DAY * days) if cases is None else cases
-    arrivals = tuple(_arrivals(house, Random(f"{seed}:arrivals"), first, days, number, faults))  # noqa: S311
+    arrivals = tuple(_arrivals(house, Random(f"{seed}:arrivals"), first, days, number, faults))  # noqa: S311  # as below
     settled = Plan(seed, first, days, starts_at, ends_at, arrivals, ())
     random = Random(f"{seed}:company")  # noqa: S311  # chooses what happens, guards nothing
     absences = tuple(sorted(_absences(house, random, first, days), key=lambda away: (away.known_at, away.person)))

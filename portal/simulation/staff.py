@@ -7,6 +7,7 @@ by a generator of their own.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ Item = Row[*tuple[Any, ...]]
 class Calls(Protocol):
     """What colleagues need of the driver."""
 
-    def now(self) -> datetime: ...
+    def instant(self) -> datetime: ...
     def at(self, instant: datetime, act: Callable[[], None]) -> None: ...
     def reachable_from(self) -> datetime: ...
 
@@ -91,7 +92,7 @@ class Staff:
         case_number: Callable[[Session, str], int],
     ) -> None:  # fmt: skip
         self._plan, self._calls, self._evidence, self._case_number = plan, calls, evidence, case_number
-        self._desks = [Desk(one, id_, Random(f"{plan.seed}:{one.name}")) for one, id_ in people]  # noqa: S311
+        self._desks = [Desk(one, id_, Random(f"{plan.seed}:{one.name}")) for one, id_ in people]  # noqa: S311  # as in plan
         self._by_name = {desk.colleague.name: desk for desk in self._desks}
         self._by_email = {desk.colleague.email: desk for desk in self._desks}
         self._acts_for: tuple[object, int, dict[int, set[tuple[int, int]]]] | None = None
@@ -101,7 +102,7 @@ class Staff:
         for away in self._plan.absences:
             self._by_name[away.person].away.append((away.starts_at, away.ends_at))
         for desk in self._desks:
-            self._calls.at(self._next_minute(desk, self._calls.now()), lambda desk=desk: self._turn(desk))  # type: ignore[misc]
+            self._calls.at(self._next_minute(desk, self._calls.instant()), partial(self._turn, desk))
 
     def reminded(self, email: str, reference: str) -> None:
         """A reminder is in somebody's mailbox: most remember, some say at once that it will be later."""
@@ -111,7 +112,7 @@ class Staff:
         if desk.random.random() < 0.55:
             desk.urgent.add(reference)
         if desk.colleague.habit is not Habit.PROMPT and desk.random.random() < 0.3:
-            then = self._calls.now() + timedelta(minutes=desk.random.randint(3, 50))
+            then = self._calls.instant() + timedelta(minutes=desk.random.randint(3, 50))
             self._calls.at(then, lambda: self._plan_ahead(desk, reference))
 
     def at_work(self, desk: Desk, at: datetime) -> bool:
@@ -120,7 +121,7 @@ class Staff:
         return not away and desk.colleague.at_work(at)
 
     def _turn(self, desk: Desk) -> None:
-        now = self._calls.now()
+        now = self._calls.instant()
         if self._calls.reachable_from() <= now and self.at_work(desk, now):
             self._one_case(desk, now)
         least, most = PACE.get(desk.colleague.habit, PACE[Habit.PROMPT])
@@ -201,13 +202,13 @@ class Staff:
         desk.urgent.discard(reference)
         if done is None or not done.ok or done.why is not None:
             # Refused, or done without a trace: nobody tries the same again at once.
-            desk.put_off[promise_id] = self._calls.now() + timedelta(hours=3)
+            desk.put_off[promise_id] = self._calls.instant() + timedelta(hours=3)
         elif done.then_close:
-            then = self._calls.now() + timedelta(minutes=desk.random.randint(2, 9))
+            then = self._calls.instant() + timedelta(minutes=desk.random.randint(2, 9))
             self._calls.at(then, lambda: self._close(desk, case_id, reference))
 
     def _plan_ahead(self, desk: Desk, reference: str) -> None:
-        now = self._calls.now()
+        now = self._calls.instant()
         if self._calls.reachable_from() > now or not self.at_work(desk, now):
             return
         with db.reading() as session:
@@ -215,12 +216,12 @@ class Staff:
         self._do(desk, case_id, reference, lambda deeds: deeds.plan())
 
     def _close(self, desk: Desk, case_id: int, reference: str) -> None:
-        if self._calls.reachable_from() <= self._calls.now():
+        if self._calls.reachable_from() <= self._calls.instant():
             self._do(desk, case_id, reference, lambda deeds: deeds.close())
 
     def _do(self, desk: Desk, case_id: int, reference: str, deed: Callable[[Deeds], Done]) -> Done | None:
         """Do it in one writing transaction, and say in the plan what came of it."""
-        now = self._calls.now()
+        now = self._calls.instant()
         deeds, number = None, 0
         try:
             with db.writing() as session:
