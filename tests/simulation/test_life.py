@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import create_engine, text
 
+from portal.app import create_app
 from portal.commands import main
 from portal.simulation import scratch, showing
 from portal.simulation.figures import ZERO
-from portal.simulation.life import Outcome, Wanted
+from portal.simulation.life import Outcome, Wanted, simulate
 from portal.simulation.story import number_of
 from tests.simulation.conftest import SHORT, TRACED, ShortRun, live
 
@@ -188,6 +189,17 @@ def test_two_months_of_five_seeds(seed: int) -> None:
     outcome = live(Wanted(days=60, seed=seed))
 
     print(json.dumps(outcome.figures))  # what `make nightly` is read for
+    assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
+    assert outcome.figures["notices_per_case_p95"] <= 2
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_two_months_on_postgresql(postgresql: str) -> None:
+    with scratch.database({"PORTAL_DATABASE_URL": postgresql % "postgres"}) as url:
+        outcome = simulate(create_app, url, Wanted(days=60))
+
+    print(json.dumps(outcome.figures))
     assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
     assert outcome.figures["notices_per_case_p95"] <= 2
 
