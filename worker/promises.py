@@ -3,17 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from portal import clock, db
-from portal.cases import delaying, reminding, settling
+from portal.cases import delaying, reminding, settling, sparing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.sparing import spared
 from portal.db import UtcDateTime
 from portal.people.models import Person
 from portal.promises import business_time
@@ -57,16 +55,27 @@ class Watch:
             if session.execute(self._next(session, now).limit(1), {"now": now}).first() is None:
                 return 0
         with db.writing() as session:
-            return self._some(session, self._take(session, now), now=now)
+            return self._some(session, now)
 
-    def _some(self, session: Session, cases: Sequence[Case], *, now: datetime) -> int:
-        end = time.monotonic() + LONGEST
-        for number, case in enumerate(cases, 1):
-            if not spared(session, partial(self._do, session, case, now=now), failed=self._failed, case=case.id):
-                self._put_off[case.id] = now + PUT_OFF
+    def _some(self, session: Session, now: datetime) -> int:
+        """Do some cases in this transaction. One that breaks is put off; those before it are done again without it."""
+        end, done = time.monotonic() + LONGEST, 0
+        for case in self._take(session, now):
+            case_id = case.id
+            try:
+                self._do(session, case, now=now)
+                session.flush()  # what the database refuses is this case's fault, and no later one's
+            except sparing.AWAY:
+                raise
+            except Exception as fault:
+                session.rollback()
+                sparing.tell(fault, failed=self._failed, case=case_id)
+                self._put_off[case_id] = now + PUT_OFF
+                return 1
+            done += 1
             if time.monotonic() > end:
-                return number
-        return len(cases)
+                break
+        return done
 
     def _take(self, session: Session, now: datetime) -> Sequence[Case]:
         query = self._next(session, now).options(selectinload(Case.customer)).limit(AT_ONCE)
