@@ -8,7 +8,7 @@ from statistics import median
 
 from portal.simulation import spans
 from portal.simulation.evidence import Act
-from portal.simulation.record import NOTICES, CaseRecord, LetterRecord, PromiseRecord, Record
+from portal.simulation.record import BY_HAND, NOTICES, CaseRecord, LetterRecord, PromiseRecord, Record
 from portal.simulation.spans import Spans
 
 Figures = dict[str, float | int]
@@ -183,7 +183,9 @@ def _untrue(record: Record, letter: LetterRecord) -> bool:
         return False
     if spans.holds(record.silent(case), letter.at):
         return False
-    wrong = not spans.holds(case.open, letter.at) or letter.step_due_at <= letter.at
+    # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
+    said_at = letter.queued_at if letter.kind in BY_HAND else letter.at
+    wrong = not spans.holds(case.open, said_at) or letter.step_due_at <= letter.at
     if wrong:
         record.note("letters_untrue", case, letter.at)
     return wrong
