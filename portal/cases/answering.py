@@ -538,4 +538,4 @@ def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> Non
 
     Letters in a person's own words are never taken back: the one that states the new date follows them in order.
     """
-    outbox.withdraw(session, promise.case_id, promise_id=promise.id, automatic=True, now=now)
+    outbox.take_back(session, promise.case_id, promise.id, now=now)

@@ -54,7 +54,7 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     steps = promises.open_of(session, case.id)
     waiting = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in waiting if promise.notice_at <= now]
-    if any(promise.moves_to is None for promise in due):
+    if any(not promise.moves_by_hand for promise in due):
         due = _with_the_rest_of_today(directory, case, waiting, due, now=now)
     if due:
         _move(session, directory, case, steps, sorted(due, key=lambda promise: promise.due_at), now=now)
@@ -74,7 +74,7 @@ def _with_the_rest_of_today(
     next_letters = business_time.next_open(directory.sending(directory.team_of(case)), quiet)
     urgent = []
     for promise in due:
-        if promise.moves_to is None and promise.given_at < next_letters < promise.due_at:
+        if not promise.moves_by_hand and promise.given_at < next_letters < promise.due_at:
             promise.notice_at = next_letters
         else:
             urgent.append(promise)
@@ -91,21 +91,24 @@ def _move(
     now: datetime,
 ) -> None:
     """Move those of the open ``steps`` that are due, the earliest first, and tell everybody concerned."""
-    automatic = any(promise.moves_to is None for promise in due)
-    number = case.notices + 1 if automatic else 0
-    if automatic:
-        case.notices, case.noticed_at = number, now
+    # A date that a new calendar moves is nobody's delay, but its letter is the one of this day.
+    delayed = any(promise.moves_to is None for promise in due)
+    number = case.notices + 1 if delayed else 0
+    if delayed:
+        case.notices = number
+    if not all(promise.moves_by_hand for promise in due):
+        case.noticed_at = now
     person_id = follows_up(directory, case, number, now=now) if number >= LEAD_TAKES_OVER else None
     before_id = directory.acting_person(case, now).person_id
     moves = [_moved(session, directory, case, promise, person_id=person_id, now=now) for promise in due]
     lead_id = follows_up(directory, case, number, now=now) if number == NAMES_THE_LEAD else None
     if number >= NAMES_THE_LEAD:
         case.lead_since = case.lead_since or now
-    if automatic:
+    if delayed:
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
     settle(session, case, steps=[*steps, *(move.new for move in moves)])
     _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
-    if automatic:
+    if delayed:
         _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
 
 
@@ -152,7 +155,7 @@ def _moved(
         reason=promise.reason,
         now=now,
     )
-    outbox.withdraw(session, case.id, promise_id=promise.id, automatic=True, now=now)
+    outbox.take_back(session, case.id, promise.id, now=now)
     journal.record(
         session,
         case_id=case.id,

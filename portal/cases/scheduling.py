@@ -118,22 +118,17 @@ def chosen(directory: Directory, case: Case, due_at: datetime, *, now: datetime)
 def successor(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Schedule:
     """The instants of the promise that follows one which is moved: the date that was planned, else the next update.
 
-    A planned date that leaves no room any more gives way to the service level's. Raises NothingToPromise.
+    A planned date that leaves no room any more is pushed to the next that does. Raises NothingToPromise.
     """
-    if promise.moves_to is not None:
-        team = directory.team_of(case)
-        try:
-            return service_level.schedule(
-                level_of(directory, case),
-                directory.calendar(team),
-                directory.sending(team),
-                given_at=now,
-                due_at=promise.moves_to,
-                quiet_until=quiet_until(directory, case, now=now),
-            )
-        except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
-            pass
-    return next_update(directory, case, now=now, counted_from=promise.due_at)
+    if promise.moves_to is None:
+        return next_update(directory, case, now=now, counted_from=promise.due_at)
+    team, level, quiet = directory.team_of(case), level_of(directory, case), quiet_until(directory, case, now=now)
+    calendar, sending = directory.calendar(team), directory.sending(team)
+    to = promise.moves_to
+    try:
+        return service_level.schedule(level, calendar, sending, given_at=now, due_at=to, quiet_until=quiet)
+    except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
+        return next_update(directory, case, now=now, counted_from=to, times=0)
 
 
 def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:

@@ -80,7 +80,7 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
         return open_one
     schedule = scheduling.next_update(directory, case, now=now)
     if open_one is not None:
-        outbox.withdraw(session, case.id, promise_id=open_one.id, automatic=True, now=now)
+        outbox.take_back(session, case.id, open_one.id, now=now)
         moved = promises.move(session, open_one, schedule, now=now)
         before = {"before": open_one.due_at.isoformat()}
         _note_task(session, directory, case, Kind.PROMISE_MOVED, moved, before, now=now)

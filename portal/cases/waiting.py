@@ -138,7 +138,7 @@ def _climb(session: Session, case: Case, promise: Promise, rung: _Rung, *, now: 
         facts=opening.promise_facts(directory, follow_up),
     )
     promises.keep(promise, entry_id=entry_id, now=now)
-    outbox.withdraw(session, case.id, promise_id=promise.id, automatic=True, now=now)
+    outbox.take_back(session, case.id, promise.id, now=now)
     session.flush()  # of each kind one promise may be open
     follow_up = promises.give(session, follow_up)
     settle(session, case)

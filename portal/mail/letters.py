@@ -71,6 +71,18 @@ class LetterKind(StrEnum):
         return self.value.startswith("staff_")
 
 
+RESTATED = frozenset(
+    {
+        LetterKind.CONFIRMATION,
+        LetterKind.MESSAGE_RECEIVED,
+        LetterKind.REOPENED,
+        LetterKind.DELAY_NOTICE,
+        LetterKind.LEAD_TAKES_OVER,
+    }
+)
+"""Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
+
+
 @dataclass(frozen=True)
 class Rendered:
     """A letter in words: the subject is one line, text and HTML hold the same sentences."""

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.db import UtcDateTime, insert_row, table_of, wake_worker
 from portal.links import new_secret
+from portal.mail.letters import RESTATED
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
 CHANNEL = "smtp"
@@ -61,6 +62,17 @@ def withdraw(
     session.flush()  # a letter that has just ended is not taken back
     # One statement, so that no claim and no retry slips between two looks at the row.
     session.connection().execute(_withdraw(frozenset(given)), {"now": now, **values})
+
+
+def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime) -> None:
+    """A promise has ended: no letter leaves that states it.
+
+    Automatic ones are withdrawn; those that tell the reader something else besides (RESTATED) are written anew.
+    """
+    session.flush()
+    ended = {"now": now, "of_case_id": case_id, "of_promise_id": promise_id, "of_automatic": True}
+    for statement in _TAKE_BACK:
+        session.connection().execute(statement, ended)
 
 
 def outdated(session: Session, *, now: datetime) -> int | None:
@@ -319,6 +331,16 @@ def _withdraw(columns: frozenset[str]) -> Update:
             ended_at=case((being_sent, None), else_=now),
         )
     )
+
+
+_TELLS_MORE = and_(_LETTER.c.kind.in_(sorted(RESTATED)), _LETTER.c.says.is_not(None))
+_TAKE_BACK = (
+    update(_LETTER)
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.promise_id == bindparam("of_promise_id"))
+    .where(_LETTER.c.state.in_(_WAITING), _TELLS_MORE)
+    .values(valid_until=bindparam("now", type_=UtcDateTime)),
+    _withdraw(frozenset({"case_id", "promise_id", "automatic"})).where(not_(_TELLS_MORE)),
+)
 
 
 @cache

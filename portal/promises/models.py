@@ -140,6 +140,11 @@ class Promise(Base):
     kept_by_entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"), index=True)
     replaces_id: Mapped[int | None] = mapped_column(ForeignKey("promise.id"), unique=True)
 
+    @property
+    def moves_by_hand(self) -> bool:
+        """Whether a person planned the date it moves to; otherwise it moves by itself."""
+        return self.moves_to is not None and self.planned_by_id is not None
+
 
 IS_OPEN = Promise.state == literal_column("'open'", Promise.state.type)
 IS_CLOSING = Promise.waiting == literal_column("'closing'", Promise.waiting.type)

@@ -102,8 +102,9 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
     due_at = promise.due_at
     if not spans.holds(case.open, due_at):
         return False
-    over = promise.ended_at <= due_at
-    if over and (promise.state in ("kept", "withdrawn") or promise.told_at > promise.ended_at):
+    if promise.ended_at > due_at:
+        return True  # whatever else was promised meanwhile
+    if promise.state in ("kept", "withdrawn") or promise.told_at > promise.ended_at:
         return False
     newer = (one for one in case.promises if one is not promise and one.due_at > due_at)
     return not any(one.told_at <= due_at and one.given_at > promise.given_at for one in newer)
@@ -195,7 +196,7 @@ def _twice_a_day(record: Record) -> int:
     days = Counter(
         (letter.case.id, letter.case.local_day(letter.at))
         for letter in record.customer_letters
-        if letter.kind in NOTICES
+        if letter.kind in NOTICES and not letter.planned
     )
     return sum(1 for times in days.values() if times > 1)
 

@@ -153,6 +153,8 @@ def _letters(number: int) -> str:
 
 def _absences(house: House, random: Random, first: date, days: int) -> Iterator[Away]:
     for person in house.people:
+        if person.name == house.last_instance:
+            continue  # where everybody is away it is the one who answers, and nobody stands in
         if random.random() < days / 80:  # a holiday that everybody knows of beforehand
             begins = first + timedelta(days=random.randrange(days))
             ends = begins + timedelta(days=random.choice((3, 7, 14)))

@@ -79,7 +79,9 @@ class LetterRecord:
     by_itself: bool
     """A closing that neither a person nor the customer wanted at that moment."""
     automatic: bool
-    """For a notice: whether nobody planned it."""
+    """For a notice: whether it is a rung of the ladder, and neither a person nor a new calendar moved the date."""
+    planned: bool
+    """For a notice: whether a person set the new date and is the one who tells it."""
 
 
 class Record:
@@ -209,6 +211,8 @@ class Record:
         closed_by = _closings(session)
         rows = session.execute(select(Entry.case_id, Entry.at).where(Entry.kind == Kind.NOTICE))
         given = {(case_id, at) for case_id, at in rows}
+        by_hand = select(Entry.case_id, Entry.at).where(Entry.kind == Kind.PROMISE_MOVED, Entry.actor == Actor.PERSON)
+        planned = {(case_id, at) for case_id, at in session.execute(by_hand)} - given
         customers: list[LetterRecord] = []
         staff: list[LetterRecord] = []
         for row in session.execute(
@@ -225,6 +229,7 @@ class Record:
                 None if stated is None else stated.due_at, old,
                 by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
                 automatic=(case.id, row.queued_at) in given,
+                planned=(case.id, row.queued_at) in planned,
             )  # fmt: skip
             if row.audience == Audience.STAFF:
                 staff.append(letter)

@@ -344,16 +344,17 @@ def test_the_first_and_the_last_minute_of_a_day_can_be_promised(session: Session
 # --- what a letter states is true ------------------------------------------------------------------------------------
 
 
-def test_an_unsent_letter_that_states_the_old_date_is_withdrawn_and_the_truth_takes_its_place(session: Session) -> None:
+def test_no_unsent_letter_leaves_that_states_the_old_date_and_the_truth_follows(session: Session) -> None:
     case = open_case(session)
 
     promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
     step(session)
 
-    live = letters(session, case)
-    assert kinds_of(live) == [LetterKind.PROMISE_GIVEN]
-    assert kinds_of(withdrawn(session, case)) == [LetterKind.CONFIRMATION, LetterKind.STAFF_NEW_CASE]
-    assert "Freitag, 27. November, 12 Uhr" in read(live[0]).text
+    confirmation, told = letters(session, case)
+    assert (confirmation.kind, confirmation.valid_until) == (LetterKind.CONFIRMATION, TEN)  # to be written anew
+    assert told.kind == LetterKind.PROMISE_GIVEN
+    assert kinds_of(withdrawn(session, case)) == [LetterKind.STAFF_NEW_CASE]
+    assert "Freitag, 27. November, 12 Uhr" in read(told).text
 
 
 def test_a_letter_that_was_sent_stays_sent(session: Session) -> None:
@@ -365,16 +366,18 @@ def test_a_letter_that_was_sent_stays_sent(session: Session) -> None:
     assert withdrawn(session, case) == []
 
 
-def test_a_letter_on_its_way_gets_the_wish_to_be_withdrawn(session: Session) -> None:
+def test_a_letter_on_its_way_is_no_longer_valid_or_gets_the_wish_to_be_withdrawn(session: Session) -> None:
     case = open_case(session)
-    confirmation = letters(session, case, LetterKind.CONFIRMATION)[0]
-    confirmation.state, confirmation.lease_token = LetterState.SENDING, "token"
+    confirmation, to_staff = letters(session, case)
+    for letter in (confirmation, to_staff):
+        letter.state, letter.lease_token = LetterState.SENDING, "token"
     step(session)
 
     promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
     step(session)
 
-    assert (confirmation.state, confirmation.withdraw_wished_at) == (LetterState.SENDING, TEN)
+    assert (confirmation.state, confirmation.valid_until) == (LetterState.SENDING, TEN)
+    assert (to_staff.state, to_staff.withdraw_wished_at) == (LetterState.SENDING, TEN)
 
 
 def test_words_written_by_a_person_are_never_withdrawn_and_the_new_date_follows_them(session: Session) -> None:
@@ -391,7 +394,7 @@ def test_words_written_by_a_person_are_never_withdrawn_and_the_new_date_follows_
     assert "Montag, 30. November" in read(correction).text
 
 
-def test_a_withdrawn_confirmation_of_a_kept_promise_is_replaced_by_what_is_still_to_come(session: Session) -> None:
+def test_an_unsent_confirmation_of_a_kept_promise_is_followed_by_what_is_still_to_come(session: Session) -> None:
     case = open_case(session, "rueckruf")
     promise_date(session, case, RESULT)
     step(session)
@@ -400,7 +403,7 @@ def test_a_withdrawn_confirmation_of_a_kept_promise_is_replaced_by_what_is_still
     step(session)
 
     told = letters(session, case, audience=Audience.CUSTOMER)
-    assert LetterKind.CONFIRMATION not in kinds_of(told)
+    assert told[0].kind == LetterKind.CONFIRMATION and told[0].valid_until == TEN
     assert "Freitag, 27. November, 12 Uhr" in read(told[-1]).text
 
 

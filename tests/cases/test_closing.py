@@ -811,7 +811,7 @@ def test_whatever_is_done_in_whatever_order_no_customer_is_left_in_the_dark(sess
             chance.choice(STEPS)(session, case, at, chance)
         step(session)
         assert in_the_dark(session, case, at) == []
-        assert false_letters(session, case) == []
+        assert false_letters(session, case, at) == []
         assert letters_into_the_past(session, case) == []
         assert timeline.status_of(session, case, now=at).person.line_shown is not None
 
@@ -837,7 +837,7 @@ def test_a_step_nobody_was_told_of_would_be_noticed(session: Session) -> None:
 def test_a_letter_that_is_no_longer_true_would_be_noticed(session: Session) -> None:
     case = open_case(session)
     end_steps(session, case, now=TEN)
-    found = kinds_of(false_letters(session, case))
+    found = kinds_of(false_letters(session, case, TEN))
     session.rollback()
 
     assert found == [LetterKind.CONFIRMATION, LetterKind.STAFF_NEW_CASE]
@@ -1000,9 +1000,10 @@ def is_told(session: Session, promise: Promise) -> bool:
     return outbox.is_told(session, promise.id) or by_page
 
 
-def false_letters(session: Session, case: Case) -> list[Letter]:
-    """Automatic letters that still wait to go out and state a promise that has ended."""
-    waiting = letters(session, case, states=(LetterState.QUEUED,))
+def false_letters(session: Session, case: Case, at: datetime) -> list[Letter]:
+    """Automatic letters that still wait to go out as they are and state a promise that has ended."""
+    queued = letters(session, case, states=(LetterState.QUEUED,))
+    waiting = [letter for letter in queued if letter.valid_until is None or letter.valid_until > at]
     ended = {promise.id for promise in all_promises(session, case) if promise.state != PromiseState.OPEN}
     return [letter for letter in waiting if letter.automatic and letter.promise_id in ended]
 

@@ -106,13 +106,16 @@ def test_a_notice_comes_once_however_often_the_step_runs(session: Session, case:
     assert len(all_promises(session, case)) == 2
 
 
-def test_an_unsent_letter_with_the_old_date_is_taken_back(session: Session) -> None:
+def test_an_unsent_letter_with_the_old_date_does_not_leave(session: Session) -> None:
+    """The confirmation says more than the date: it is written anew; the colleague's letter is withdrawn."""
     case = open_case(session)
 
-    notice(session, case)
+    delaying.give_notice(session, case, now=NOTICE)
+    step(session)
 
-    (confirmation,) = letters(session, case, LetterKind.CONFIRMATION, states=tuple(LetterState))
-    assert confirmation.state == LetterState.WITHDRAWN
+    first, to_staff = letters(session, case, states=tuple(LetterState))[:2]
+    assert (first.kind, first.state, first.valid_until) == (LetterKind.CONFIRMATION, LetterState.QUEUED, NOTICE)
+    assert to_staff.state == LetterState.WITHDRAWN
 
 
 def test_a_date_that_passed_while_the_worker_was_down_is_owned_up_to(session: Session, case: Case) -> None:

@@ -155,8 +155,10 @@ def test_an_answer_waits_for_the_step_that_the_worker_is_about_to_move(session: 
 
     step(session)
     delaying.give_notice(session, case, now=late)
-    assert renew_all(session, at=late + timedelta(minutes=1)) == 0  # the notice withdrew it and tells the new date
-    assert [row.kind for row in letters(session, case, audience=Audience.CUSTOMER)] == [LetterKind.DELAY_NOTICE]
+    assert renew_all(session, at=late + timedelta(minutes=1)) == 1
+    notice, confirmation = letters(session, case, audience=Audience.CUSTOMER)
+    assert (notice.kind, confirmation.kind) == (LetterKind.DELAY_NOTICE, LetterKind.CONFIRMATION)
+    assert notice.promise_id == confirmation.promise_id == case.promise_id
 
 
 @pytest.mark.parametrize("at", ["2026-11-25 08:00", "2026-11-26 08:00"])

@@ -38,9 +38,21 @@ def test_a_date_on_which_nobody_works_any_more_moves_and_the_customer_hears_it_a
 
     (promise,) = open_promises(session, case)
     mail = read(letters(session, case, LetterKind.DELAY_NOTICE)[0])
-    assert promise.due_at == berlin("2026-11-26 08:00")
+    assert promise.due_at == berlin("2026-11-26 09:00")
     assert "Mittwoch, 25. November, 16:30 Uhr" in mail.text and "Donnerstag, 26. November" in mail.text
     assert case.notices == 0
+
+
+def test_the_letter_of_a_moved_date_is_the_one_of_its_day(session: Session, case: Case) -> None:
+    """It counts as no delay, but the customer gets no second letter by itself on that day."""
+    close(session, date(2026, 11, 25))
+    replan(session)
+    delaying.give_notice(session, case, now=TEN)
+    step(session)
+
+    (promise,) = open_promises(session, case)
+    assert (case.notices, case.noticed_at) == (0, TEN)
+    assert promise.notice_at > berlin("2026-11-25 00:00")
 
 
 def test_outside_the_sending_hours_it_waits_for_the_next_and_the_page_says_what_the_letters_said(
