@@ -10,8 +10,8 @@ from enum import StrEnum
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
+from portal.cases import delaying, waiting
 from portal.cases import directory as directories
-from portal.cases import waiting
 from portal.cases.closing import link_until, outcome_sentence
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
@@ -115,6 +115,8 @@ class Status:
     promise: PromiseView | None
     others: tuple[PromiseView, ...]
     person: PersonCard
+    lead: PersonCard | None
+    """Who is there too after the second delay notice in a row."""
     named_on_thanks: bool
     """Whether the thank-you page may name the person: routing used nothing but the topic."""
     question: str | None
@@ -160,6 +162,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         promise=views[0] if views else None,
         others=views[1:],
         person=person_card(directory, directory.acting_person(case, now), voice, now=now),
+        lead=_lead(directory, case, voice, now=now),
         named_on_thanks=case.routed_by == RoutedBy.TOPIC,
         question=question,
         check_by=None if case.check_by_at is None else voice.moment(case.check_by_at, now=now),
@@ -180,6 +183,17 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         entries=entries,
         older=older,
     )
+
+
+def _lead(directory: Directory, case: Case, voice: Voice, *, now: datetime) -> PersonCard | None:
+    """The lead, or whoever is there for the lead, once a notice has named them; None while the same person acts."""
+    if case.state != CaseState.OPEN or case.lead_since is None:
+        return None
+    lead_id = delaying.follows_up(directory, case, delaying.NAMES_THE_LEAD, now=now)
+    acting = directory.acting(lead_id, now, topic_id=case.topic_id)
+    if acting.person_id == directory.acting_person(case, now).person_id:
+        return None
+    return person_card(directory, acting, voice, now=now)
 
 
 def front_desk(session: Session, *, language: str, now: datetime) -> tuple[PersonCard, Voice]:

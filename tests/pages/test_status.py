@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from werkzeug.test import TestResponse
 
 import portal
 from portal import db
-from portal.cases import answering, closing, finding, opening, waiting
+from portal.cases import answering, closing, delaying, finding, opening, waiting
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
@@ -216,6 +217,23 @@ def test_a_deputy_is_named_with_whom_they_stand_in_for(page: Page, company: dict
     assert "Jonas Weidner will reply by" in words
     assert "standing in for Miriam Albrecht" in words
     assert "Miriam Albrecht is back from Monday 7 December." in words
+
+
+def test_the_lead_has_a_card_from_the_second_notice_on(page: Page) -> None:
+    notice = partial(page.do, delaying.give_notice)
+    notice(now=datetime(2026, 11, 25, 14, 30, tzinfo=UTC))
+    assert "Dr. Katharina Voss" not in page.words()
+
+    notice(now=datetime(2026, 11, 27, 12, 30, tzinfo=UTC))
+
+    first, second = document(page.get().text).findall(".//aside/section")
+    assert "Miriam Albrecht" in "".join(first.itertext())
+    assert "Also there for you" in "".join(second.itertext()) and "089 99998-200" in "".join(second.itertext())
+
+    notice(now=datetime(2026, 12, 1, 12, 30, tzinfo=UTC))  # from then on the case is the lead's
+
+    (only,) = document(page.get().text).findall(".//aside/section")
+    assert "Dr. Katharina Voss" in "".join(only.itertext())
 
 
 def test_a_closed_case_says_how_it_ended_and_until_when_it_can_be_reopened(page: Page) -> None:
