@@ -208,6 +208,9 @@ def arrange(site: Site) -> Stage:
     with site.writing() as session:
         _without_end(session)
     site.open_case("Lothar Spät", topic="ohne-ende", ago=timedelta(days=9))
+    with site.writing() as session:  # nothing that is true could be written to him any more
+        late = Letter.case_id == case_of(session, "Lothar Spät").id
+        session.execute(update(Letter).where(late).values(state=LetterState.SENT, ended_at=clock.utc_now()))
     with site.writing() as session:
         over = case_of(session, "Alma Alt")
         closing.close(session, over, by_id=over.owner_id, outcome=Outcome.DONE, text="Erledigt.", now=closed)
