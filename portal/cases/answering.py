@@ -124,6 +124,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
         key=f"message_received:{entry_id}",
         promise=_step_ahead(session, case, now=now),
         now=now,
+        says={"received": directory.voice_of(case).moment(now, now=now)},
     )
     writing.to_staff(
         session,

@@ -117,7 +117,7 @@ def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: d
         key=f"reopened:{promise.id}",
         promise=promise,
         now=now,
-        says={"by_customer": by_id is None},
+        says={"by_customer": by_id is None, "reopened_on": _day(directory, case, now, now=now)},
     )
     writing.to_staff(
         session,
@@ -375,7 +375,8 @@ def _tell_closed(
     now: datetime,
 ) -> None:
     voice = directory.voice_of(case)
-    assert case.outcome is not None and case.reopen_until is not None and case.erase_on is not None
+    assert case.outcome is not None and case.closed_at is not None
+    assert case.reopen_until is not None and case.erase_on is not None
     writing.to_customer(
         session,
         directory,
@@ -388,6 +389,7 @@ def _tell_closed(
         says={
             "by_customer": actor == Actor.CUSTOMER,
             "no_answer": actor == Actor.SYSTEM,
+            "closed_on": _day(directory, case, case.closed_at, now=now),
             "outcome": outcome_sentence(case.outcome, voice),
             "outcome_text": "" if actor == Actor.CUSTOMER else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
@@ -415,6 +417,12 @@ def _tell_staff(
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
         },
     )
+
+
+def _day(directory: Directory, case: Case, at: datetime, *, now: datetime) -> str:
+    """The day of an instant, as the customer's letters name it."""
+    voice = directory.voice_of(case)
+    return voice.day(voice.local(at).date(), now=now)
 
 
 def _end_of_day(voice: Voice, day: date) -> datetime:

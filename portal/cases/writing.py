@@ -116,7 +116,8 @@ def write_customer(
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
-    None where there is no address. ``says`` holds the values of this kind of letter. Whoever signs, the answer goes to
+    None where there is no address. ``says`` holds the values of this kind of letter, and every time it speaks of: it may
+    be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to
     the acting person. ``unasked``: nobody's act asked for it (see UNASKED), and it leaves inside the sending hours,
     unless ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
@@ -134,8 +135,6 @@ def write_customer(
         "status_url": status_url(case),
         "country": voice.country,
         "zone": voice.zone,
-        "today": voice.day(voice.local(now).date(), now=now),
-        "now_moment": voice.moment(now, now=now),
         "step": None if promise is None else _step(directory, case, promise, voice, now),
         **(says or {}),
     }

@@ -267,6 +267,32 @@ def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:
     assert letter.due_at == berlin("2026-11-25 07:00")
 
 
+def test_what_happened_yesterday_is_told_as_of_yesterday(session: Session, people: dict[str, int]) -> None:
+    """The mail does not leave for a night: each letter still says when things happened."""
+    written, withdrawn, unanswered, again = [quiet(session) for _ in range(4)]
+    answering.customer_message(session, written, "Noch eine Frage.", now=TUESDAY)
+    closing.close(session, withdrawn, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
+    closing.close(session, unanswered, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=TUESDAY)
+    closing.close(session, again, by_id=people[MIRIAM], outcome=Outcome.DONE, text="", now=TUESDAY)
+    closing.reopen(session, again, by_id=None, text="", now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=WEDNESDAY)
+
+    said = {
+        written.id: (LetterKind.MESSAGE_RECEIVED, "ist am Dienstag, 24. November, 9:12 Uhr, bei uns eingegangen"),
+        withdrawn.id: (LetterKind.CLOSED, "Sie haben Ihr Anliegen am Dienstag, 24. November, abgeschlossen."),
+        unanswered.id: (LetterKind.CLOSED, "ist Ihr Anliegen seit Dienstag, 24. November, abgeschlossen"),
+        again.id: (LetterKind.REOPENED, "Sie haben Ihr Anliegen am Dienstag, 24. November, wieder geöffnet."),
+    }
+    for case_id, (kind, words) in said.items():
+        (letter,) = letters(session, session.get_one(Case, case_id), kind)
+        assert letter.queued_at == TUESDAY
+        assert letter.valid_until is not None
+        assert letter.valid_until > WEDNESDAY, "it was written anew"
+        assert words in read(letter).text
+
+
 def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)

@@ -173,8 +173,6 @@ def _customer_values(
         "status_url": STATUS_URL,
         "country": country,
         "zone": words["zone"],
-        "today": words["today"],
-        "now_moment": words["now_moment"],
         "step": _step(words, name, kind),
     }
 
@@ -204,18 +202,19 @@ def lead(words: dict[str, str]) -> dict[str, str]:
 def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> dict[str, Any]:
     own: dict[LetterKind, dict[str, Any]] = {
         LetterKind.CONFIRMATION: {"received": words["received"], "not_me_url": f"{STATUS_URL}/not-me"},
-        LetterKind.MESSAGE_RECEIVED: {},
+        LetterKind.MESSAGE_RECEIVED: {"received": words["received"]},
         LetterKind.PROMISE_GIVEN: {"what": words["what"], "moved": False, "before": None, "reason": None},
         LetterKind.REPLY: {"text": words["reply"]},
         LetterKind.QUESTION: {"text": words["question"]},
         LetterKind.CLOSED: {
             "by_customer": False,
+            "closed_on": words["today"],
             "outcome": words["outcome"],
             "outcome_text": words["outcome_text"],
             "reopen_until": words["reopen_until"],
             "erase_on": words["erase_on"],
         },
-        LetterKind.REOPENED: {"by_customer": True},
+        LetterKind.REOPENED: {"by_customer": True, "reopened_on": words["today"]},
         LetterKind.LINK: {"reopen_until": None, "replaced": False},
         LetterKind.DELAY_NOTICE: {
             "number": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from portal.mail.letters import LetterKind, Rendered, render
 from tests.mail.sample_values import OF_THE_LADDER, WORDS, lead, move, sample_values
-from tests.mail.test_letters import BANNED, words_of_html
+from tests.mail.test_letters import AUTOMATIC, BANNED, words_of_html
 
 NAME = "Miriam Albrecht"
 TODAY = re.compile(r"\b(?:heute|morgen|gestern|today|tomorrow|yesterday)\b", re.IGNORECASE)
@@ -230,10 +230,11 @@ def test_a_case_closed_for_lack_of_an_answer_says_that_it_was_announced(language
     assert words_of_html(rendered.html) == rendered.text.split()
 
 
+@pytest.mark.parametrize("flag", [False, True])
 @pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("kind", sorted(OF_THE_LADDER))
-def test_a_letter_that_may_wait_overnight_never_says_today(kind: LetterKind, language: str) -> None:
-    rendered = letter(kind, language)
+@pytest.mark.parametrize("kind", sorted(OF_THE_LADDER.union(AUTOMATIC)))
+def test_a_letter_that_may_wait_overnight_never_says_today(kind: LetterKind, language: str, flag: bool) -> None:
+    rendered = letter(kind, language, outcome_text="", by_customer=flag, mailbox=flag, replaced=flag)
 
     assert not TODAY.search(rendered.subject + rendered.text)
 

@@ -307,8 +307,8 @@ def test_a_missing_value_is_refused(kind: LetterKind) -> None:
 
 
 def test_a_value_that_is_not_plain_is_refused() -> None:
-    with pytest.raises(TypeError, match="today"):
-        letter(LetterKind.CLOSED, today=object())
+    with pytest.raises(TypeError, match="closed_on"):
+        letter(LetterKind.CLOSED, closed_on=object())
 
 
 def test_a_persons_own_text_keeps_its_paragraphs_and_links_only_web_addresses() -> None:
