@@ -406,7 +406,7 @@ def _step(
     open_one = promises.of_kind(promises.open_of(session, case.id), step.kind)
     if open_one is not None and (open_one.waiting is not None or step.waiting is not None):
         step = replace(step, waiting=Waiting.ASKED if step.medium == Medium.MAIL else None)
-        _end_waiting(session, directory, case, now=now)
+        _withdraw(session, directory, case, open_one, now=now)
         session.flush()  # of each kind one promise may be open
         open_one = None
     if open_one is None:
@@ -526,12 +526,19 @@ def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
 
 
 def _end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
-    """The customer was heard from: the date after which we would have asked again falls away."""
-    waiting = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    """The customer was heard from: the date after which we would have asked again falls away.
+
+    What a person promised to come back to stands: a word of thanks takes no call from anybody.
+    """
+    waiting = promises.waits(promises.open_of(session, case.id))
     if waiting is not None:
-        _end_letters_of(session, waiting, now=now)
-        promises.withdraw(waiting, now=now)
-        _note_promise(session, directory, case, waiting, Kind.PROMISE_WITHDRAWN, by_id=None, now=now)
+        _withdraw(session, directory, case, waiting, now=now)
+
+
+def _withdraw(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+    _end_letters_of(session, promise, now=now)
+    promises.withdraw(promise, now=now)
+    _note_promise(session, directory, case, promise, Kind.PROMISE_WITHDRAWN, by_id=None, now=now)
 
 
 def _end_letters_of(session: Session, promise: Promise, *, now: datetime) -> None:

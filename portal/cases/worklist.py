@@ -201,7 +201,7 @@ def _row(
         acting_name=acting_name,
         owner_name=directory.people[owner_id].name,
         in_deputy=acting_id != promise.person_id,
-        waits_for_customer=promise.kind == PromiseKind.FOLLOW_UP,
+        waits_for_customer=promise.waiting is not None,
         letter_failed=letter_failed,
     )
 

@@ -27,7 +27,7 @@ from portal.cases.models import Case, CaseState, Doubt, Outcome
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
 from tests.mail.sample_values import OF_THE_LADDER
 from tests.support.cast import (
     NUMBER,
@@ -1111,7 +1111,8 @@ def waiting_for(session: Session, kind: PromiseKind, medium: Medium) -> Case:
     given_at = TEN - timedelta(minutes=30)
     reply(session, case, keeps=kept_by(case), next_step=Step(PromiseKind.RESULT, medium, MONDAY_NOON), at=given_at)
     session.flush()
-    promise_of(session, case, PromiseKind.RESULT).kind = kind
+    promise = promise_of(session, case, PromiseKind.RESULT)
+    promise.kind, promise.waiting = kind, Waiting.ASKED if kind == PromiseKind.FOLLOW_UP else None
     step(session)
     deliver(session)
     return case

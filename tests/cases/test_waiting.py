@@ -13,11 +13,12 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, scheduling, timeline, undelivered, waiting
+from portal.cases import answering, closing, scheduling, timeline, undelivered, waiting, worklist
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import NotOpen, NotReopenable
 from portal.cases.models import Case, CaseState, Outcome
 from portal.cases.timeline import StatusWord
+from portal.cases.worklist import Scope
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, LetterState
@@ -367,6 +368,48 @@ def test_an_answer_at_every_rung_starts_a_new_promise_and_ends_the_old_one(
     newest = letters(session, case, audience=Audience.CUSTOMER)[-1]
     assert newest.promise_id == reply.id
     assert newest.queued_at == at
+
+
+@pytest.mark.parametrize("medium", [Medium.CALL, Medium.MAIL])
+@pytest.mark.parametrize("contact", [None, Contact.MAIL_IN, Contact.VISIT])
+def test_a_follow_up_that_a_person_promised_is_no_waiting_and_outlasts_a_word_of_thanks(
+    session: Session, medium: Medium, contact: Contact | None
+) -> None:
+    case = open_case(session)
+    deliver(session)
+    friday = Step(PromiseKind.FOLLOW_UP, medium, berlin("2026-12-04 12:00"))
+    answering.reply(
+        session, case, by_id=case.owner_id or 0, text="Ja.", keeps={case.promise_id or 0}, step=friday, now=TEN
+    )
+    step(session)
+    promised = promise_of(session, case, PromiseKind.FOLLOW_UP)
+
+    if contact is None:
+        answering.customer_message(session, case, "Danke, bis Freitag.", now=TEN + timedelta(hours=1))
+    else:
+        log(session, case, contact, at=TEN + timedelta(hours=1))
+    step(session)
+
+    assert promise_of(session, case, PromiseKind.FOLLOW_UP).id == promised.id
+    assert (promised.waiting, promised.due_at) == (None, friday.due_at)
+    (listed,) = worklist.worklist(session, person_id=case.owner_id or 0, scope=Scope.MINE, language="de", now=TEN)
+    assert not listed.waits_for_customer
+
+
+def test_a_question_takes_the_place_of_a_follow_up_that_a_person_promised(session: Session) -> None:
+    """Of each kind one promise is open, and who asks says when we get in touch again."""
+    case = open_case(session)
+    deliver(session)
+    friday = Step(PromiseKind.FOLLOW_UP, Medium.CALL, berlin("2026-12-04 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
+    step(session)
+    promised = promise_of(session, case, PromiseKind.FOLLOW_UP)
+
+    ask(session, case, keeps=set())
+    step(session)
+
+    assert promised.state == PromiseState.WITHDRAWN
+    assert promise_of(session, case, PromiseKind.FOLLOW_UP).waiting == Waiting.ASKED
 
 
 @pytest.mark.parametrize("contact", [Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX, Contact.LETTER_OUT])
