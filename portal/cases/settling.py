@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
 from portal.cases.models import Case, CaseState
+from portal.mail import outbox
 from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState, Waiting
 
@@ -15,11 +16,13 @@ from portal.promises.models import Promise, PromiseState, Waiting
 def take(session: Session, query: Select[Case], values: Mapping[str, object]) -> Sequence[Case]:
     """Find cases and hold them by one statement, passing over those that others hold; ``hold`` then does nothing.
 
-    ``values`` fill the query's places.
+    ``values`` fill the query's places. It comes first in a transaction: a case loaded before would stay what it was
+    then. And ``query`` loads nothing beside the case that may change with it: only the row that is held is sure to be
+    as it is now, what is joined is as it was when the statement began.
     """
     held = query.with_for_update(of=Case, skip_locked=True)
     cases = session.scalars(held, values).unique().all()
-    session.info["held"] = {case.id for case in cases}
+    session.info["held"] = session.get_transaction(), {case.id for case in cases}
     return cases
 
 
@@ -28,12 +31,18 @@ def hold(session: Session, case: Case, *, version: int | None = None) -> None:
 
     Raises StaleCase when the page that asks showed another ``version``.
     """
-    if case.id not in session.info.get("held", ()):
+    if not _is_held(session, case):
         session.flush()  # a refresh would drop what is still pending
         # Only the case: what was loaded with it comes by an outer join, and PostgreSQL locks nothing behind one.
         session.refresh(case, with_for_update={"of": Case})
     if version is not None and case.version != version:
         raise StaleCase
+
+
+def _is_held(session: Session, case: Case) -> bool:
+    """Whether this very transaction took the case: a lock ends with its transaction, the session goes on."""
+    transaction, case_ids = session.info.get("held", (None, ()))
+    return transaction is session.get_transaction() and case.id in case_ids
 
 
 def hold_open(session: Session, case: Case, *, version: int | None = None) -> None:
@@ -43,7 +52,7 @@ def hold_open(session: Session, case: Case, *, version: int | None = None) -> No
         raise NotOpen
 
 
-def settle(session: Session, case: Case, *, steps: Collection[Promise] | None = None) -> None:
+def settle(session: Session, case: Case, *, now: datetime, steps: Collection[Promise] | None = None) -> None:
     """Point the case at the earliest of its open steps; called last in every step.
 
     ``steps`` are all that are open, for whoever has just read or made them: then they are not looked up again.
@@ -58,17 +67,21 @@ def settle(session: Session, case: Case, *, steps: Collection[Promise] | None = 
     steps = sorted((step for step in steps if step.state == PromiseState.OPEN), key=lambda step: (step.due_at, step.id))
     if case.state == CaseState.OPEN and not steps:
         raise NoNextStep
-    _take_closing_back(steps)
+    _take_closing_back(session, case, steps, now=now)
     case.promise_id = steps[0].id if case.state == CaseState.OPEN else None
     case.version += 1
     session.expire(case, ["promise"])
 
 
-def _take_closing_back(steps: list[Promise]) -> None:
-    """No case is closed while we owe the customer something: an announced closing is then a question asked again."""
+def _take_closing_back(session: Session, case: Case, steps: list[Promise], *, now: datetime) -> None:
+    """No case is closed while we owe the customer something: an announced closing is then a question asked again.
+
+    A letter that announces it and has not left stays here.
+    """
     waiting = promises.waits(steps)
     if waiting is not None and waiting.waiting == Waiting.CLOSING and len(steps) > 1:
         waiting.waiting = Waiting.REMINDED
+        outbox.take_back(session, case.id, waiting.id, now=now)
 
 
 def end_steps(session: Session, case: Case, *, now: datetime) -> None:
