@@ -115,7 +115,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
         _end_letters_of(session, reply, now=now)
         before, reply = reply.due_at, promises.move(session, reply, schedule, now=now)
         _note_promise(session, directory, case, reply, Kind.PROMISE_MOVED, by_id=None, before=before, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     writing.to_customer(
         session,
         directory,
@@ -225,7 +225,7 @@ def log_contact(
         promise = _promise_reply(
             session, directory, case, scheduling.answer_to_message(directory, case, now=now), now=now
         )
-    settle(session, case)
+    settle(session, case, now=now)
     if promise is None and keeps:
         ahead = _step_ahead(session, case, now=now)
         promise = None if outbox.is_told(session, ahead.id) else ahead
@@ -265,7 +265,7 @@ def promise_date(
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
     promise = _step(session, directory, case, step, by_id=by_id, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     _tell_step(session, directory, case, promise, now=now)
 
 
@@ -348,7 +348,7 @@ def _write(
     )
     _keep(session, case, entry_id, keeps, {Medium.MAIL}, False, by_id=by_id, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     writing.to_customer(
         session,
         directory,

@@ -71,7 +71,7 @@ def close(
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
     case.reopen_until = _end_of_day(directory.voice_of(case), today + timedelta(days=REOPEN_DAYS))
     case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
-    settle(session, case)
+    settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)
     _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
     if by_id is None:
@@ -107,7 +107,7 @@ def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: d
         now=now,
     )
     promise = reopen_row(session, directory, case, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)
     writing.to_customer(
         session,
@@ -236,7 +236,7 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
         case.owner_id, case.routed_by = routed.owner_id, routed.by
     if moved:
         _name_the_owner(session, directory, case, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     if case.promise is not None:
         opening.confirm(session, directory, case, case.promise, key=f"confirmation:{case.id}:corrected", now=now)
     if moved:
@@ -259,7 +259,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.check_by_at = opening.check_by(directory, team, now=now)
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
-    settle(session, case)
+    settle(session, case, now=now)
     outbox.withdraw(session, case.id, now=now)
     entry_id = journal.record(
         session,

@@ -62,7 +62,7 @@ def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
     today = directory.voice_of(case).local(now).date()
     case.state, case.check_by_at = CaseState.SPAM, None
     case.erase_on = case.erase_on or today.fromordinal(today.toordinal() + SPAM_RETENTION_DAYS)
-    settle(session, case)
+    settle(session, case, now=now)
 
 
 def _open(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
@@ -77,7 +77,7 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
     opening.record_opening(session, directory, case.id, promise, now=now)
     case.state, case.check_by_at, case.opened_at = CaseState.OPEN, None, case.opened_at or now
     case.doubt, case.erase_on = None, None
-    settle(session, case)
+    settle(session, case, now=now)
     if again:
         writing.to_customer(
             session,

@@ -51,7 +51,7 @@ def plan_move(
     promise.planned_by_id, promise.planned_at = by_id, now
     promise.reminded_at = promise.reminded_at or now
     promise.notice_at = told_at(directory, case, promise, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     return promise.notice_at
 
 
@@ -61,7 +61,7 @@ def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime,
     promise = _open_one(session, case, promise_id)
     promise.moves_to, promise.reason, promise.planned_by_id, promise.planned_at = None, None, None, None
     promise.notice_at = told_at(directories.load(session, now=now), case, promise, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
 
 
 def told_at(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> datetime:

@@ -103,7 +103,7 @@ def replan(session: Session, case: Case, *, now: datetime) -> None:
         if plan.moves_to != promise.moves_to:
             promise.moves_to, promise.planned_at, promise.planned_by_id = plan.moves_to, now, None
     if changed:
-        settle(session, case)
+        settle(session, case, now=now)
 
 
 def planned(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Plan | None:

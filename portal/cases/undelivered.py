@@ -60,7 +60,7 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
         # What waits behind the dead letter, such as the one that says it is closed, is no longer true.
         outbox.withdraw(session, case.id, automatic=True, now=now)
         closing.reopen_row(session, directory, case, promise=task, now=now)
-    settle(session, case)
+    settle(session, case, now=now)
     _tell_staff(session, directory, case, letter, task, now=now)
 
 

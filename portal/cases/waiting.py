@@ -141,7 +141,7 @@ def _climb(session: Session, case: Case, promise: Promise, rung: _Rung, *, now: 
     outbox.take_back(session, case.id, promise.id, now=now)
     session.flush()  # of each kind one promise may be open
     follow_up = promises.give(session, follow_up)
-    settle(session, case)
+    settle(session, case, now=now)
     _tell(session, directory, case, follow_up, rung.letter, old_due_at=promise.due_at, now=now)
 
 

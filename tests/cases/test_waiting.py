@@ -585,6 +585,26 @@ def test_a_promise_takes_an_announced_closing_back_and_its_end_announces_it_agai
     assert open_promises(session, case)[0].waiting == Waiting.CLOSING
 
 
+def test_a_closing_that_is_taken_back_takes_its_unsent_letter_along(session: Session) -> None:
+    case = asked(session)
+    work(session, at=open_promises(session, case)[0].notice_at)
+    deliver(session, at=MONDAY_NOON)
+    work(session, at=open_promises(session, case)[0].notice_at)
+    (closes,) = open_promises(session, case)
+    (letter,) = letters(session, case, LetterKind.CLOSING_ANNOUNCED)
+    at = closes.given_at + timedelta(minutes=5)
+    result = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-21 12:00"))
+
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=result, now=at)
+    step(session)
+
+    assert (letter.state, letter.ended_at) == (LetterState.WITHDRAWN, at)
+    assert kinds_of(letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))) == [
+        LetterKind.PROMISE_GIVEN
+    ]
+    assert closes.waiting == Waiting.REMINDED
+
+
 def test_an_announcement_that_cannot_be_delivered_leaves_a_call_and_closes_nothing(session: Session) -> None:
     case = asked(session)
     for _ in range(2):
