@@ -106,7 +106,7 @@ def _move(
         case.lead_since = case.lead_since or now
     if delayed:
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
-    settle(session, case, steps=[*steps, *(move.new for move in moves)])
+    settle(session, case, now=now, steps=[*steps, *(move.new for move in moves)])
     _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
     if delayed:
         _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
