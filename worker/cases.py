@@ -9,6 +9,7 @@ from portal import clock, config, db, limits
 from portal.cases import closing, linking, submissions
 from portal.cases.models import NOT_ERASED, Case, CaseState, LinkWish
 from portal.cases.sparing import spared
+from worker.loop import GOES_ON
 
 FORGET_EVERY = timedelta(hours=1)
 
@@ -29,8 +30,8 @@ class Erasing:
         self._day: date | None = None
         self._failed: set[int] = set()
 
-    def __call__(self) -> bool:
-        """Erase one; True while there may be more."""
+    def __call__(self) -> int:
+        """Erase one; how many, GOES_ON where one failed, 0 where none is left."""
         now = clock.utc_now()
         today = now.astimezone(ZoneInfo(config.current().timezone)).date()
         if today != self._day:
@@ -39,15 +40,16 @@ class Erasing:
         due = select(Case.id).where(NOT_ERASED, Case.state != CaseState.OPEN, Case.erase_on <= today)
         with db.reading() as session:
             if session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
-                return False
+                return 0
         with db.writing() as session:
             case = closing.next_to_erase(session, today=today, but=self._failed)
             if case is None:
-                return False
+                return 0
             case_id = case.id
             if not spared(session, lambda: closing.erase(session, case, now=now), failed="not erased", case=case_id):
                 self._failed.add(case_id)
-        return True
+                return GOES_ON
+        return 1
 
 
 class Forgetting:

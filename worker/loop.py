@@ -15,7 +15,9 @@ from portal import clock, db, heartbeat, wakeup
 log = structlog.get_logger(__name__)
 
 Step = Callable[[], int]
-"""Does some of what is due and says how much; 0 or False where there is nothing to do."""
+"""Does some of what is due and says how much: 0 or False where there is nothing to do, or GOES_ON."""
+GOES_ON = -1
+"""Says a step that did nothing, but may have more to do at once: what broke is put off, say."""
 TURN = 2.0
 """Seconds one step may go on before the others get their turn."""
 PAUSE_AFTER_FAULT = 1.0
@@ -47,7 +49,7 @@ class Loop:
             ear.close()
 
     def run_until_idle(self) -> dict[str, int]:
-        """Do everything that is due now; how often each step did something.
+        """Do everything that is due now; how much each step did.
 
         A step with a fault of ours is logged and left. Raises DBAPIError when the database is out of reach.
         """
@@ -58,7 +60,7 @@ class Loop:
             again = False
             for name, step in self._steps.items():
                 while name not in broken and not self._stop.is_set() and (count := self._did(name, step, broken)):
-                    done[name] += count
+                    done[name] += max(count, 0)
                     again = True
         return {name: done[name] for name in self._steps}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from portal import clock, db
@@ -17,6 +18,7 @@ from portal.people.models import Person
 from portal.promises import business_time
 from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
 from portal.promises.models import IS_OPEN, Promise
+from worker.loop import GOES_ON
 
 PUT_OFF = timedelta(hours=1)
 """How long a case waits whose step failed by a fault of ours; it keeps no other waiting."""
@@ -45,21 +47,34 @@ class Watch:
         self.look = select(Promise.id).where(self._due).limit(1)
         """Whether anything is due: it nearly always finds nothing, by one entry of one index."""
         self._put_off: dict[int, datetime] = {}
+        self._at_once = AT_ONCE
 
     def __call__(self) -> int:
         """Do some; how many, or 0 where nothing is due, or nothing that may be done at this hour."""
         now = clock.utc_now()
+        if not self._is_due(now):
+            self._at_once = AT_ONCE
+            return 0
+        done: list[int] = []
+        try:
+            with db.writing() as session:
+                return self._some(session, done, now)
+        except IntegrityError as fault:
+            self._refused(done, fault, now)
+            return GOES_ON
+
+    def _is_due(self, now: datetime) -> bool:
         with db.reading() as session:
             if session.connection().execute(self.look, {"now": now}).first() is None:
-                return 0
-            if session.execute(self._next(session, now).limit(1), {"now": now}).first() is None:
-                return 0
-        with db.writing() as session:
-            return self._some(session, now)
+                return False
+            return session.execute(self._next(session, now).limit(1), {"now": now}).first() is not None
 
-    def _some(self, session: Session, now: datetime) -> int:
-        """Do some cases in this transaction. One that breaks is put off; those before it are done again without it."""
-        end, done = time.monotonic() + LONGEST, 0
+    def _some(self, session: Session, done: list[int], now: datetime) -> int:
+        """Do some cases in this transaction, and say which are ``done``.
+
+        One that breaks is put off, and those before it are done again without it.
+        """
+        end = time.monotonic() + LONGEST
         for case in self._take(session, now):
             case_id = case.id
             try:
@@ -69,16 +84,29 @@ class Watch:
                 raise
             except Exception as fault:
                 session.rollback()
-                sparing.tell(fault, failed=self._failed, case=case_id)
-                self._put_off[case_id] = now + PUT_OFF
-                return 1
-            done += 1
+                self._broke(case_id, fault, now)
+                return GOES_ON
+            done.append(case_id)
             if time.monotonic() > end:
                 break
-        return done
+        return len(done)
+
+    def _refused(self, done: list[int], fault: IntegrityError, now: datetime) -> None:
+        """One of these broke a key that the database looks at last, at the commit: from now on each has its own.
+
+        So it is until that case is found, or nothing is due any more.
+        """
+        self._at_once = 1
+        if len(done) == 1:
+            self._broke(done[0], fault, now)
+            self._at_once = AT_ONCE
+
+    def _broke(self, case_id: int, fault: Exception, now: datetime) -> None:
+        sparing.tell(fault, failed=self._failed, case=case_id)
+        self._put_off[case_id] = now + PUT_OFF
 
     def _take(self, session: Session, now: datetime) -> Sequence[Case]:
-        query = self._next(session, now).options(selectinload(Case.customer)).limit(AT_ONCE)
+        query = self._next(session, now).options(selectinload(Case.customer)).limit(self._at_once)
         return settling.take(session, query, {"now": now})
 
     def _next(self, session: Session, now: datetime) -> Select[Case]:

@@ -20,6 +20,7 @@ from portal.promises.models import Promise, PromiseState
 from tests.bench import watching
 from tests.support.cast import berlin, statements
 from worker import cases, promises, waiting
+from worker.loop import GOES_ON, Loop
 from worker.promises import Watch
 
 TUESDAY = berlin("2026-11-24 09:12")
@@ -187,14 +188,41 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
 
     step = Watch(promises._notice_due, breaks, failed="no notice given")
     with at(NOTICE):
-        assert sum(step() for _ in range(3)) == 3  # in as many goes as time allows
-        assert step() == 0
+        assert Loop({"notice": step}).run_until_idle() == {"notice": 2}
     assert count(LetterKind.DELAY_NOTICE) == 2
 
     monkeypatch.setattr(step, "_do", real)
     with at(NOTICE + promises.PUT_OFF):
         assert step()
     assert count(LetterKind.DELAY_NOTICE) == 3
+
+
+def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
+    core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key of law 1 is looked at when the transaction ends: whose fault it was, the database does not say."""
+    _, broken, *_ = take(4)
+    real = delaying.give_notice
+
+    def leaves_no_open_step(session: Session, case: Case, *, now: datetime) -> None:
+        real(session, case, now=now)
+        if case.id == broken:
+            case.promise_id = session.scalars(
+                select(Promise.id).where(Promise.case_id == broken, Promise.state == PromiseState.MOVED)
+            ).one()
+
+    monkeypatch.setattr(promises, "LONGEST", 60)  # all in one transaction
+    step = Watch(promises._notice_due, leaves_no_open_step, failed="no notice given")
+    with at(NOTICE):
+        assert [step(), step(), step(), step(), step()] == [GOES_ON, 1, GOES_ON, 2, 0]
+    assert count(LetterKind.DELAY_NOTICE) == 3
+    assert f"'case': {broken}" in caplog.text
+    assert "IntegrityError" in caplog.text
+
+    monkeypatch.setattr(step, "_do", real)
+    with at(NOTICE + promises.PUT_OFF):
+        assert step() == 1
+    assert count(LetterKind.DELAY_NOTICE) == 4
 
 
 @pytest.mark.parametrize(
