@@ -43,8 +43,8 @@ class Move:
 def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     """Move every promise of this case whose notice is due, with one letter that lists them all.
 
-    A notice that is due takes along what else would need one today; dates that a person planned move as planned, with
-    their words, and count as no notice where they move alone. Does nothing where nothing is due any more: the promise
+    A notice that is due takes along what else would need one today; a date that a person planned moves as planned, at
+    its own time and with their words, and counts as no notice. Does nothing where nothing is due any more: the promise
     may have been kept a moment ago. Raises NothingToPromise.
     """
     hold(session, case)
@@ -52,16 +52,21 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
         return
     directory = directories.load(session, now=now)
     steps = promises.open_of(session, case.id)
-    waiting = [promise for promise in steps if promise.waiting is None]
-    due = [promise for promise in waiting if promise.notice_at <= now]
-    if any(not promise.moves_by_hand for promise in due):
-        due = _with_the_rest_of_today(directory, case, waiting, due, now=now)
+    ours = [promise for promise in steps if promise.waiting is None]
+    due = [promise for promise in ours if promise.notice_at <= now]
+    if not _all_as_planned(directory, case, due, now=now):
+        due = _with_the_rest_of_today(directory, case, ours, due, now=now)
     if due:
         _move(session, directory, case, steps, sorted(due, key=lambda promise: promise.due_at), now=now)
 
 
+def _all_as_planned(directory: Directory, case: Case, due: Sequence[Promise], *, now: datetime) -> bool:
+    """Whether all that is due moves to dates that people planned and that can still be promised."""
+    return all(scheduling.as_planned(directory, case, promise, now=now) is not None for promise in due)
+
+
 def _with_the_rest_of_today(
-    directory: Directory, case: Case, waiting: Sequence[Promise], due: Sequence[Promise], *, now: datetime
+    directory: Directory, case: Case, ours: Sequence[Promise], due: Sequence[Promise], *, now: datetime
 ) -> list[Promise]:
     """What one notice moves: all whose notice falls on this day. Where the day has had its notice, what can wait waits.
 
@@ -70,7 +75,7 @@ def _with_the_rest_of_today(
     quiet = scheduling.quiet_until(directory, case, now=now)
     if quiet is None:
         tomorrow = scheduling.end_of_day(directory, case, now=now)
-        return [promise for promise in waiting if promise.notice_at < tomorrow]
+        return [one for one in ours if one in due or (one.notice_at < tomorrow and not one.moves_by_hand)]
     next_letters = business_time.next_open(directory.sending(directory.team_of(case)), quiet)
     urgent = []
     for promise in due:
@@ -96,7 +101,7 @@ def _move(
     number = case.notices + 1 if delayed else 0
     if delayed:
         case.notices = number
-    if not all(promise.moves_by_hand for promise in due):
+    if not _all_as_planned(directory, case, due, now=now):
         case.noticed_at = now
     person_id = follows_up(directory, case, number, now=now) if number >= LEAD_TAKES_OVER else None
     before_id = directory.acting_person(case, now).person_id
@@ -196,12 +201,12 @@ def _tell_customer(
     says: dict[str, Any] = {
         "late": first.old.due_at <= now,
         "moves": [_in_words(directory, case, move, voice, now=now) for move in moves],
+        "reason": first.old.reason if len(moves) == 1 else None,  # of several, each has its own
     }
     if number < LEAD_TAKES_OVER:
         kind = LetterKind.DELAY_NOTICE
         says |= {
             "number": number,
-            "reason": next((move.old.reason for move in moves if move.old.reason), None),
             "lead": None if lead_id is None else _card(directory, case, lead_id, now=now),
         }
     else:
@@ -274,7 +279,13 @@ def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now
     sentence = wording.sentence(move.new.kind, move.new.medium, directory.people[acting_id].name, due, voice)
     before = voice.moment(move.old.due_at, now=now)
     # The promise's number is for whoever writes the letter anew (renewing): the name in the sentence may be another.
-    return {"promise_id": move.new.id, "before": before, "sentence": f"{sentence}.", "what": move.new.what}
+    return {
+        "promise_id": move.new.id,
+        "before": before,
+        "sentence": f"{sentence}.",
+        "what": move.new.what,
+        "reason": move.old.reason,
+    }
 
 
 def _card(directory: Directory, case: Case, lead_id: int, *, now: datetime) -> dict[str, str | None]:

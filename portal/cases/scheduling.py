@@ -118,17 +118,34 @@ def chosen(directory: Directory, case: Case, due_at: datetime, *, now: datetime)
 def successor(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Schedule:
     """The instants of the promise that follows one which is moved: the date that was planned, else the next update.
 
-    A planned date that leaves no room any more is pushed to the next that does. Raises NothingToPromise.
+    A date a person planned that can no longer be promised gives way to an update counted from it; one that a new
+    calendar set is pushed to the next with room. Raises NothingToPromise.
     """
+    planned = as_planned(directory, case, promise, now=now)
+    if planned is not None:
+        return planned
     if promise.moves_to is None:
         return next_update(directory, case, now=now, counted_from=promise.due_at)
-    team, level, quiet = directory.team_of(case), level_of(directory, case), quiet_until(directory, case, now=now)
+    times = 1 if promise.moves_by_hand else 0
+    return next_update(directory, case, now=now, counted_from=promise.moves_to, times=times)
+
+
+def as_planned(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Schedule | None:
+    """The instants of the date a person planned; None without one, and where it can no longer be promised.
+
+    Whether the customer has had a notice today does not matter: a person tells this date, and for a reason.
+    """
+    if promise.moves_to is None or not promise.moves_by_hand:
+        return None
+    team = directory.team_of(case)
     calendar, sending = directory.calendar(team), directory.sending(team)
-    to = promise.moves_to
     try:
-        return service_level.schedule(level, calendar, sending, given_at=now, due_at=to, quiet_until=quiet)
+        if business_time.latest_open(calendar, promise.moves_to) != promise.moves_to:
+            return None
+        level = level_of(directory, case)
+        return service_level.schedule(level, calendar, sending, given_at=now, due_at=promise.moves_to)
     except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
-        return next_update(directory, case, now=now, counted_from=to, times=0)
+        return None
 
 
 def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:

@@ -1,19 +1,19 @@
 """The ladder: reminded, then a new date before the old one passes, then the lead, and never an end in silence."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, answering, delaying, reminding, scheduling
+from portal.cases import absences, answering, delaying, planning, reminding, scheduling
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, LetterState
-from portal.people.models import Person, Team
+from portal.people.models import Closure, ClosureKind, Person, Team
 from portal.promises.models import Medium, PromiseKind, PromiseState
 from tests.support.cast import (
     TUESDAY,
@@ -37,6 +37,7 @@ NOTICE = berlin("2026-11-25 15:30")
 """An hour before the reply that was promised for Wednesday, 16:30."""
 SECOND = berlin("2026-11-27 13:30")
 THIRD = berlin("2026-12-01 13:30")
+REASON = "Das Werk bestätigt die Lieferzeit erst am Freitag."
 
 
 @pytest.fixture
@@ -217,6 +218,66 @@ def test_a_date_that_would_pass_in_silence_gets_even_a_second_notice_of_a_day(se
     notice(session, case)
 
     assert len(letters(session, case, LetterKind.DELAY_NOTICE)) == 1
+
+
+# --- the person's date and words -------------------------------------------------------------------------------------
+
+
+def test_the_reason_is_read_on_every_rung(session: Session, case: Case) -> None:
+    notices(session, case, NOTICE, SECOND)
+    plan(session, case, None, at=THIRD - timedelta(hours=2))
+
+    notice(session, case, at=THIRD)
+
+    assert REASON in read(letters(session, case, LetterKind.LEAD_TAKES_OVER)[0]).text
+
+
+def test_of_two_promises_each_has_its_own_reason(session: Session, case: Case) -> None:
+    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 16:00")))
+    for number, promise in enumerate(open_promises(session, case)):
+        plan(session, case, None, at=berlin("2026-11-25 12:00"), promise_id=promise.id, reason=f"Grund {number}.")
+
+    notice(session, case)
+
+    text = read(letters(session, case, LetterKind.DELAY_NOTICE)[0]).text
+    assert "Grund 0." in text and "Grund 1." in text
+
+
+def test_a_notice_of_another_promise_takes_no_planned_date_along(session: Session, case: Case) -> None:
+    """It moves at its own time, and to the very date: the quarter of an hour in which it can be changed is not over."""
+    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 15:00")))
+    to = berlin("2026-11-25 17:00")
+    tells_at = plan(session, case, to, at=berlin("2026-11-25 13:58"))
+
+    notice(session, case, at=berlin("2026-11-25 14:00"))
+    assert promise_of(session, case, PromiseKind.REPLY).moves_to == to
+
+    notice(session, case, at=tells_at)
+    assert promise_of(session, case, PromiseKind.REPLY).due_at == to
+
+
+def test_a_planned_date_that_passed_meanwhile_is_the_systems_to_move_and_leaves_a_day(
+    session: Session, case: Case
+) -> None:
+    plan(session, case, berlin("2026-11-26 10:00"), at=berlin("2026-11-25 10:00"))
+    back = berlin("2026-11-27 07:00")
+
+    notice(session, case, at=back)
+
+    promise = promise_of(session, case, PromiseKind.REPLY)
+    assert case.noticed_at == back
+    assert promise.notice_at > berlin("2026-11-28 00:00")
+
+
+def test_a_planned_date_on_a_day_that_was_closed_meanwhile_is_pushed(session: Session, case: Case) -> None:
+    tells_at = plan(session, case, berlin("2026-11-27 11:00"), at=berlin("2026-11-25 10:00"))
+    day = date(2026, 11, 27)
+    session.add(Closure(first_on=day, last_on=day, kind=ClosureKind.CLOSED))
+    step(session)
+
+    notice(session, case, at=tells_at)
+
+    assert promise_of(session, case, PromiseKind.REPLY).due_at > berlin("2026-11-30 00:00")
 
 
 # --- the lead --------------------------------------------------------------------------------------------------------
@@ -429,6 +490,24 @@ def notice(session: Session, case: Case, *, at: datetime = NOTICE) -> None:
     delaying.give_notice(session, case, now=at)
     step(session)
     deliver(session, at=at)
+
+
+def plan(
+    session: Session,
+    case: Case,
+    to: datetime | None,
+    *,
+    at: datetime,
+    promise_id: int | None = None,
+    reason: str = REASON,
+) -> datetime:
+    """The person plans a date, or says a reason; when the customer is told."""
+    promise_id = promise_id or promise_of(session, case, PromiseKind.REPLY).id
+    tells_at = planning.plan_move(
+        session, case, promise_id=promise_id, by_id=case.owner_id or 0, to=to, reason=reason, now=at
+    )
+    step(session)
+    return tells_at
 
 
 def notices(session: Session, case: Case, *instants: datetime) -> None:

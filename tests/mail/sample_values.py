@@ -223,7 +223,12 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
             "reason": None,
             "lead": None,
         },
-        LetterKind.LEAD_TAKES_OVER: {"late": False, "moves": [move(words, name)], "before_name": "Tarek Yilmaz"},
+        LetterKind.LEAD_TAKES_OVER: {
+            "late": False,
+            "moves": [move(words, name)],
+            "before_name": "Tarek Yilmaz",
+            "reason": None,
+        },
         LetterKind.WAITING_REMINDER: {"question": words["question"], "asked": words["received"]},
         LetterKind.CLOSING_ANNOUNCED: {"question": words["question"], "asked": words["received"]},
         LetterKind.CALL_ATTEMPTED: {
