@@ -187,7 +187,6 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
     """Mail the current link to the stored address."""
-    voice = directory.voice_of(case)
     writing.to_customer(
         session,
         directory,
@@ -196,14 +195,18 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         key=key,
         promise=promises.ahead(promises.open_of(session, case.id), now=now),
         now=now,
-        says={
-            "replaced": replaced,
-            "is_open": case.state == CaseState.OPEN,  # without a step: then every promised date has passed
-            "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now)
-            if case.reopen_until is not None and case.reopen_until > now
-            else None,
-        },
+        says=link_says(directory, case, replaced=replaced, now=now),
     )
+
+
+def link_says(directory: Directory, case: Case, *, replaced: bool, now: datetime) -> dict[str, str | bool | None]:
+    """What the letter with the link says of its own: ``replaced`` if earlier links no longer work."""
+    until = case.reopen_until
+    return {
+        "replaced": replaced,
+        "is_open": case.state == CaseState.OPEN,  # without a step: then every promised date has passed
+        "reopen_until": None if until is None or until <= now else _day(directory, case, until, now=now),
+    }
 
 
 def correct_address(session: Session, submission: Submission, email: str, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.sparing import spared
+from portal.cases.writing import Written
 from portal.languages import Voice
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -32,7 +33,7 @@ ANSWERS = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.REOP
 
 
 def renew(session: Session, letter_id: int, *, now: datetime) -> None:
-    """Write a letter anew that is no longer true, under the same key, or drop it. The caller holds its case.
+    """Write a letter anew that is no longer true, in its place, or drop it. The caller holds its case.
 
     Does nothing where another worker was faster. One that cannot be written now is put off and keeps no other waiting.
     """
@@ -40,23 +41,25 @@ def renew(session: Session, letter_id: int, *, now: datetime) -> None:
     if letter is None:
         return
     if not spared(session, lambda: _renew(session, letter, now=now), failed="letter not renewed", letter=letter_id):
-        outbox.put_off(letter, now + AFTER_A_FAULT)
+        outbox.postpone(letter, now + AFTER_A_FAULT)
 
 
 def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
     if letter.case_id is None:
-        outbox.overtake(session, letter, now=now)
+        outbox.drop_untrue(letter, now=now)
         return
     case, kind = session.get_one(Case, letter.case_id), LetterKind(letter.kind)
     promise = _step(session, letter, kind, now=now)
     if promise is None and kind in ANSWERS and case.state == CaseState.OPEN:
-        outbox.put_off(letter, now + UNTIL_A_STEP)
+        outbox.postpone(letter, now + UNTIL_A_STEP)
         return
-    outbox.overtake(session, letter, now=now)
     directory = directories.load(session, now=now)
-    if _is_true(directory, case, kind, promise, now=now):
-        _write(session, directory, case, letter, promise, now=now)
-        outbox.follow(session, letter)
+    is_true = _is_true(directory, case, kind, promise, now=now)
+    written = _write(session, directory, case, letter, promise, now=now) if is_true else None
+    if written is None:
+        outbox.drop_untrue(letter, now=now)
+    else:
+        writing.replace_in_place(letter, written, promise_id=None if promise is None else promise.id)
 
 
 def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Promise | None:
@@ -84,24 +87,21 @@ def _is_true(directory: Directory, case: Case, kind: LetterKind, promise: Promis
 
 def _write(
     session: Session, directory: Directory, case: Case, letter: Letter, promise: Promise | None, *, now: datetime
-) -> None:
+) -> Written | None:
     kind, says = LetterKind(letter.kind), dict(letter.says or {})
-    if kind == LetterKind.LINK:
-        closing.send_link(session, directory, case, key=letter.key, replaced=says["replaced"], now=now)
-        return
     unasked, old_due_at = writing.asked_by_nobody(says)
     says.pop(writing.OLD_DATE, None)
-    writing.to_customer(
-        session,
+    return writing.write_customer(
         directory,
         case,
         kind,
-        key=letter.key,
         promise=promise,
         now=now,
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
-        says=_as_of_now(session, directory, case, says, old_due_at, now=now),
+        says=closing.link_says(directory, case, replaced=says["replaced"], now=now)
+        if kind == LetterKind.LINK
+        else _as_of_now(session, directory, case, says, old_due_at, now=now),
     )
 
 

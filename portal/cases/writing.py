@@ -22,7 +22,7 @@ from portal.languages import Voice
 from portal.links import Purpose
 from portal.mail import letters, message, outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Audience
+from portal.mail.models import Audience, Letter
 from portal.people.models import Person
 from portal.people.presence import Acting
 from portal.promises import wording
@@ -116,10 +116,10 @@ def write_customer(
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
-    None where there is no address. ``says`` holds the values of this kind of letter, and every time it speaks of: it may
-    be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to
-    the acting person. ``unasked``: nobody's act asked for it (see UNASKED), and it leaves inside the sending hours,
-    unless ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
+    None where there is no address. ``says`` holds the values of this kind of letter and every time it speaks of: it may
+    be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to the
+    acting person. ``unasked``: nobody's act asked for it (see UNASKED), and it leaves inside the sending hours, unless
+    ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
@@ -267,9 +267,6 @@ def write_staff(
 
 def queue(session: Session, written: Written, *, case_id: int, promise_id: int | None, key: str, now: datetime) -> None:
     """Put a letter about a case into the outbox. The schema refuses a second one with this key."""
-    waits: dict[str, object] = {}
-    if written.window is not None:
-        waits = {"due_at": written.window.due_at, "valid_until": written.window.valid_until, "says": written.says}
     outbox.queue(
         session,
         now=now,
@@ -277,19 +274,34 @@ def queue(session: Session, written: Written, *, case_id: int, promise_id: int |
         kind=written.kind,
         audience=written.audience,
         case_id=case_id,
-        to_address=written.to_address,
-        person_id=written.person_id,
-        message=written.message,
-        message_id=written.message_id,
         automatic=written.kind not in WRITTEN_BY_HAND,
-        promise_id=promise_id,
-        **waits,
+        **_columns(written, promise_id),
     )
+
+
+def replace_in_place(letter: Letter, written: Written, *, promise_id: int | None) -> None:
+    """Let a letter that waits say this instead; it keeps its turn."""
+    outbox.rewrite(letter, **_columns(written, promise_id))
 
 
 def staff_voice(directory: Directory, case: Case, reader_id: int) -> Voice:
     """How a colleague is spoken to about this case."""
     return directory.voice(directory.team_of(case), directory.people[reader_id].language)
+
+
+def _columns(written: Written, promise_id: int | None) -> dict[str, object]:
+    """What a letter's row holds of its words, and of when they may leave."""
+    columns: dict[str, object] = {
+        "to_address": written.to_address,
+        "person_id": written.person_id,
+        "message": written.message,
+        "message_id": written.message_id,
+        "promise_id": promise_id,
+    }
+    if written.window is None:
+        return columns
+    window = written.window
+    return {**columns, "due_at": window.due_at, "valid_until": window.valid_until, "says": written.says}
 
 
 def _written(

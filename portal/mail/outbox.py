@@ -103,25 +103,23 @@ def outdate(session: Session, letter_ids: Collection[int], *, now: datetime) -> 
     wake_worker(session)
 
 
-def put_off(letter: Letter, until: datetime) -> None:
+def postpone(letter: Letter, until: datetime) -> None:
     """Leave a letter that cannot be written anew for later."""
     letter.due_at = until
 
 
-def overtake(session: Session, letter: Letter, *, now: datetime) -> None:
-    """Withdraw a letter that waits; it frees its key for the one written anew."""
+def rewrite(letter: Letter, **values: object) -> None:
+    """Change the words of a letter that waits, and when they may leave (``values`` are columns of Letter).
+
+    It is the same letter: it has waited as long, has as many attempts left, and none overtakes it.
+    """
+    for name, value in values.items():
+        setattr(letter, name, value)
+
+
+def drop_untrue(letter: Letter, *, now: datetime) -> None:
+    """Withdraw a letter that waits and has nothing true to say any more."""
     letter.state, letter.ended_at = LetterState.WITHDRAWN, now
-    session.flush()
-
-
-def follow(session: Session, old: Letter) -> None:
-    """Whoever was written anew has waited as long as the letter it follows, and has as many attempts left."""
-    session.execute(
-        update(Letter)
-        .where(Letter.key == old.key, Letter.state == LetterState.QUEUED)
-        .values(queued_at=old.queued_at, tries=old.tries, give_up_at=old.give_up_at, last_error=old.last_error)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def is_written(session: Session, key: str) -> bool:

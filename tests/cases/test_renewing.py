@@ -95,21 +95,33 @@ def test_a_letter_of_yesterday_is_signed_by_whoever_acts_today(session: Session,
     case = open_case(session)
     (old,) = letters(session, case, LetterKind.CONFIRMATION)
     assert read(old).sender.startswith(MIRIAM)
+    kept, first_id, link = (old.id, old.key, old.promise_id, old.says), old.message_id, link_in(old)
     away(session, people[MIRIAM], since=berlin("2026-11-25 00:00"), deputy_id=people[JONAS])
     step(session)
 
     assert renew_all(session, at=WEDNESDAY) == 1
 
     (new,) = letters(session, case, LetterKind.CONFIRMATION)
-    assert session.get_one(Letter, old.id).state == LetterState.WITHDRAWN
-    assert (new.key, new.promise_id, new.says) == (old.key, old.promise_id, old.says)
-    assert new.message_id != old.message_id
+    assert (new.id, new.key, new.promise_id, new.says) == kept
+    assert new.message_id != first_id
+    assert new.person_id == people[JONAS]
     assert (new.due_at, new.valid_until) == (WEDNESDAY, berlin("2026-11-25 17:00"))
     mail = read(new)
     assert mail.sender.startswith(JONAS)
     assert "in Vertretung für Miriam Albrecht" in mail.text
     assert "Jonas Weidner antwortet bis Mittwoch, 25. November, 16:30 Uhr." in mail.text
-    assert link_in(new) == link_in(old)
+    assert link_in(new) == link
+
+
+def test_a_letter_written_anew_keeps_its_turn(session: Session, people: dict[str, int]) -> None:
+    """What a colleague wrote after it does not leave before it."""
+    case = open_case(session)
+    answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=WEDNESDAY)
+
+    assert send_all(session, at=WEDNESDAY) == [LetterKind.CONFIRMATION, LetterKind.REPLY]
 
 
 def test_while_it_is_true_nothing_is_written_anew(session: Session) -> None:
@@ -156,8 +168,8 @@ def test_an_answer_waits_for_the_step_that_the_worker_is_about_to_move(session: 
     step(session)
     delaying.give_notice(session, case, now=late)
     assert renew_all(session, at=late + timedelta(minutes=1)) == 1
-    notice, confirmation = letters(session, case, audience=Audience.CUSTOMER)
-    assert (notice.kind, confirmation.kind) == (LetterKind.DELAY_NOTICE, LetterKind.CONFIRMATION)
+    confirmation, notice = letters(session, case, audience=Audience.CUSTOMER)
+    assert (confirmation.kind, notice.kind) == (LetterKind.CONFIRMATION, LetterKind.DELAY_NOTICE)
     assert notice.promise_id == confirmation.promise_id == case.promise_id
 
 
@@ -300,6 +312,8 @@ def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session)
     step(session)
 
     renew_all(session, at=WEDNESDAY)
+    assert send_all(session, at=WEDNESDAY) == [LetterKind.CLOSED]  # each in its turn
+    renew_all(session, at=WEDNESDAY)
 
     (letter,) = letters(session, case, LetterKind.LINK)
     assert letter.due_at == WEDNESDAY
@@ -317,13 +331,14 @@ def test_what_waits_for_the_customer_is_asked_anew(session: Session, people: dic
     (promise,) = open_promises(session, case)
     waiting.go_on(session, case, now=promise.notice_at)
     (old,) = letters(session, case, LetterKind.WAITING_REMINDER)
+    first_id = old.message_id
     step(session)
     assert old.valid_until is not None
 
     renew_all(session, at=old.valid_until + timedelta(hours=14))
 
     (new,) = letters(session, case, LetterKind.WAITING_REMINDER)
-    assert new.id != old.id
+    assert new.message_id != first_id
     assert "Welches Baujahr?" in read(new).text
 
 
@@ -357,23 +372,24 @@ def test_a_letter_that_cannot_be_written_keeps_no_other_waiting(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, other = open_case(session), open_case(session)
-    write = writing.to_customer
+    write = writing.write_customer
 
-    def fail_for_one(session: Session, directory: object, case: Case, *rest: object, **more: object) -> None:
+    def fail_for_one(directory: object, case: Case, *rest: object, **more: object) -> writing.Written | None:
         if case.id == broken.id:
             raise RuntimeError
-        write(session, directory, case, *rest, **more)  # type: ignore[arg-type]
+        return write(directory, case, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writing, "to_customer", fail_for_one)
+    monkeypatch.setattr(writing, "write_customer", fail_for_one)
 
     assert renew_all(session, at=WEDNESDAY) == 2
 
     (kept,) = letters(session, broken, LetterKind.CONFIRMATION)
+    message_id = kept.message_id
     assert (kept.state, kept.due_at) == (LetterState.QUEUED, WEDNESDAY + timedelta(hours=1))
     assert letters(session, other, LetterKind.CONFIRMATION)[0].due_at == WEDNESDAY
     monkeypatch.undo()
     assert renew_all(session, at=WEDNESDAY + timedelta(hours=1)) == 1
-    assert letters(session, broken, LetterKind.CONFIRMATION)[0].id != kept.id
+    assert letters(session, broken, LetterKind.CONFIRMATION)[0].message_id != message_id
 
 
 # --- absences --------------------------------------------------------------------------------------------------------
@@ -492,6 +508,16 @@ def renew_all(session: Session, *, at: datetime) -> int:
         taken += 1
         assert taken < 20, "it takes the same letter again and again"
     return taken
+
+
+def send_all(session: Session, *, at: datetime) -> list[str]:
+    """The relay takes every letter that may leave now; the kinds of those to customers, in order."""
+    left = []
+    while (claimed := outbox.claim(session, now=at, lease=timedelta(minutes=5))) is not None:
+        left.append(session.get_one(Letter, claimed.id))
+        outbox.mark_sent(session, claimed, now=at)
+        step(session)
+    return [letter.kind for letter in left if letter.audience == Audience.CUSTOMER]
 
 
 def quiet(session: Session) -> Case:

@@ -244,14 +244,14 @@ def test_a_retry_or_writing_it_anew_makes_no_letter_younger(session: Session) ->
     claimed = outbox.claim(session, now=TUESDAY, lease=timedelta(minutes=5))
     assert claimed is not None
     step(session)
-    later = TUESDAY + timedelta(minutes=20)
+    later, first_id = TUESDAY + timedelta(minutes=20), letter.message_id
     outbox.retry(session, claimed, "450", now=later, base=1000)
     outbox.outdate(session, [letter.id], now=later)
     session.execute(update(Letter).values(due_at=later))
     step(session)
     renewing.renew(session, letter.id, now=later)
     step(session)
-    assert letters(session, case, LetterKind.CONFIRMATION)[0].id != letter.id
+    assert letters(session, case, LetterKind.CONFIRMATION)[0].message_id != first_id
 
     (row,) = worklist.unsent(session, now=later)
 
