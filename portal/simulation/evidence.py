@@ -21,6 +21,8 @@ _QUICK = 2
 """gzip's level: pages are many and alike."""
 
 Act = dict[str, Any]
+OUR_FAULT = 500
+"""From this status on it is the server that could not answer."""
 
 
 def moment(at: datetime) -> str:
@@ -41,6 +43,8 @@ class Evidence:
 
     def __init__(self, folder: Path | None, listener: Listener | None = None) -> None:
         self.acts: list[Act] = []
+        self.broken_pages: list[datetime] = []
+        """When a status page was answered by a fault of the server."""
         self._folder, self._listener = folder, listener
         self._files: dict[str, IO[str]] = {}
 
@@ -83,6 +87,8 @@ class Evidence:
 
     def page(self, at: datetime, case: int, status: int, html: str, *, final: bool, older: bool) -> None:
         """A status page as its customer saw it."""
+        if status >= OUR_FAULT:
+            self.broken_pages.append(at)
         if self._listener is not None:
             self._listener.page(at, case, status, html)
         self._line("pages", {"at": moment(at), "case": case, "status": status, "html": html, "final": final,

@@ -7,7 +7,7 @@ from math import ceil
 from statistics import median
 
 from portal.simulation import spans
-from portal.simulation.evidence import Act
+from portal.simulation.evidence import OUR_FAULT, Act
 from portal.simulation.record import BY_HAND, NOTICES, CaseRecord, LetterRecord, PromiseRecord, Record
 from portal.simulation.spans import Spans
 
@@ -25,6 +25,7 @@ ZERO = (
     "letters_untrue",
     "notices_twice_a_day",
     "ladders_without_a_lead",
+    "acts_refused_by_a_fault",
     "faults_in_steps",
     "broken_pages",
 )
@@ -71,6 +72,7 @@ def of(record: Record) -> Figures:
         "notices_per_case_p95": _nearest_rank([notices[number] for number in record.forms], 0.95),
         "notices_twice_a_day": _twice_a_day(record),
         "ladders_without_a_lead": _without_a_lead(record),
+        "acts_refused_by_a_fault": _refused(record),
         "median_first_answer_minutes": _first_answer(record),
     }
     return figures
@@ -225,6 +227,12 @@ def _first_answer(record: Record) -> int:
         if first and act["case"] in record.forms and act["case"] not in answered:
             answered[act["case"]] = (act["at"] - record.forms[act["case"]]).total_seconds() / 60
     return round(median(answered.values())) if answered else 0
+
+
+def _refused(record: Record) -> int:
+    """What customers did or looked at, and the server could not answer although the machine was on."""
+    acts = [act["at"] for act in record.acts if act["kind"] in ("form", "customer") and act["status"] >= OUR_FAULT]
+    return sum(1 for at in (*acts, *record.broken_pages) if not record.plan.is_off(at))
 
 
 def _nearest_rank(values: list[int], share: float) -> int:

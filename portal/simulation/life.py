@@ -204,7 +204,8 @@ class Life:
         self._evidence.act(self._driver.instant(), "end")
         number_of = {reference: life.arrival.number for reference, life in self.customers.by_reference.items()}
         with db.reading() as session:
-            record = Record(session, self.plan, self._evidence.acts, self._arrivals, self.people, number_of)
+            record = Record(session, self.plan, self._evidence.acts, self._arrivals, self.people, number_of,
+                            self._evidence.broken_pages)  # fmt: skip
         counted = figures.of(record)
         workers = self._driver.workers
         broken = {**workers_noted(workers.faults, self._faults.seen), "broken_pages": self.customers.broken_pages}

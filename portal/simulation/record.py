@@ -58,6 +58,7 @@ class CaseRecord:
     begins_anew: list[datetime] = field(default_factory=list)
     """When the count of notices in a row fell back to nothing: a promise was kept, or the case reopened."""
     open: Spans = field(default_factory=list)
+    """When it was open: from its opening to its closing and from a reopening on, whatever steps it had."""
 
     def local_day(self, at: datetime) -> date:
         """The day on the team's wall clock."""
@@ -89,9 +90,9 @@ class Record:
 
     def __init__(
         self, session: Session, plan: Plan, acts: Sequence[Act], arrivals: Sequence[tuple[str, datetime]],
-        people: Mapping[str, int], number_of: Mapping[str, int],
+        people: Mapping[str, int], number_of: Mapping[str, int], broken_pages: Sequence[datetime] = (),
     ) -> None:  # fmt: skip
-        self.plan, self.acts = plan, acts
+        self.plan, self.acts, self.broken_pages = plan, acts, broken_pages
         self.starts_at, self.ends_at = plan.starts_at, plan.ends_at
         self.directory = directories.load(session, now=plan.starts_at)
         self.arrivals = Counter(message_id for message_id, _ in arrivals)
@@ -174,7 +175,7 @@ class Record:
 
     def _cases(self, session: Session, number_of: Mapping[str, int]) -> list[CaseRecord]:
         rows = session.execute(
-            select(Case.id, Case.reference, Case.owner_id, Case.continues_id).order_by(Case.id)
+            select(Case.id, Case.reference, Case.owner_id, Case.continues_id, Case.opened_at).order_by(Case.id)
         ).all()
         found: dict[int, CaseRecord] = {}
         for row in rows:
@@ -189,8 +190,9 @@ class Record:
                 PromiseRecord(promise.id, promise.given_at, promise.due_at, promise.ended_at or NEVER, promise.state,
                               promise.replaces_id)
             )  # fmt: skip
-        for case in found.values():
-            case.open = spans.joined((one.given_at, min(one.ended_at, self.ends_at)) for one in case.promises)
+        changes = _changes(session)
+        for row in rows:
+            found[row.id].open = _open(row.opened_at, changes[row.id], self.ends_at)
         return list(found.values())
 
     def _entries(self, session: Session) -> Counter[str]:
@@ -246,6 +248,28 @@ def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
         together = row.kind in NOTICES and promise.given_at == row.queued_at
         if promise.id == row.promise_id or together:
             promise.told_at = min(promise.told_at, at)
+
+
+def _changes(session: Session) -> defaultdict[int | None, list[tuple[datetime, bool]]]:
+    """When each case was closed (False) or opened again (True), in the order of the journal."""
+    rows = session.execute(
+        select(Entry.case_id, Entry.at, Entry.kind)
+        .where(Entry.kind.in_((Kind.CLOSED, Kind.REOPENED)))
+        .order_by(Entry.id)
+    )
+    changes: defaultdict[int | None, list[tuple[datetime, bool]]] = defaultdict(list)
+    for case_id, at, kind in rows:
+        changes[case_id].append((at, kind == Kind.REOPENED))
+    return changes
+
+
+def _open(opened_at: datetime | None, changes: Sequence[tuple[datetime, bool]], ends_at: datetime) -> Spans:
+    found, since = [], opened_at
+    for at, opens in changes:
+        if since is not None and not opens:
+            found.append((since, at))
+        since = (since or at) if opens else None
+    return spans.joined([*found, *([] if since is None else [(since, ends_at)])])
 
 
 def _closings(session: Session) -> dict[tuple[int | None, datetime], Actor]:

@@ -18,6 +18,8 @@ Act = dict[str, Any]
 """A line of the plan with ``at`` as an instant."""
 DELAYS = frozenset({"delay_notice", "lead_takes_over"})
 UNASKED = DELAYS | {"waiting_reminder", "closing_announced"}
+OUR_FAULT = 500
+"""From this status on it is the server that could not answer."""
 ENDS = ("machine_off", "smtp_down")
 REPLANNED = ("Ihr Anliegen hat ein neues Datum", "Your request has a new date")
 """A delay notice that says so moves a date because the calendar changed: no step of the ladder."""
@@ -92,6 +94,8 @@ class Evidence:
     """How often each Message-ID was stored."""
     to_staff: list[tuple[datetime, str, str, str]] = field(default_factory=list)
     """When, kind, recipient and reference of each letter to a colleague."""
+    refusals: list[tuple[datetime, int, str]] = field(default_factory=list)
+    """When a server's fault answered a customer, the number of the form, and what they wanted."""
     nameless: list[Arrival] = field(default_factory=list)
     """Letters of no case, such as a link."""
 
@@ -103,6 +107,8 @@ def read(folder: Path) -> Evidence:
     for row in lines_of(folder / "letters.jsonl.gz"):
         _take_letter(evidence, row)
     for row in lines_of(folder / "pages.jsonl.gz"):
+        if row["status"] >= OUR_FAULT:
+            evidence.refusals.append((instant(row["at"]), row["case"], f"page: {row['status']}"))
         if row["status"] == 200 and row["case"] in by_number:
             _take_page(evidence, by_number[row["case"]], row)
     for story in evidence.stories.values():
@@ -128,6 +134,8 @@ def _plan(path: Path) -> Evidence:
     since: dict[str, datetime] = {}
     for row in rows:
         at, kind = instant(row["at"]), row["kind"]
+        if kind in ("form", "customer") and row["status"] >= OUR_FAULT:
+            evidence.refusals.append((at, row["case"], f"{row.get('act', kind)}: {row['status']}"))
         if kind == "form" and row["status"] == 303:
             team = company.teams[company.topics[row["topic"]]]
             story = Story(row["case"], row["reference"], row["email"].lower(), team, at)

@@ -32,6 +32,7 @@ COUNTED = (
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "acts_refused_by_a_fault",
     "promises_lapsed_in_silence",
     "promises_lapsed_while_off",
 )
@@ -89,6 +90,7 @@ def weigh(folder: Path) -> Verdict:
             _outside_hours(evidence, story, arrival, verdict)
             _untrue(story, seen, arrival, verdict)
     _absent_readers(evidence, verdict)
+    _refused(evidence, verdict)
     _add_up(evidence, verdict, dark, off)
     return verdict
 
@@ -227,6 +229,14 @@ def _untrue(story: Story, seen: light.Seen, arrival: Arrival, verdict: Verdict) 
         verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} for a closed case")
     elif min(arrival.steps) <= arrival.at:
         verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} says {min(arrival.steps)}")
+
+
+def _refused(evidence: Evidence, verdict: Verdict) -> None:
+    """What customers did or looked at, and a fault of the server answered although the machine was on."""
+    stories = {story.number: story for story in evidence.stories.values() if story.is_form}
+    for at, number, why in evidence.refusals:
+        if not within(at, evidence.off):
+            verdict.find("acts_refused_by_a_fault", stories.get(number), at, why)
 
 
 def _notices(story: Story, verdict: Verdict) -> None:

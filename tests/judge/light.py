@@ -72,11 +72,15 @@ class Seen:
 
 
 def dark(seen: Seen) -> Iterator[Span]:
-    """The times in which the case was open and no step ahead had been told."""
+    """The times in which the case was open and no step ahead had been told.
+
+    A page that nobody saw may have said any step: in doubt that of a letter, or one that lies beyond the end.
+    """
     found: list[Span] = []
     for page, shown in zip(seen.pages, seen.shown, strict=True):
-        if page.known and not page.closed:
-            lit = (span for step, since in shown.items() for span in seen.told(step, since))
+        if not page.closed:
+            steps = shown if page.known else dict.fromkeys([*seen.letters, seen.end], page.start)
+            lit = (span for step, since in steps.items() for span in seen.told(step, since))
             found += without((page.start, min(page.end, seen.end)), lit)
     yield from joined(found)
 

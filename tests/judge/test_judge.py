@@ -49,6 +49,7 @@ FIGURES = {
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "acts_refused_by_a_fault",
     "median_first_answer_minutes",
 }
 TARGETS = {  # the figures whose target is zero
@@ -63,6 +64,7 @@ TARGETS = {  # the figures whose target is zero
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "acts_refused_by_a_fault",
 }
 
 
@@ -279,6 +281,13 @@ def past_date(life: Life) -> None:
     life.letter("27 9:00", "promise_given", f"{THURSDAY}.", written="25 11:00")
 
 
+def fails(life: Life, when: str) -> None:
+    """The customer wants the case open again, and the server has a fault."""
+    life.act(when, "customer", case=1, act="reopen", status=500)
+    page = {"case": 1, "status": 500, "html": "", "final": False, "older": False}
+    life.pages.append({"at": handmade._iso(at(when)), **page})
+
+
 def closed_at_night(life: Life) -> None:
     """The case closes itself after an announced date, and the letter leaves at 3 am."""
     opened(life, TUESDAY)
@@ -351,6 +360,14 @@ FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
     "a third notice without the lead": (third_notice_without_lead, {"ladders_without_a_lead": 1}),
     "a letter for a closed case": (closed_too_early, {"letters_untrue": 1}),
     "a letter with a date that has passed": (past_date, {"letters_untrue": 1}),
+    "a reopening that fails, and the page after it": (
+        also(lambda life: fails(life, "31 9:00")),
+        {"acts_refused_by_a_fault": 2},
+    ),
+    "a form that fails": (
+        also(lambda life: life.act("26 9:00", "form", case=2, topic="offer", email="", status=500, reference=None)),
+        {"acts_refused_by_a_fault": 1},
+    ),
 }
 
 
@@ -374,6 +391,12 @@ BLAMELESS: dict[str, Change] = {
         lambda life: away(life, known="25 12:00", until="27 17:00"), lambda life: call(life, "26 9:00", "Petra Lindner")
     ),
     "a call that the program refused": also(lambda life: call(life, "26 9:00", "Reto Bär", ok=False)),
+    "a reopening that nobody could answer because the machine was off": also(
+        lambda life: off(life, "31 8:00", "31 10:00"), lambda life: fails(life, "31 9:00")
+    ),
+    "a reopening that the program refused": also(
+        lambda life: life.act("31 9:00", "customer", case=1, act="reopen", status=409)
+    ),
     "an absence nobody entered": also(lambda life: away(life, known="24 18:00", entered=False)),
     "an absence that ended": also(
         lambda life: away(life, known="24 18:00"), lambda life: away(life, known="24 19:00", until="25 9:00")

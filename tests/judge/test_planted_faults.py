@@ -22,7 +22,7 @@ from portal.simulation.figures import ZERO
 from portal.simulation.life import Wanted
 from portal.simulation.staff import Staff
 from tests.judge import judge
-from tests.judge.test_judge import TARGETS
+from tests.judge.test_judge import FIGURES, TARGETS
 from worker import delivery, promises
 from worker.delivery import Delivery
 
@@ -129,7 +129,7 @@ PLANTED: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
     "marked before it is sent": (letters_marked_before_they_are_sent, "letters_lost", Wanted(days=4, cases=40)),
     "a close that forgets an open step": (
         a_close_that_forgets_an_open_step,
-        "broken_pages",
+        "acts_refused_by_a_fault",
         Wanted(days=3, cases=20, faults=False),
     ),
     "a third notice that nobody follows up": (
@@ -151,7 +151,8 @@ def test_a_planted_fault_is_seen(
     told, judged = live(wanted, tmp_path)
 
     assert told[figure] > 0
-    assert judged.get(figure, told[figure]) > 0
+    assert judged[figure] > 0
+    assert judged == alike(told)
 
 
 def test_an_office_in_which_nobody_answers_leaves_nobody_in_the_dark(monkeypatch: Patch, tmp_path: Path) -> None:
@@ -162,7 +163,13 @@ def test_an_office_in_which_nobody_answers_leaves_nobody_in_the_dark(monkeypatch
 
     assert {name: told[name] for name in ZERO if told[name]} == {}
     assert {name: judged[name] for name in TARGETS if judged[name]} == {}
+    assert judged == alike(told)
     assert told["notices"] > 15
+
+
+def alike(told: dict[str, float]) -> Any:
+    """What both count, as close as whole seconds on pages allow."""
+    return pytest.approx({name: told[name] for name in FIGURES}, abs=0.11)
 
 
 def nobody_answers(patch: Patch) -> None:
