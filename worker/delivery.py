@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal import clock, config, db
-from portal.cases import undelivered
+from portal.cases import settling, undelivered
 from portal.mail import outbox
 from portal.mail.message import UnsafeHeader, ascii_address
 from portal.mail.models import LetterState
@@ -136,7 +136,7 @@ def _note_fault(claimed: Claimed, note: Callable[[Session, datetime], LetterStat
     """Note why the letter did not leave, and tell its case if it died of that. Returns what it is now."""
     now = clock.utc_now()
     with db.writing() as session:
-        undelivered.hold_case_of(session, claimed.id)
+        settling.hold_case_of(session, claimed.id)
         state = note(session, now)
         if state == LetterState.FAILED:
             undelivered.letter_died(session, claimed.id, now=now)

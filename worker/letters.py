@@ -1,7 +1,7 @@
 """Steps that keep waiting letters true: what waited past the day it was written on is written anew."""
 
 from portal import clock, db
-from portal.cases import renewing, undelivered
+from portal.cases import renewing, settling
 from portal.mail import outbox
 
 
@@ -14,6 +14,6 @@ def renew_letter() -> bool:
     with db.writing() as session:
         letter_id = outbox.outdated(session, now=now)
         if letter_id is not None:
-            undelivered.hold_case_of(session, letter_id)
+            settling.hold_case_of(session, letter_id)
             renewing.renew(session, letter_id, now=now)
     return letter_id is not None

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
 from portal.cases.models import Case, CaseState
 from portal.mail import outbox
+from portal.mail.models import Letter
 from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState, Waiting
 
@@ -43,6 +44,17 @@ def _is_held(session: Session, case: Case) -> bool:
     """Whether this very transaction took the case: a lock ends with its transaction, the session goes on."""
     transaction, case_ids = session.info.get("held", (None, ()))
     return transaction is session.get_transaction() and case.id in case_ids
+
+
+def hold_case_of(session: Session, letter_id: int) -> None:
+    """Hold the case a letter is about, if it is about one, before anything of the letter is touched.
+
+    Every step holds the case first and its letters afterwards; who took them the other way round could wait for a page
+    that waits for them.
+    """
+    case_id = session.scalars(select(Letter.case_id).where(Letter.id == letter_id)).one()
+    if case_id is not None:
+        hold(session, session.get_one(Case, case_id))
 
 
 def hold_open(session: Session, case: Case, *, version: int | None = None) -> None:
