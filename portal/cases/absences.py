@@ -1,15 +1,14 @@
 """Absences: somebody is away from now on, or from a day ahead, and no waiting letter names them any more."""
 
-from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from portal.cases.models import Case
+from portal.cases.models import Case, CaseState
 from portal.mail import outbox
 from portal.mail.models import Audience, Letter, LetterState
-from portal.people.models import Absence, Person, Team
+from portal.people.models import Absence
 from portal.promises.models import Promise, PromiseState
 
 
@@ -25,18 +24,20 @@ def enter(
 ) -> int:
     """Enter an absence; ``ends_at`` is None while the end is not known. Returns its id.
 
-    Letters that wait and may name this person while they are away are written anew before they leave, at once where the
-    absence holds now. The schema refuses an end before the start, and a deputy who is the person.
+    Letters that wait and would be true beyond its beginning are written anew before they leave: any may name this
+    person, who signs it, is promised in it, or stands in for somebody. One that does not says the same again. The
+    schema refuses an end before the start, and a deputy who is the person.
     """
+    concerns_letters = ends_at is None or ends_at > now
+    if concerns_letters:
+        _hold_cases(session, now=now)
     absence = Absence(
         person_id=person_id, starts_at=starts_at, ends_at=ends_at, deputy_id=deputy_id, entered_by_id=by_id
     )
     session.add(absence)
     session.flush()
-    if ends_at is None or ends_at > now:
-        waiting = _may_name(session, person_id, starts_at)
-        _hold_cases(session, person_id, set(waiting.values()))
-        outbox.outdate(session, waiting, now=now)
+    if concerns_letters:
+        outbox.outdate(session, true_after=starts_at, now=now)
         if starts_at <= now:
             _remind_anew(session, person_id, now=now)
     return absence.id
@@ -52,33 +53,14 @@ def _remind_anew(session: Session, person_id: int, *, now: datetime) -> None:
     )
 
 
-def _hold_cases(session: Session, person_id: int, of_letters: Collection[int | None]) -> None:
-    """Hold every case whose letters or promises are changed, as each step does before it touches them.
+def _hold_cases(session: Session, *, now: datetime) -> None:
+    """Hold every case of which a letter waits or may be in the making, before anything is looked for.
 
+    Who holds one has read who is there, and may be about to write a letter: it waits for them, or they for the absence.
     In the order of their ids, so that no two who hold several wait for each other.
     """
-    promised = select(Promise.case_id).where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
-    held = select(Case.id).where(or_(Case.id.in_(of_letters), Case.id.in_(promised)))
-    session.execute(held.order_by(Case.id).with_for_update()).all()
-
-
-def _may_name(session: Session, person_id: int, starts_at: datetime) -> dict[int, int | None]:
-    """Letters to customers that wait, are still to be sent when the absence has begun, and may name the person.
-
-    Their ids, each with its case.
-    """
-    led = select(Person.id).join(Team, Team.id == Person.team_id).where(Team.lead_id == person_id)
-    promised = select(Promise.case_id).where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
-    concerned = or_(
-        Letter.person_id == person_id,
-        Case.owner_id == person_id,
-        Case.owner_id.in_(led),  # a second notice names the lead
-        Case.id.in_(promised),
+    waiting = select(Letter.case_id).where(
+        Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING))
     )
-    found = (
-        select(Letter.id, Letter.case_id)
-        .join(Case, Case.id == Letter.case_id)
-        .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
-        .where(Letter.valid_until > starts_at, concerned)
-    )
-    return {row.id: row.case_id for row in session.execute(found)}
+    may_write = or_(Case.state == CaseState.OPEN, Case.reopen_until >= now, Case.id.in_(waiting))
+    session.execute(select(Case.id).where(may_write).order_by(Case.id).with_for_update()).all()

@@ -4,7 +4,6 @@ Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send 
 What is promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -92,11 +91,15 @@ def take_outdated(session: Session, letter_id: int, *, now: datetime) -> Letter 
     return letter if letter.state == LetterState.QUEUED and stale else None
 
 
-def outdate(session: Session, letter_ids: Collection[int], *, now: datetime) -> None:
-    """What these letters say may be wrong from now on: none is sent before it was written anew."""
+def outdate(session: Session, *, true_after: datetime, now: datetime) -> None:
+    """Letters to customers that would be true after an instant may not be: they are written anew before they are sent.
+
+    The caller holds their cases.
+    """
     session.execute(
         update(Letter)
-        .where(Letter.id.in_(letter_ids), Letter.state.in_(_WAITING), Letter.valid_until > now)
+        .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_(_WAITING))
+        .where(Letter.valid_until > max(true_after, now))
         .values(valid_until=now)
         .execution_options(synchronize_session=False)
     )

@@ -246,7 +246,7 @@ def test_a_retry_or_writing_it_anew_makes_no_letter_younger(session: Session) ->
     step(session)
     later, first_id = TUESDAY + timedelta(minutes=20), letter.message_id
     outbox.retry(session, claimed, "450", now=later, base=1000)
-    outbox.outdate(session, [letter.id], now=later)
+    outbox.outdate(session, true_after=later, now=later)
     session.execute(update(Letter).values(due_at=later))
     step(session)
     renewing.renew(session, letter.id, now=later)

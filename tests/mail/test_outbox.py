@@ -240,18 +240,19 @@ def test_letters_are_written_anew_in_their_order(session: Session) -> None:
     assert outbox.outdated(session, now=NOW) == first.id
 
 
-def test_only_what_waits_and_is_still_true_is_outdated(session: Session) -> None:
+def test_only_what_waits_and_is_true_for_longer_is_outdated(session: Session) -> None:
+    soon, later = NOW + timedelta(minutes=30), NOW + timedelta(hours=1)
     rows = {
-        "queued": letter(session, valid_until=NOW + timedelta(hours=1)),
-        "sent": letter(session, valid_until=NOW + timedelta(hours=1), state=LetterState.SENT),
+        "queued": letter(session, valid_until=later),
+        "sent": letter(session, valid_until=later, state=LetterState.SENT),
         "by hand": letter(session),
-        "not meant": letter(session, valid_until=NOW + timedelta(hours=1)),
+        "over before": letter(session, valid_until=soon),
+        "to staff": letter(session, valid_until=later, audience=Audience.STAFF),
     }
-    sending_one = letter(session, valid_until=NOW + timedelta(hours=1), due=NOW - timedelta(hours=1))
+    letter(session, valid_until=NOW + timedelta(hours=1), due=NOW - timedelta(hours=1))
     claimed = claim(session)
 
-    meant = [row.id for name, row in rows.items() if name != "not meant"]
-    outbox.outdate(session, [*meant, sending_one.id], now=NOW)
+    outbox.outdate(session, true_after=soon, now=NOW)
 
     assert [name for name, row in rows.items() if fresh(session, row).valid_until == NOW] == ["queued"]
     assert outbox.may_send(session, claimed, now=NOW) is False
