@@ -410,10 +410,18 @@ def test_words_and_numbers_are_left_alone() -> None:
     ("voice", "expected"), [(Voice("de", "DE", "UTC"), "1.234"), (Voice("en", "DE", "UTC"), "1,234")]
 )
 def test_large_numbers_are_grouped(voice: Voice, expected: str) -> None:
-    promises = COLUMNS["promises"]
+    promises = {column.name: column for column in COLUMNS["promises"]}
     figures = Figures(moved=1234)
 
-    assert shown(promises[5], figures, promises[0], voice) == expected
+    assert shown(promises["moved"], figures, promises["count"], voice) == expected
+
+
+@pytest.mark.parametrize("figure", COLUMNS)
+def test_no_two_columns_of_a_figure_share_a_name(figure: str) -> None:
+    names = [column.name for column in COLUMNS[figure]]
+
+    assert len(set(names)) == len(names)
+    assert names[0] == "count"
 
 
 def test_bars_fill_the_room_and_keep_their_shares() -> None:

@@ -39,6 +39,8 @@ DECIMALS = {Unit.COUNT: 0, Unit.HOURS: 1, Unit.AVERAGE: 2}
 class Column:
     """One number of a group: its heading alone, as in a CSV, and below the heading of its figure."""
 
+    name: str
+    """What the page calls it that shows it apart; no two of a figure have the same."""
     heading: str
     short: str
     unit: Unit
@@ -68,16 +70,18 @@ def _of_fate(fate: Fate) -> Callable[[Figures], float]:
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "promises": (
-        Column(marked("Promises (n)"), marked("Promises (n)"), Unit.COUNT, lambda one: one.promises),
-        *(Column(FATES[fate], FATES_IN_SHORT[fate], Unit.COUNT, _of_fate(fate)) for fate in FATES),
-        Column(marked("Moved in all"), marked("moved in all"), Unit.COUNT, lambda one: one.moved),
+        Column("count", marked("Promises (n)"), marked("Promises (n)"), Unit.COUNT, lambda one: one.promises),
+        *(Column(fate, FATES[fate], FATES_IN_SHORT[fate], Unit.COUNT, _of_fate(fate)) for fate in FATES),
+        Column("moved", marked("Moved in all"), marked("moved in all"), Unit.COUNT, lambda one: one.moved),
         Column(
+            "kept_first",
             marked("Share kept by the first date"),
             marked("share by the first date"),
             Unit.SHARE,
             lambda one: one.kept_first,
         ),
         Column(
+            "kept_last",
             marked("Share kept by the last date"),
             marked("share by the last date"),
             Unit.SHARE,
@@ -85,16 +89,34 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ),
     ),
     "answers": (
-        Column(marked("Answered cases (n)"), marked("Answered cases (n)"), Unit.COUNT, lambda one: len(one.minutes)),
-        Column(marked("Not answered"), marked("not answered"), Unit.COUNT, lambda one: one.unanswered),
-        Column(marked("Median in working hours"), marked("median in hours"), Unit.HOURS, lambda one: one.hours),
+        Column(
+            "count",
+            marked("Answered cases (n)"),
+            marked("Answered cases (n)"),
+            Unit.COUNT,
+            lambda one: len(one.minutes),
+        ),
+        Column("unanswered", marked("Not answered"), marked("not answered"), Unit.COUNT, lambda one: one.unanswered),
+        Column(
+            "median", marked("Median in working hours"), marked("median in hours"), Unit.HOURS, lambda one: one.hours
+        ),
     ),
     "notices": (
-        Column(marked("Cases (n)"), marked("Cases (n)"), Unit.COUNT, lambda one: len(one.notices)),
-        Column(marked("Delay notices"), marked("notices"), Unit.COUNT, lambda one: sum(one.notices)),
-        Column(marked("Delay notices per case"), marked("per case"), Unit.AVERAGE, lambda one: one.notices_per_case),
+        Column("count", marked("Cases (n)"), marked("Cases (n)"), Unit.COUNT, lambda one: len(one.notices)),
+        Column("notices", marked("Delay notices"), marked("notices"), Unit.COUNT, lambda one: sum(one.notices)),
         Column(
-            marked("Most in 95 of 100 cases"), marked("most, in 95 of 100"), Unit.COUNT, lambda one: one.most_notices
+            "per_case",
+            marked("Delay notices per case"),
+            marked("per case"),
+            Unit.AVERAGE,
+            lambda one: one.notices_per_case,
+        ),
+        Column(
+            "most",
+            marked("Most in 95 of 100 cases"),
+            marked("most, in 95 of 100"),
+            Unit.COUNT,
+            lambda one: one.most_notices,
         ),
     ),
 }
