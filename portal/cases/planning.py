@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import scheduling
+from portal.cases import replanning, scheduling
 from portal.cases.directory import Directory
-from portal.cases.errors import NothingPlanned, NotLater, NotOpen
+from portal.cases.errors import NothingPlanned, NotLater, NotOpen, StaleCase
 from portal.cases.models import Case
 from portal.cases.settling import hold_open, settle
 from portal.promises import business_time, service_level
@@ -35,8 +35,9 @@ def plan_move(
 ) -> datetime:
     """Plan that a promise moves; returns when the customer is told. Planning again replaces what was planned.
 
-    Without a date the reason waits for the notice, which sets one. Raises NotOpen where this is no open promise of the
-    case, StaleCase, NothingPlanned without date and reason, NotLater, NoRoom, NoticedToday, DateOutOfReach.
+    Without a date the reason waits for the notice, which sets one, or goes with the date that a calendar sets. Raises
+    NotOpen where this is no open promise of the case, StaleCase, NothingPlanned without date and reason, NotLater,
+    NoRoom, NoticedToday, DateOutOfReach.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
@@ -47,28 +48,47 @@ def plan_move(
         if to <= promise.due_at:
             raise NotLater
         scheduling.chosen(directory, case, to, now=now)
-    promise.moves_to, promise.reason = to, reason or None
-    promise.planned_by_id, promise.planned_at = by_id, now
+    promise.reason = reason or None
     promise.reminded_at = promise.reminded_at or now
-    promise.notice_at = told_at(directory, case, promise, now=now)
+    if to is None:
+        _without_a_date(directory, case, promise, now=now)
+    if to is not None or promise.moves_to is None:
+        promise.planned_by_id, promise.planned_at = by_id, now
+    if to is not None:
+        promise.moves_to = to
+        promise.notice_at = _tells_at(directory, case, promise, now=now)
     settle(session, case, now=now)
     return promise.notice_at
 
 
 def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime, version: int | None = None) -> None:
-    """Take back what was planned: the promise stands as it was given. Raises NotOpen, StaleCase."""
+    """Take back what a person planned: the promise stands as it was given, and whoever acts is reminded of it.
+
+    A date that a calendar moves it to stays. Raises NotOpen, StaleCase: also where no person planned anything.
+    """
     hold_open(session, case, version=version)
     promise = _open_one(session, case, promise_id)
-    promise.moves_to, promise.reason, promise.planned_by_id, promise.planned_at = None, None, None, None
-    promise.notice_at = told_at(directories.load(session, now=now), case, promise, now=now)
+    if promise.planned_by_id is None and promise.reason is None:
+        raise StaleCase
+    promise.reason = None
+    _without_a_date(directories.load(session, now=now), case, promise, now=now)
+    if promise.remind_at is not None and promise.remind_at > now:
+        promise.reminded_at = None
     settle(session, case, now=now)
 
 
-def told_at(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> datetime:
-    """When the customer hears of the delay: with the ladder's notice, or 15 minutes after a new date was planned."""
+def _without_a_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+    """The date that a person planned falls away; one that a calendar sets stands, or comes back."""
+    if promise.moves_to is not None and not promise.moves_by_hand:
+        return
+    promise.moves_to, promise.planned_by_id, promise.planned_at = None, None, None
+    promise.notice_at = _ladders(directory, case, promise)
+    replanning.reschedule(directory, case, promise, now=now)
+
+
+def _tells_at(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> datetime:
+    """When the customer will hear of the new date: 15 minutes after it was planned, or with the ladder's notice."""
     notice_at = _ladders(directory, case, promise)
-    if promise.moves_to is None:
-        return notice_at
     try:
         opens = business_time.next_open(directory.sending(directory.team_of(case)), now + TIME_TO_EDIT)
     except (NoBusinessTime, BeyondHolidayTable):

@@ -29,7 +29,7 @@ A_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Rescheduled:
     """When the worker acts on a promise, and the date it then moves to if the promised one cannot be kept."""
 
     remind_at: datetime | None
@@ -93,21 +93,24 @@ def replan(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    changed = False
-    for promise in promises.open_of(session, case.id):
-        plan = planned(directory, case, promise, now=now)
-        if plan is None or not _differs(directory, case, promise, now=now):
-            continue
-        changed = True
-        promise.remind_at, promise.notice_at = plan.remind_at, plan.notice_at
-        if plan.moves_to != promise.moves_to:
-            promise.moves_to, promise.planned_at, promise.planned_by_id = plan.moves_to, now, None
-    if changed:
+    changed = [reschedule(directory, case, promise, now=now) for promise in promises.open_of(session, case.id)]
+    if any(changed):
         settle(session, case, now=now)
 
 
-def planned(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Plan | None:
-    """How the present calendars plan this promise; None where they leave it alone.
+def reschedule(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> bool:
+    """Give a promise the instants of the present calendars; False where it has them."""
+    new = rescheduled(directory, case, promise, now=now)
+    if new is None or new == _present(promise):
+        return False
+    promise.remind_at, promise.notice_at = new.remind_at, new.notice_at
+    if new.moves_to != promise.moves_to:
+        promise.moves_to, promise.planned_at, promise.planned_by_id = new.moves_to, now, None
+    return True
+
+
+def rescheduled(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Rescheduled | None:
+    """The instants of this promise by the present calendars; None where they leave it alone.
 
     Left alone is what has passed or is about to move, an announced closing, and what no calendar can plan.
     """
@@ -131,7 +134,7 @@ def _teams(directory: Directory, case: Case, promise: Promise) -> tuple[Team, ..
     return (topics, owners) if is_first else (owners, topics)
 
 
-def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -> Plan:
+def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -> Rescheduled:
     schedule = service_level.schedule(
         scheduling.level_of(directory, case),
         directory.calendar(team),
@@ -139,12 +142,12 @@ def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -
         given_at=promise.given_at,
         due_at=promise.due_at,
     )
-    if promise.moves_to is not None:  # what a person planned goes out when they said
-        return Plan(promise.remind_at, min(schedule.notice_at, promise.notice_at), promise.moves_to)
-    return Plan(None if promise.waiting is not None else schedule.remind_at, schedule.notice_at, None)
+    if promise.moves_by_hand:  # what a person planned goes out when they said
+        return Rescheduled(promise.remind_at, min(schedule.notice_at, promise.notice_at), promise.moves_to)
+    return Rescheduled(None if promise.waiting is not None else schedule.remind_at, schedule.notice_at, None)
 
 
-def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Plan | None:
+def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Rescheduled | None:
     """A date that cannot be kept: the next one with room, told at the next hour at which letters leave."""
     team, level = directory.team_of(case), scheduling.level_of(directory, case)
     calendar, sending = directory.calendar(team), directory.sending(team)
@@ -158,10 +161,15 @@ def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: date
     told_at = min(promise.notice_at, opens if opens < promise.due_at else now)
     notice_at = max(promise.given_at + A_SECOND, told_at)
     if promise.waiting is not None:  # then the ladder of waiting goes on that much earlier
-        return Plan(None, notice_at, None)
-    return Plan(promise.remind_at, notice_at, max(later, promise.moves_to or later))
+        return Rescheduled(None, notice_at, None)
+    planned = promise.moves_to if promise.moves_by_hand else None
+    return Rescheduled(promise.remind_at, notice_at, max(later, planned or later))
 
 
 def _differs(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> bool:
-    plan = planned(directory, case, promise, now=now)
-    return plan is not None and plan != Plan(promise.remind_at, promise.notice_at, promise.moves_to)
+    new = rescheduled(directory, case, promise, now=now)
+    return new is not None and new != _present(promise)
+
+
+def _present(promise: Promise) -> Rescheduled:
+    return Rescheduled(promise.remind_at, promise.notice_at, promise.moves_to)

@@ -51,6 +51,11 @@ class StepView:
         """Whether a new date or a reason waits to be told."""
         return self.moves_to is not None or self.reason is not None
 
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person planned something of it, who may take it back; a new calendar alone asks nobody."""
+        return self.planned_by is not None or self.reason is not None
+
 
 @dataclass(frozen=True)
 class CaseFile:

@@ -1,12 +1,12 @@
 """Planning: who will not make a date says so in time; the customer gets that date, with that person's words."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, delaying, planning
+from portal.cases import answering, closing, delaying, planning, reminding, replanning
 from portal.cases.answering import Step
 from portal.cases.errors import (
     DateOutOfReach,
@@ -20,6 +20,7 @@ from portal.cases.errors import (
 from portal.cases.models import Case, Outcome
 from portal.journal.models import Actor, Kind
 from portal.mail.letters import LetterKind
+from portal.people.models import Closure, ClosureKind
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
 from tests.support.cast import (
     TUESDAY,
@@ -43,6 +44,7 @@ NOTICE = berlin("2026-11-25 15:30")
 FRIDAY = berlin("2026-11-27 11:00")
 REASON = "Das Werk bestätigt die Lieferzeit erst am Freitag."
 QUARTER = timedelta(minutes=15)
+NIGHT = berlin("2026-11-24 22:00")
 
 
 @pytest.fixture
@@ -203,6 +205,69 @@ def test_what_was_planned_can_be_taken_back(session: Session, case: Case) -> Non
     assert letters(session, case, LetterKind.DELAY_NOTICE) == []
 
 
+def test_taken_back_in_time_it_reminds_whoever_acts_as_if_nothing_had_been_planned(
+    session: Session, case: Case
+) -> None:
+    promise = the_promise(session, case)
+    assert promise.remind_at is not None
+    at = promise.remind_at - timedelta(hours=1)
+    plan(session, case, to=None, at=at)
+
+    planning.forget_plan(session, case, promise_id=promise.id, now=at + timedelta(minutes=5))
+    step(session)
+    reminding.remind(session, case, now=promise.remind_at)
+    step(session)
+
+    assert len(letters(session, case, LetterKind.STAFF_REMINDER)) == 1
+
+
+def test_taken_back_after_its_reminder_it_reminds_nobody_again(session: Session, case: Case) -> None:
+    promise = the_promise(session, case)
+    assert promise.remind_at is not None
+    reminded_at = promise.remind_at + timedelta(minutes=1)
+    reminding.remind(session, case, now=reminded_at)
+    plan(session, case, to=None, at=reminded_at + QUARTER)
+
+    planning.forget_plan(session, case, promise_id=promise.id, now=reminded_at + 2 * QUARTER)
+
+    assert promise.reminded_at == reminded_at
+
+
+def test_a_date_that_a_calendar_sets_is_nobodys_to_take_back(session: Session, case: Case) -> None:
+    promise = moved_by_a_calendar(session, case)
+    before = (promise.moves_to, promise.notice_at)
+
+    with refused(session, StaleCase):
+        planning.forget_plan(session, case, promise_id=promise.id, now=NIGHT)
+
+    assert (promise.moves_to, promise.notice_at) == before
+
+
+def test_a_reason_goes_with_the_date_that_a_calendar_sets_and_can_be_taken_back(session: Session, case: Case) -> None:
+    promise = moved_by_a_calendar(session, case)
+    before = (promise.moves_to, promise.notice_at, promise.planned_by_id)
+
+    plan(session, case, to=None, at=NIGHT)
+
+    assert (promise.moves_to, promise.notice_at, promise.planned_by_id) == before
+    assert promise.reason == REASON
+    planning.forget_plan(session, case, promise_id=promise.id, now=NIGHT)
+    assert (promise.moves_to, promise.notice_at, promise.planned_by_id) == before
+    assert promise.reason is None
+
+
+def test_a_date_taken_back_gives_way_to_the_one_that_a_calendar_sets(session: Session, case: Case) -> None:
+    promise = moved_by_a_calendar(session, case)
+    calendars = promise.moves_to
+    plan(session, case, to=FRIDAY, at=NIGHT)
+    assert promise.moves_by_hand
+
+    planning.forget_plan(session, case, promise_id=promise.id, now=NIGHT + timedelta(minutes=5))
+
+    assert (promise.moves_to, promise.moves_by_hand, promise.reason) == (calendars, False, None)
+    assert promise.notice_at == berlin("2026-11-25 07:00")
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +356,19 @@ def plan(
     )
     session.flush()
     return told
+
+
+def moved_by_a_calendar(session: Session, case: Case) -> Promise:
+    """The firm closes on Thursday, for which the reply is promised; at night nobody is told yet."""
+    thursday = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-26 16:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=thursday, now=TUESDAY)
+    session.add(Closure(first_on=date(2026, 11, 26), last_on=date(2026, 11, 26), kind=ClosureKind.CLOSED))
+    step(session)
+    replanning.replan(session, case, now=NIGHT)
+    step(session)
+    promise = the_promise(session, case)
+    assert promise.moves_to is not None and not promise.moves_by_hand
+    return promise
 
 
 def give_notice(session: Session, case: Case, *, at: datetime) -> None:

@@ -1,12 +1,13 @@
 """New holidays, hours and levels: what was promised stands where it can be kept, and moves in time where it cannot."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from portal import clock
 from portal.cases import answering, delaying, planning, replanning
 from portal.cases import directory as directories
 from portal.cases.models import Case
@@ -14,9 +15,12 @@ from portal.mail.letters import LetterKind
 from portal.people.models import Closure, ClosureKind, Hours, Team
 from portal.promises.models import Promise, PromiseState, Replanning, ServiceLevel
 from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, open_promises, read, step
+from worker.replanning import Replan
 
 TEN = berlin("2026-11-24 10:00")
 DUE = berlin("2026-11-25 16:30")
+NIGHT, MORNING = berlin("2026-11-24 22:00"), berlin("2026-11-25 07:00")
+FRIDAY = date(2026, 11, 27)
 
 
 @pytest.fixture
@@ -150,6 +154,45 @@ def test_what_a_person_planned_stays_planned(session: Session, case: Case) -> No
     assert promise.notice_at == berlin("2026-11-24 10:15")
 
 
+def test_a_closure_that_is_taken_back_moves_nothing(session: Session, case: Case) -> None:
+    promise = due_on_friday(session, case)
+    before = (promise.due_at, promise.remind_at, promise.notice_at)
+    close(session, FRIDAY)
+    assert replan(session, at=NIGHT) == 1
+    assert (promise.moves_to, promise.notice_at) == (berlin("2026-11-30 08:00"), MORNING)
+
+    session.execute(delete(Closure))
+
+    assert replan(session, at=NIGHT + timedelta(minutes=5)) == 1
+    assert (promise.due_at, promise.remind_at, promise.notice_at) == before
+    assert (promise.moves_to, promise.planned_by_id) == (None, None)
+
+
+def test_a_closure_that_becomes_shorter_moves_the_date_less_far(session: Session, case: Case) -> None:
+    promise = due_on_friday(session, case)
+    for day in (FRIDAY, date(2026, 11, 30)):
+        close(session, day)
+    replan(session, at=NIGHT)
+    assert promise.moves_to == berlin("2026-12-01 08:00")
+
+    session.execute(delete(Closure).where(Closure.first_on > FRIDAY))
+    replan(session, at=NIGHT + timedelta(minutes=5))
+
+    assert promise.moves_to == berlin("2026-11-30 08:00")
+
+
+def test_what_a_person_planned_outlasts_a_closure_and_its_end(session: Session, case: Case) -> None:
+    promise, to = due_on_friday(session, case), berlin("2026-12-02 12:00")
+    planning.plan_move(session, case, promise_id=promise.id, by_id=case.owner_id or 0, to=to, reason="R.", now=NIGHT)
+    close(session, FRIDAY)
+    replan(session, at=NIGHT + timedelta(minutes=5))
+
+    session.execute(delete(Closure))
+    replan(session, at=NIGHT + timedelta(minutes=10))
+
+    assert (promise.moves_to, promise.moves_by_hand, promise.notice_at) == (to, True, MORNING)
+
+
 def test_a_second_look_finds_nothing_to_do(session: Session, case: Case) -> None:
     close(session, date(2026, 11, 25))
 
@@ -188,18 +231,23 @@ def close(session: Session, day: date) -> None:
 
 def replan(session: Session, *, at: datetime = TEN) -> int:
     """What the worker does until all is done; how many cases were planned anew."""
-    count = 0
-    directory = directories.load(session, now=at)
-    present = replanning.mark(directory)
-    while True:
-        case_ids, after_id = replanning.cases_to_replan(session, directory, now=at)
-        for case_id in case_ids:
-            replanning.replan(session, session.get_one(Case, case_id), now=at)
-        replanning.note_done(session, present, after_id)
-        step(session)
-        count += len(case_ids)
-        if after_id is None:
-            return count
+    step(session)
+    look, count = Replan(), 0
+    with clock.drive(lambda: at):
+        while did := look():
+            count += max(did, 0)
+    session.expire_all()
+    return count
+
+
+def due_on_friday(session: Session, case: Case) -> Promise:
+    """The reply, promised for Friday noon and told."""
+    friday = answering.Step(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
+    step(session)
+    deliver(session)
+    (promise,) = open_promises(session, case)
+    return promise
 
 
 def promise_kind(case: Case) -> answering.PromiseKind:

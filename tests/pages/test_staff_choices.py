@@ -204,6 +204,19 @@ def test_what_is_planned_can_be_taken_back(app: Flask, desk: Desk, reference: st
     assert at(reference, "forget-plan") not in actions(page)
 
 
+def test_a_date_that_a_calendar_sets_is_shown_and_not_offered_to_be_taken_back(
+    app: Flask, desk: Desk, reference: str
+) -> None:
+    to = berlin("2026-11-26 09:00")
+    with app.app_context(), db.writing() as session:
+        session.execute(update(Promise).values(moves_to=to, planned_at=NOW))
+
+    page = desk.get(at(reference, "choices")).text
+
+    assert "Vorgemerkt: Donnerstag, 26. November, 9 Uhr." in text(page)
+    assert at(reference, "plan") in actions(page) and at(reference, "forget-plan") not in actions(page)
+
+
 def test_the_case_page_shows_what_is_planned_and_leads_here(app: Flask, desk: Desk, reference: str) -> None:
     choices = f"{at(reference, 'choices')}?promise={first_promise(app, reference)}"
     assert choices in hrefs(desk.get(at(reference)).text)
