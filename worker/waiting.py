@@ -10,5 +10,5 @@ def go_on_waiting() -> Watch:
 
 
 def close_unanswered() -> Watch:
-    """Closes one case whose announced closing has come."""
-    return Watch(waiting.closing_due, waiting.go_on, failed="not closed")
+    """Closes cases on the date that was announced, whatever day it has become meanwhile; their letters wait."""
+    return Watch(waiting.closing_due, waiting.go_on, failed="not closed", any_hour=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, opening, scheduling, writing
+from portal.cases import closing, opening, scheduling, undelivered, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
@@ -229,6 +229,8 @@ def log_contact(
     if promise is None and keeps:
         ahead = _step_ahead(session, case, now=now)
         promise = None if outbox.is_told(session, ahead.id) else ahead
+    if contact in _TALKED | _NOBODY_REACHED and undelivered.is_out_of_reach(session, case):
+        return  # they heard it on the phone, or will: a letter would die and leave one more call
     if contact in _NOBODY_REACHED and _tell_attempt(
         session, directory, case, entry_id, promise, at=at, mailbox=contact == Contact.CALL_MAILBOX, now=now
     ):

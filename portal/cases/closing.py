@@ -135,7 +135,7 @@ def reopen_row(
 ) -> Promise:
     """Turn a closed row into an open one with a first promise; the caller settles and writes."""
     promise = promise or opening.promise_first_answer(session, directory, case, now=now)
-    case.state, case.notices = CaseState.OPEN, 0
+    case.state, case.notices, case.lead_since = CaseState.OPEN, 0, None
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until, case.erase_on = (
         None,
         None,

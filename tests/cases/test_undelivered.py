@@ -10,7 +10,7 @@ from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, CaseState, Doubt, Outcome
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
-from portal.mail.models import Letter, LetterState
+from portal.mail.models import Audience, Letter, LetterState
 from portal.promises.models import Medium, PromiseKind, PromiseState
 from tests.support.cast import (
     NUMBER_SHOWN,
@@ -289,6 +289,31 @@ def test_the_call_that_a_dead_letter_left_is_kept_like_any_other(session: Sessio
 
     assert call.state == PromiseState.KEPT
     assert kinds_of(letters(session, case, LetterKind.STAFF_UNDELIVERABLE)) == []
+
+
+@pytest.mark.parametrize("contact", [Contact.CALL_REACHED, Contact.CALL_IN, Contact.CALL_NOT_REACHED])
+def test_whom_no_letter_reaches_is_called_once_and_not_for_ever(session: Session, contact: Contact) -> None:
+    """A letter about what was agreed on the phone would die, too, and leave one more call."""
+    case = open_case(session)
+    die(session, case, LetterKind.CONFIRMATION)
+    call = promise_of(session, case, PromiseKind.CALL)
+    before = len(letters(session, case, audience=Audience.CUSTOMER))
+
+    answering.log_contact(
+        session,
+        case,
+        by_id=case.owner_id or 0,
+        contact=contact,
+        text="Besprochen.",
+        at=TEN,
+        keeps={call.id} if contact == Contact.CALL_REACHED else frozenset(),
+        step=Step(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON),
+        visible=True,
+        now=TEN,
+    )
+    step(session)
+
+    assert len(letters(session, case, audience=Audience.CUSTOMER)) == before
 
 
 def die(session: Session, case: Case, kind: LetterKind, *, at: datetime = TEN) -> None:

@@ -22,7 +22,7 @@ from portal.cases.worklist import Scope
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, LetterState
-from portal.people.models import Company
+from portal.people.models import Closure, ClosureKind, Company
 from portal.promises.business_time import NoBusinessTime
 from portal.promises.models import Medium, PromiseKind, PromiseState, Waiting
 from tests.support.cast import (
@@ -209,14 +209,25 @@ def test_a_worker_that_was_down_for_two_days_sends_one_letter_with_a_date_ahead(
     assert "Miriam Albrecht meldet sich" in read(letter).text
 
 
-def test_a_closing_that_is_late_waits_for_the_sending_hours_and_is_shown_as_no_lapse(session: Session) -> None:
+def test_a_closing_that_is_late_is_no_lapse_and_only_its_letter_waits_for_the_sending_hours(session: Session) -> None:
     case = announced(session)
     night = berlin("2026-12-11 20:15")
 
-    assert work(session, at=night) == 0
     status = timeline.status_of(session, case, now=night)
     assert (status.word, status.promise and status.promise.late) == (StatusWord.WAITING_FOR_YOU, False)
-    assert work(session, at=berlin("2026-12-14 07:00")) == 1
+    assert work(session, at=night) == 1
+    assert case.state == CaseState.CLOSED
+    assert letters(session, case, LetterKind.CLOSED)[0].due_at == berlin("2026-12-14 07:00")
+
+
+def test_a_day_that_is_closed_meanwhile_keeps_no_case_open_past_the_date_named(session: Session) -> None:
+    case = announced(session)
+    (promise,) = open_promises(session, case)
+    day = promise.due_at.date()
+    session.add(Closure(first_on=day, last_on=day + timedelta(days=4), kind=ClosureKind.CLOSED))
+    session.commit()
+
+    assert work(session, at=promise.due_at) == 1
     assert case.state == CaseState.CLOSED
 
 
