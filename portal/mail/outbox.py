@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -122,7 +122,7 @@ def rewrite(letter: Letter, **values: object) -> None:
 
 def drop_untrue(letter: Letter, *, now: datetime) -> None:
     """Withdraw a letter that waits and has nothing true to say any more."""
-    letter.state, letter.ended_at = LetterState.WITHDRAWN, now
+    letter.state, letter.ended_at, letter.says = LetterState.WITHDRAWN, now, None
 
 
 def is_written(session: Session, key: str) -> bool:
@@ -183,7 +183,7 @@ def may_send(session: Session, claimed: Claimed, *, now: datetime) -> bool:
 
 def mark_sent(session: Session, claimed: Claimed, *, now: datetime) -> bool:
     """The relay said 250. False if the lease was lost meanwhile; the letter then goes out once more."""
-    return _end_claim(session, claimed, state=LetterState.SENT, ended_at=now, last_error=None)
+    return _end_claim(session, claimed, state=LetterState.SENT, ended_at=now, last_error=None, says=None)
 
 
 def drop(session: Session, claimed: Claimed, *, now: datetime) -> bool:
@@ -298,7 +298,7 @@ def _end(letter: Letter, reason: str | None, *, now: datetime) -> LetterState:
     """End a letter that was not sent. Nobody is to phone for words that were to be taken back."""
     wished = letter.withdraw_wished_at is not None
     letter.state, letter.ended_at = LetterState.WITHDRAWN if wished else LetterState.FAILED, now
-    letter.lease_token, letter.lease_until = None, None
+    letter.lease_token, letter.lease_until, letter.says = None, None, None
     letter.last_error = None if reason is None else reason[:300]
     return letter.state
 
@@ -330,6 +330,7 @@ def _withdraw(columns: frozenset[str]) -> Update:
             hold_reason=None,
             withdraw_wished_at=now,
             ended_at=case((being_sent, None), else_=now),
+            says=case((being_sent, _LETTER.c.says), else_=null()),
         )
     )
 

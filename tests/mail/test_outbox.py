@@ -178,6 +178,30 @@ def test_what_was_sent_is_sent(session: Session) -> None:
     assert row.last_error is None
 
 
+@pytest.mark.parametrize("ending", ["sent", "failed", "withdrawn", "withdrawn while it is sent", "untrue"])
+def test_a_letter_that_has_ended_keeps_no_words_to_write_it_from(session: Session, ending: str) -> None:
+    case = quiet_case(session)
+    row = letter(session, case=case, says={"question": "Welches Baujahr?"}, valid_until=NOW + timedelta(hours=1))
+    if ending == "withdrawn":
+        outbox.withdraw(session, case.id, now=NOW)
+    elif ending == "untrue":
+        outbox.drop_untrue(row, now=NOW)
+    else:
+        claimed = claim(session)
+        if ending == "sent":
+            outbox.mark_sent(session, claimed, now=NOW)
+        elif ending == "failed":
+            outbox.fail(session, claimed, "550", now=NOW)
+        else:
+            outbox.withdraw(session, case.id, now=NOW)
+            assert fresh(session, row).says is not None  # it has not ended yet
+            outbox.drop(session, claimed, now=NOW)
+    session.flush()
+
+    assert fresh(session, row).state in ENDED
+    assert session.scalar(select(Letter.id).where(Letter.id == row.id, Letter.says.is_(None))) == row.id
+
+
 def test_what_was_refused_has_failed_with_its_reason(session: Session) -> None:
     row = letter(session)
     claimed = claim(session)
