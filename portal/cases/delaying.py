@@ -23,7 +23,7 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.promises import business_time, wording
+from portal.promises import business_time
 from portal.promises import service as promises
 from portal.promises.models import Promise
 
@@ -207,7 +207,8 @@ def _tell_customer(
         kind = LetterKind.DELAY_NOTICE
         says |= {
             "number": number,
-            "lead": None if lead_id is None else _card(directory, case, lead_id, now=now),
+            "lead_id": lead_id,  # for whoever writes the letter anew, as is a promise's number
+            "lead": None if lead_id is None else writing.card(directory, case, lead_id, now=now),
         }
     else:
         kind = LetterKind.LEAD_TAKES_OVER
@@ -274,27 +275,10 @@ def _tell_staff(
 
 
 def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, Any]:
-    acting_id = directory.acting(move.new.person_id, now, topic_id=case.topic_id).person_id
-    due = voice.moment(move.new.due_at, now=now)
-    sentence = wording.sentence(move.new.kind, move.new.medium, directory.people[acting_id].name, due, voice)
-    before = voice.moment(move.old.due_at, now=now)
-    # The promise's number is for whoever writes the letter anew (renewing): the name in the sentence may be another.
     return {
-        "promise_id": move.new.id,
-        "before": before,
-        "sentence": f"{sentence}.",
+        "promise_id": move.new.id,  # for whoever writes the letter anew: the name in the sentence may be another
+        "before": voice.moment(move.old.due_at, now=now),
+        "sentence": writing.sentence(directory, case, move.new, voice, now=now),
         "what": move.new.what,
         "reason": move.old.reason,
-    }
-
-
-def _card(directory: Directory, case: Case, lead_id: int, *, now: datetime) -> dict[str, str | None]:
-    """The lead, or whoever is there for the lead today, as a letter names them."""
-    person = directory.people[directory.acting(lead_id, now, topic_id=case.topic_id).person_id]
-    return {
-        "name": person.name,
-        "role": person.role,
-        "line": person.line_shown,
-        "tel": person.line_e164,
-        "email": person.email,
     }

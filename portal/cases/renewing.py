@@ -16,12 +16,10 @@ from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.sparing import spared
 from portal.cases.writing import Written
-from portal.languages import Voice
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
 from portal.promises import service as promises
-from portal.promises import wording
 from portal.promises.models import Promise, PromiseState
 
 AFTER_A_FAULT = timedelta(hours=1)
@@ -120,40 +118,22 @@ def _as_of_now(
     if "moves" in says:
         voice = directory.voice_of(case)
         ahead = [move for move in says["moves"] if _still_ahead(session, move, now=now)]
-        says["moves"] = [_move(session, directory, case, move, voice, now=now) for move in ahead]
-    if says.get("lead"):
-        says["lead"] = _lead(directory, case, says["lead"], now=now)
+        says["moves"] = [
+            {**move, "sentence": writing.sentence(directory, case, _moved(session, move), voice, now=now)}
+            for move in ahead
+        ]
+    if says.get("lead_id"):
+        says["lead"] = writing.card(directory, case, says["lead_id"], now=now)
     return says
 
 
 def _still_ahead(session: Session, move: Mapping[str, Any], *, now: datetime) -> bool:
-    moved = session.get(Promise, move["promise_id"])
-    return moved is not None and _is_ahead(moved, now=now)
+    return _is_ahead(_moved(session, move), now=now)
+
+
+def _moved(session: Session, move: Mapping[str, Any]) -> Promise:
+    return session.get_one(Promise, move["promise_id"])
 
 
 def _is_ahead(promise: Promise, *, now: datetime) -> bool:
     return promise.state == PromiseState.OPEN and promise.due_at > now
-
-
-def _move(
-    session: Session, directory: Directory, case: Case, move: Mapping[str, Any], voice: Voice, *, now: datetime
-) -> dict[str, Any]:
-    moved = session.get_one(Promise, move["promise_id"])
-    name = directory.people[directory.acting(moved.person_id, now, topic_id=case.topic_id).person_id].name
-    due = voice.moment(moved.due_at, now=now)
-    return {**move, "sentence": f"{wording.sentence(moved.kind, moved.medium, name, due, voice)}."}
-
-
-def _lead(directory: Directory, case: Case, lead: Mapping[str, Any], *, now: datetime) -> Mapping[str, Any]:
-    """Whoever is there now for the lead that was named."""
-    named = next((person.id for person in directory.people.values() if person.email == lead["email"]), None)
-    if named is None:
-        return lead
-    person = directory.people[directory.acting(named, now, topic_id=case.topic_id).person_id]
-    return {
-        "name": person.name,
-        "role": person.role,
-        "line": person.line_shown,
-        "tel": person.line_e164,
-        "email": person.email,
-    }

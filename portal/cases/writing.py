@@ -130,7 +130,7 @@ def write_customer(
         "customer": case.customer.name,
         "topic": directory.topics[case.topic_id].name(case.language),
         "reference": case.reference,
-        "person": _card(directory, signer, voice),
+        "person": _signed(directory, signer, voice),
         "company": _company(directory),
         "status_url": status_url(case),
         "country": voice.country,
@@ -284,6 +284,16 @@ def replace_in_place(letter: Letter, written: Written, *, promise_id: int | None
     outbox.rewrite(letter, **_columns(written, promise_id))
 
 
+def card(directory: Directory, case: Case, person_id: int, *, now: datetime) -> dict[str, str | None]:
+    """The person, or whoever is there for them now, as a letter names somebody who does not sign it."""
+    return _reached(_there_for(directory, case, person_id, now))
+
+
+def sentence(directory: Directory, case: Case, promise: Promise, voice: Voice, *, now: datetime) -> str:
+    """What is promised until when, with the name of whoever sees to it now."""
+    return _promised(directory, case, promise, voice.moment(promise.due_at, now=now), voice, now) + "."
+
+
 def staff_voice(directory: Directory, case: Case, reader_id: int) -> Voice:
     """How a colleague is spoken to about this case."""
     return directory.voice(directory.team_of(case), directory.people[reader_id].language)
@@ -398,27 +408,39 @@ def _auto_submitted(kind: LetterKind) -> str | None:
 
 
 def _step(directory: Directory, case: Case, promise: Promise, voice: Voice, now: datetime) -> dict[str, str]:
-    name = directory.people[directory.acting(promise.person_id, now, topic_id=case.topic_id).person_id].name
-    due, short = voice.moment(promise.due_at, now=now), voice.short_moment(promise.due_at, now=now)
-    closes = promise.waiting == Waiting.CLOSING
     return {
-        "name": name,
-        "sentence": wording.sentence(promise.kind, promise.medium, name, due, voice, closes=closes) + ".",
-        "short": wording.sentence(promise.kind, promise.medium, name, short, voice, closes=closes),
-        "due": due,
+        "name": _there_for(directory, case, promise.person_id, now).name,
+        "sentence": sentence(directory, case, promise, voice, now=now),
+        "short": _promised(directory, case, promise, voice.short_moment(promise.due_at, now=now), voice, now),
+        "due": voice.moment(promise.due_at, now=now),
         "kind": promise.kind,
         "medium": promise.medium,
     }
 
 
-def _card(directory: Directory, acting: Acting, voice: Voice) -> dict[str, str | None]:
-    person = directory.people[acting.person_id]
+def _promised(directory: Directory, case: Case, promise: Promise, due: str, voice: Voice, now: datetime) -> str:
+    name, closes = _there_for(directory, case, promise.person_id, now).name, promise.waiting == Waiting.CLOSING
+    return wording.sentence(promise.kind, promise.medium, name, due, voice, closes=closes)
+
+
+def _there_for(directory: Directory, case: Case, person_id: int, now: datetime) -> Person:
+    return directory.people[directory.acting(person_id, now, topic_id=case.topic_id).person_id]
+
+
+def _reached(person: Person) -> dict[str, str | None]:
     return {
         "name": person.name,
         "role": person.role,
         "line": person.line_shown,
         "tel": person.line_e164,
         "email": person.email,
+    }
+
+
+def _signed(directory: Directory, acting: Acting, voice: Voice) -> dict[str, str | None]:
+    person = directory.people[acting.person_id]
+    return {
+        **_reached(person),
         "hours": voice.week(directory.person_weeks.get(person.id, {})),
         "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
     }

@@ -257,6 +257,29 @@ def test_a_second_notice_names_whoever_is_there_for_the_lead_now(session: Sessio
     assert name not in read(new).everything
 
 
+def test_whoever_stood_in_for_the_lead_makes_room_for_the_lead(session: Session, people: dict[str, int]) -> None:
+    """The letter keeps who was meant, not who was there when it was written anew."""
+    case = quiet(session)
+    case.notices = 1
+    lead = directory_of(session).team_of(case).lead_id
+    assert lead is not None
+    name = next(name for name, number in people.items() if number == lead)
+    step(session)
+    notice(session, case)
+    morning, noon = berlin("2026-11-26 07:00"), berlin("2026-11-26 12:00")
+    away(session, lead, since=berlin("2026-11-26 00:00"), until=noon)
+    step(session)
+    named = []
+
+    for at in (morning, noon):
+        outbox.outdate(session, true_after=at, now=at)
+        assert renew_all(session, at=at) == 1
+        (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)
+        named.append(name in read(letter).text)
+
+    assert named == [False, True]
+
+
 def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
