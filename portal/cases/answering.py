@@ -101,10 +101,13 @@ def customer_message(session: Session, case: Case, text: str, *, now: datetime) 
     return case
 
 
-def await_reply(session: Session, directory: Directory, case: Case, entry_id: int, *, now: datetime) -> None:
+def await_reply(
+    session: Session, directory: Directory, case: Case, entry_id: int, *, now: datetime, kept_open: bool = False
+) -> None:
     """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
+    ``kept_open``: nothing was written, the customer only wants the case to stay open.
     """
     _end_waiting(session, directory, case, now=now)
     schedule = scheduling.answer_to_message(directory, case, now=now)
@@ -124,7 +127,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
         key=f"message_received:{entry_id}",
         promise=_step_ahead(session, case, now=now),
         now=now,
-        says={"received": directory.voice_of(case).moment(now, now=now)},
+        says={"received": directory.voice_of(case).moment(now, now=now), "kept_open": kept_open},
     )
     writing.to_staff(
         session,
@@ -134,6 +137,7 @@ def await_reply(session: Session, directory: Directory, case: Case, entry_id: in
         key=f"staff_message:{entry_id}",
         promise=case.promise,
         now=now,
+        says={"kept_open": kept_open},
     )
 
 

@@ -100,7 +100,8 @@ def keep_open(session: Session, case: Case, *, now: datetime) -> None:
         actor=Actor.CUSTOMER,
         now=now,
     )
-    answering.await_reply(session, directories.load(session, now=now), case, entry_id, now=now)
+    directory = directories.load(session, now=now)
+    answering.await_reply(session, directory, case, entry_id, now=now, kept_open=True)
 
 
 def closes(steps: list[Promise]) -> bool:

@@ -496,6 +496,34 @@ def test_keeping_it_open_promises_a_reply_and_tells_everybody(session: Session) 
     assert work(session, at=closes.due_at) == 0
 
 
+@pytest.mark.parametrize(
+    ("language", "stays", "unsaid"),
+    [
+        (
+            "de",
+            "Ihr Anliegen bleibt offen, wie Sie es am Montag, 7. Dezember, 10 Uhr, gewünscht haben.",
+            "Ihre Nachricht",
+        ),
+        ("en", "Your request stays open, as you asked at 10 am on Monday 7 December.", "our message"),
+    ],
+)
+def test_the_letters_about_keeping_it_open_speak_of_no_message(
+    session: Session, language: str, stays: str, unsaid: str
+) -> None:
+    case = announced(session, language=language)
+
+    waiting.keep_open(session, case, now=berlin("2026-12-07 10:00"))
+    step(session)
+
+    to_customer, to_staff = (read(one) for one in letters(session, case)[-2:])
+    assert stays in to_customer.text and stays in to_customer.html
+    assert to_customer.subject.startswith(stays[: stays.index(",")])
+    assert unsaid not in to_customer.subject + to_customer.text + to_customer.html
+    assert to_staff.subject.startswith("Soll offen bleiben, fällig")
+    assert "Sabine Krüger möchte diesen Vorgang offen lassen" in to_staff.text
+    assert "Neue Nachricht" not in to_staff.subject + to_staff.html
+
+
 def test_keeping_open_what_nobody_closes_changes_nothing(session: Session) -> None:
     case = asked(session)
     version = case.version
