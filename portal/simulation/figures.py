@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
 
 from portal.simulation import spans
 from portal.simulation.evidence import OUR_FAULT, Act
-from portal.simulation.record import BY_HAND, NOTICES, CaseRecord, LetterRecord, PromiseRecord, Record
+from portal.simulation.record import BY_HAND, NOTICES, UNASKED, CaseRecord, LetterRecord, PromiseRecord, Record
 from portal.simulation.spans import Spans
 
 Figures = dict[str, float | int]
@@ -33,11 +33,12 @@ ZERO = (
 MOST_NOTICES = 2
 """The target of notices per case at the 95th percentile."""
 
+EXCUSES = OUT_OF_REACH, WHILE_OFF, WHILE_MAIL_DOWN = "out_of_reach", "while_off", "while_mail_down"
+"""Faults outside that keep a letter from its reader: the mailbox refuses it, the machine is off, no mail leaves."""
 PAGE_ALONE = timedelta(minutes=15)
 """So long after a step is set the page may say it alone."""
 ONE_DAY = timedelta(hours=24)
 LEAD_FROM = 3
-UNASKED = {"delay_notice", "lead_takes_over", "waiting_reminder", "closing_announced"}
 OVERTAKES = {"reply", "question", "closed", "promise_given"}
 """What somebody wrote before the receipt of a customer's act could leave takes its place."""
 ANSWERS = {
@@ -83,21 +84,29 @@ def _count(letters: Iterable[LetterRecord], holds: Callable[[LetterRecord], bool
 
 
 def _lapses(record: Record) -> Figures:
-    """Dates that passed while the customer knew of no newer step; those the whole system slept through apart."""
-    silent = off = 0
+    """Dates that passed while the customer knew of no newer step, and apart those for which a fault outside stood."""
+    lapses: Figures = {f"promises_lapsed_{how}": 0 for how in ("in_silence", *EXCUSES)}
     for case in record.cases:
         for promise in case.promises:
             if promise.due_at >= record.ends_at or not _passed(record, case, promise):
                 continue
-            asleep = spans.holds(record.asleep(case), promise.due_at)
-            cut_off = case.refuses or spans.holds(record.silent(case), promise.due_at)
-            shown = any(one.given_at <= promise.due_at < min(one.ended_at, one.due_at) for one in case.promises)
-            if asleep or (cut_off and shown):
-                off += 1
-            else:
-                record.note("promises_lapsed_in_silence", case, promise.due_at)
-                silent += 1
-    return {"promises_lapsed_in_silence": silent, "promises_lapsed_while_off": off}
+            figure = f"promises_lapsed_{_excuse(record, case, promise.due_at)}"
+            lapses[figure] += 1
+            if figure in ZERO:
+                record.note(figure, case, promise.due_at)
+    return lapses
+
+
+def _excuse(record: Record, case: CaseRecord, at: datetime) -> str:
+    """Why no letter came by then. What the mail kept back counts as excused only while the page says a step ahead."""
+    shown = [one for one in case.promises if one.given_at <= at < min(one.ended_at, one.due_at)]
+    if case.refuses and shown:
+        return OUT_OF_REACH
+    if spans.holds(record.asleep(case), at):
+        return WHILE_OFF
+    if any(spans.holds(record.mail_down(case, one.told_by), at) for one in shown):
+        return WHILE_MAIL_DOWN
+    return "in_silence"
 
 
 def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
@@ -113,22 +122,31 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
 
 
 def _dark(record: Record) -> Figures:
-    """Time in which an open case had no step ahead that its customer had been told of."""
-    dark = off = 0.0
+    """Time in which an open case had no step ahead that its customer had been told of, by what stood in the way."""
+    dark = {"minutes_in_the_dark": 0.0, **{f"minutes_in_the_dark_{how}": 0.0 for how in EXCUSES}}
     for case in record.cases:
-        page_alone = [(record.starts_at, record.ends_at)] if case.refuses else record.silent(case)
         lit: Spans = []
+        shown: Spans = []
+        down: Spans = []
         for promise in case.promises:
             holds = [(promise.given_at, min(promise.ended_at, promise.due_at, record.ends_at))]
-            told = [(promise.told_at, record.ends_at), (promise.given_at, promise.given_at + PAGE_ALONE), *page_alone]
+            told = [(promise.told_at, record.ends_at), (promise.given_at, promise.given_at + PAGE_ALONE)]
             lit += spans.both(holds, spans.joined(told))
+            shown += holds
+            down += spans.both(holds, record.mail_down(case, promise.told_by))
         left = spans.without(case.open, lit)
-        asleep = spans.minutes(spans.both(left, record.asleep(case)))
-        awake = spans.minutes(left) - asleep
-        if awake > 0.01:
+        excuses = (
+            (OUT_OF_REACH, shown if case.refuses else []),
+            (WHILE_OFF, record.asleep(case)),
+            (WHILE_MAIL_DOWN, down),
+        )
+        for how, excused in excuses:
+            dark[f"minutes_in_the_dark_{how}"] += spans.minutes(spans.both(left, excused))
+            left = spans.without(left, excused)
+        dark["minutes_in_the_dark"] += spans.minutes(left)
+        if spans.minutes(left) > 0.01:
             record.note("minutes_in_the_dark", case, left[0][0])
-        dark, off = dark + awake, off + asleep
-    return {"minutes_in_the_dark": round(dark, 1), "minutes_in_the_dark_while_off": round(off, 1)}
+    return {name: round(minutes, 1) for name, minutes in dark.items()}
 
 
 def _calls(record: Record) -> int:
@@ -184,7 +202,7 @@ def _untrue(record: Record, letter: LetterRecord) -> bool:
     case = letter.case
     if letter.step_due_at is None or spans.holds(record.asleep(case), letter.at):
         return False
-    if spans.holds(record.silent(case), letter.at):
+    if spans.holds(record.mail_down(case, letter.kind), letter.at):
         return False
     # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
     said_at = letter.queued_at if letter.kind in BY_HAND else letter.at

@@ -20,13 +20,16 @@ from portal.promises import business_time
 from portal.promises.models import Promise
 from portal.simulation import spans
 from portal.simulation.evidence import Act
-from portal.simulation.plan import Plan, Span
+from portal.simulation.plan import Plan
 from portal.simulation.spans import Spans
 
 NOTICES = {"delay_notice", "lead_takes_over"}
 BY_HAND = {"reply", "question"}
+UNASKED = NOTICES | {"waiting_reminder", "closing_announced"}
 GRACE = 30
-"""Sending minutes after a silence in which what piled up goes out."""
+"""Sending minutes after a night of the machine in which what piled up goes out."""
+UNTIL_SENT = 20
+"""Minutes after an outage of the mail in which what waited leaves: a pause of 5 at most, a retry within 15."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,6 +45,8 @@ class PromiseRecord:
     replaces_id: int | None
     told_at: datetime = NEVER
     """When the first letter that says it was stored."""
+    told_by: str = ""
+    """The kind of that letter, or where none was stored of the first that was to say it."""
 
 
 @dataclass
@@ -103,7 +108,7 @@ class Record:
         self._away = [(people[away.person], away) for away in plan.absences if away.entered]
         self._refusing = {one.number for one in plan.arrivals if one.email in plan.refuses}
         self._asleep: dict[int, Spans] = {}
-        self._silent: dict[int, Spans] = {}
+        self._mail_down: dict[tuple[int, bool], Spans] = {}
         self._rosters: dict[object, presence.Roster] = {}
         first: dict[str, datetime] = {}
         for message_id, at in arrivals:
@@ -123,11 +128,28 @@ class Record:
 
     def asleep(self, case: CaseRecord) -> Spans:
         """When the machine was off, and the first half hour of sending after it."""
-        return self._kept(self._asleep, case, self.plan.machine_off)
+        if case.team.id not in self._asleep:
+            sending = self.directory.sending(case.team)
+            self._asleep[case.team.id] = spans.joined(
+                (one.starts_at, business_time.add(sending, one.ends_at, GRACE)) for one in self.plan.machine_off
+            )
+        return self._asleep[case.team.id]
 
-    def silent(self, case: CaseRecord) -> Spans:
-        """When no mail could leave, and the first half hour of sending after it."""
-        return self._kept(self._silent, case, self.plan.smtp_down)
+    def mail_down(self, case: CaseRecord, kind: str) -> Spans:
+        """When a letter of this kind could not leave because no mail did, and until it must have left afterwards."""
+        key = (case.team.id, kind in UNASKED)
+        if key not in self._mail_down:
+            self._mail_down[key] = spans.joined(
+                (one.starts_at, self._until_sent(case, one.ends_at, unasked=key[1])) for one in self.plan.smtp_down
+            )
+        return self._mail_down[key]
+
+    def _until_sent(self, case: CaseRecord, at: datetime, *, unasked: bool) -> datetime:
+        running = self.running_time_after(at, timedelta(minutes=UNTIL_SENT))
+        if not unasked:
+            return running
+        # What nobody asked for waits for the sending hours.
+        return max(running, business_time.add(self.directory.sending(case.team), at, UNTIL_SENT))
 
     def running_time_after(self, at: datetime, length: timedelta) -> datetime:
         """The instant when so much time with mail and machine has gone by."""
@@ -164,14 +186,6 @@ class Record:
             if away.known_at <= at
         )
         return replace(self.directory.roster, absences=rows)
-
-    def _kept(self, kept: dict[int, Spans], case: CaseRecord, windows: Sequence[Span]) -> Spans:
-        if case.team.id not in kept:
-            sending = self.directory.sending(case.team)
-            kept[case.team.id] = spans.joined(
-                (one.starts_at, business_time.add(sending, one.ends_at, GRACE)) for one in windows
-            )
-        return kept[case.team.id]
 
     def _cases(self, session: Session, number_of: Mapping[str, int]) -> list[CaseRecord]:
         rows = session.execute(
@@ -222,6 +236,8 @@ class Record:
                    Letter.promise_id).where(Letter.case_id.is_not(None)).order_by(Letter.id)
         ):  # fmt: skip
             at = first.get(row.message_id)
+            if row.audience == Audience.CUSTOMER:
+                _tell(cases[row.case_id], row, at or NEVER)
             if at is None:
                 continue
             case, stated = cases[row.case_id], promises.get(row.promise_id)
@@ -238,7 +254,6 @@ class Record:
                 continue
             customers.append(letter)
             case.letters.append(letter)
-            _tell(case, row, at)
         return customers, staff
 
 
@@ -246,20 +261,20 @@ def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
     """A letter tells the promise it is about, and a notice all that were given with it."""
     for promise in case.promises:
         together = row.kind in NOTICES and promise.given_at == row.queued_at
-        if promise.id == row.promise_id or together:
-            promise.told_at = min(promise.told_at, at)
+        if (promise.id == row.promise_id or together) and (at < promise.told_at or not promise.told_by):
+            promise.told_at, promise.told_by = at, row.kind
 
 
 def _changes(session: Session) -> defaultdict[int | None, list[tuple[datetime, bool]]]:
-    """When each case was closed (False) or opened again (True), in the order of the journal."""
-    rows = session.execute(
-        select(Entry.case_id, Entry.at, Entry.kind)
-        .where(Entry.kind.in_((Kind.CLOSED, Kind.REOPENED)))
-        .order_by(Entry.id)
-    )
+    """When each case was closed (False) or open again (True), in the order of the journal.
+
+    A closing that reached nobody is undone without a word of reopening: then a promise says that it is open.
+    """
+    kinds = (Kind.CLOSED, Kind.REOPENED, Kind.PROMISE_GIVEN)
+    rows = session.execute(select(Entry.case_id, Entry.at, Entry.kind).where(Entry.kind.in_(kinds)).order_by(Entry.id))
     changes: defaultdict[int | None, list[tuple[datetime, bool]]] = defaultdict(list)
     for case_id, at, kind in rows:
-        changes[case_id].append((at, kind == Kind.REOPENED))
+        changes[case_id].append((at, kind != Kind.CLOSED))
     return changes
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from tests.judge import light, timeline
 from tests.judge.evidence import DELAYS, UNASKED, Act, Arrival, Evidence, Story, read
 from tests.judge.hours import Team
-from tests.judge.spans import joined, shared, within
+from tests.judge.spans import joined, within
 
 DAY = timedelta(hours=24)
 INSTANT = timedelta(seconds=1)
 """Pages and Date headers name whole seconds."""
 GRACE = 30
-"""Sending minutes after an outage in which what it kept back may still be on its way."""
+"""Sending minutes after a night of the machine in which what it kept back may still be on its way."""
+UNTIL_SENT = 20
+"""Minutes after an outage of the mail by which what waited has left; unasked letters need sending minutes."""
 EDITABLE = timedelta(minutes=16)
 """What a colleague plans is told after a quarter of an hour in which it can be changed."""
 BY_HAND = frozenset({"reply", "question"})
@@ -35,6 +37,14 @@ COUNTED = (
     "acts_refused_by_a_fault",
     "promises_lapsed_in_silence",
     "promises_lapsed_while_off",
+    "promises_lapsed_while_mail_down",
+    "promises_lapsed_out_of_reach",
+)
+DARK = (
+    "minutes_in_the_dark",
+    "minutes_in_the_dark_while_off",
+    "minutes_in_the_dark_while_mail_down",
+    "minutes_in_the_dark_out_of_reach",
 )
 """Figures that are the number of their findings."""
 
@@ -71,15 +81,14 @@ def weigh(folder: Path) -> Verdict:
     """All figures, and the findings behind them."""
     evidence, verdict = read(folder), Verdict()
     outages = {name: _outages(evidence, team) for name, team in evidence.company.teams.items()}
-    dark = off = timedelta()
+    dark = dict.fromkeys(DARK, timedelta())
     for story in evidence.stories.values():
         outage = outages[story.team.name]
         pages = timeline.stretches(story, evidence.end, evidence.end)
         seen = light.Seen(story, pages, evidence.refused.get(story.email), outage, evidence.end)
-        for start, end in light.dark(seen):
-            while_off = shared((start, end), outage.off)
-            dark, off = dark + (end - start) - while_off, off + while_off
-            verdict.find("minutes_in_the_dark", story, start, f"until {end}, of which off {while_off}")
+        for figure, (start, end) in light.dark(seen):
+            dark[figure] += end - start
+            verdict.find(figure, story, start, f"until {end}")
         for at, figure, why in light.lapsed(seen):
             verdict.find(figure, story, at, why)
         _calls(evidence, story, seen, verdict)
@@ -91,17 +100,23 @@ def weigh(folder: Path) -> Verdict:
             _untrue(story, seen, arrival, verdict)
     _absent_readers(evidence, verdict)
     _refused(evidence, verdict)
-    _add_up(evidence, verdict, dark, off)
+    _add_up(evidence, verdict, dark)
     return verdict
 
 
 def _outages(evidence: Evidence, team: Team) -> light.Outages:
-    """The windows, each up to the 30th sending minute of this team after it."""
+    """The windows, each until what it kept back must have left."""
 
-    def stretched(windows: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-        return joined((start, evidence.company.after(team, end, GRACE, known=end)) for start, end in windows)
+    def sending(end: datetime, minutes: int) -> datetime:
+        return evidence.company.after(team, end, minutes, known=end)
 
-    return light.Outages(stretched(evidence.off), stretched(evidence.down))
+    down = [(start, end, _running_time_after(evidence, end, timedelta(minutes=UNTIL_SENT)))
+            for start, end in evidence.down]  # fmt: skip
+    return light.Outages(
+        off=joined((start, sending(end, GRACE)) for start, end in evidence.off),
+        down=joined((start, running) for start, _, running in down),
+        down_unasked=joined((start, max(running, sending(end, UNTIL_SENT))) for start, end, running in down),
+    )
 
 
 def _calls(evidence: Evidence, story: Story, seen: light.Seen, verdict: Verdict) -> None:
@@ -159,7 +174,7 @@ def _lost(evidence: Evidence, story: Story, verdict: Verdict) -> None:
 
 
 def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], verdict: Verdict) -> None:
-    deadline = _a_day_of_work_after(evidence, at)
+    deadline = _running_time_after(evidence, at, DAY)
     if deadline > evidence.end or evidence.refused.get(story.email, evidence.end) < deadline:
         return
     late = [one for one in story.arrivals if one.written >= at - INSTANT and one.at <= deadline]
@@ -179,9 +194,9 @@ def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], v
     verdict.find("letters_lost", story, at, f"no {' or '.join(sorted(kinds))} until {deadline}")
 
 
-def _a_day_of_work_after(evidence: Evidence, at: datetime) -> datetime:
-    """24 hours later, outages not counted."""
-    deadline = at + DAY
+def _running_time_after(evidence: Evidence, at: datetime, length: timedelta) -> datetime:
+    """So much later, outages not counted."""
+    deadline = at + length
     for start, end in joined([*evidence.off, *evidence.down]):
         if start < deadline and end > at:
             deadline += end - max(start, at)
@@ -221,7 +236,8 @@ def _closes(act: Act) -> bool:
 
 
 def _untrue(story: Story, seen: light.Seen, arrival: Arrival, verdict: Verdict) -> None:
-    if not arrival.steps or within(arrival.at, seen.outages.off) or within(arrival.at, seen.outages.down):
+    kept_back = [*seen.outages.off, *seen.outages.mail(unasked=arrival.kind in UNASKED)]
+    if not arrival.steps or within(arrival.at, kept_back):
         return
     # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
     at = arrival.written if arrival.kind in BY_HAND else arrival.at
@@ -264,7 +280,7 @@ def _planned_by_hand(story: Story, notice: Arrival) -> bool:
     return notice.replanned and any(timedelta() <= notice.written - at <= EDITABLE for at in plans)
 
 
-def _add_up(evidence: Evidence, verdict: Verdict, dark: timedelta, off: timedelta) -> None:
+def _add_up(evidence: Evidence, verdict: Verdict, dark: dict[str, timedelta]) -> None:
     stories = evidence.stories.values()
     forms = {story.number: story.opened for story in stories if story.is_form}
     lines = [line for story in stories for line in story.lines]
@@ -277,8 +293,7 @@ def _add_up(evidence: Evidence, verdict: Verdict, dark: timedelta, off: timedelt
         "letters": len(evidence.copies),
         "promises_kept": timeline.count(lines, timeline.KEPT),
         "promises_moved": timeline.count(lines, timeline.MOVED),
-        "minutes_in_the_dark": round(dark / timedelta(minutes=1), 1),
-        "minutes_in_the_dark_while_off": round(off / timedelta(minutes=1), 1),
+        **{figure: round(length / timedelta(minutes=1), 1) for figure, length in dark.items()},
         **{figure: counted[figure] for figure in COUNTED},
         "letters_doubled": sum(number for name, number in surplus.items() if name not in evidence.ambiguous),
         "letters_ambiguous": len(evidence.ambiguous),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from tests.judge.evidence import Story
-from tests.judge.spans import Span, joined, within, without
-from tests.judge.timeline import CLOSED, GONE, KEPT, Stretch
+from tests.judge.dates import moments
+from tests.judge.evidence import UNASKED, Story
+from tests.judge.spans import Span, cut, joined, within, without
+from tests.judge.timeline import ANNOUNCED, CLOSED, GIVEN, GONE, KEPT, MOVED, Stretch
 
 FRESH = timedelta(minutes=15)
 """So long the page alone tells a step, while its letter is on its way."""
@@ -21,6 +22,12 @@ class Outages:
 
     off: list[Span]
     down: list[Span]
+    down_unasked: list[Span]
+    """The same for letters that nobody asked for: they wait for the sending hours."""
+
+    def mail(self, *, unasked: bool) -> list[Span]:
+        """When such a letter could not leave."""
+        return self.down_unasked if unasked else self.down
 
 
 @dataclass
@@ -44,13 +51,32 @@ class Seen:
         return found
 
     @cached_property
+    def unasked(self) -> set[datetime]:
+        """The dates that a letter nobody asked for told first; of those that none told, the moved ones."""
+        found: dict[datetime, bool] = {}
+        for arrival in sorted(self.story.arrivals, key=lambda one: one.at):
+            for step in arrival.steps:
+                found.setdefault(step, arrival.kind in UNASKED)
+        for page, shown in zip(self.pages, self.shown, strict=True):
+            moved = any(MOVED.match(line) or ANNOUNCED.match(line) for line in page.lines)
+            for step, since in shown.items():
+                found.setdefault(step, moved and since == page.start)
+        return {step for step, unasked in found.items() if unasked}
+
+    @cached_property
     def shown(self) -> list[dict[datetime, datetime]]:
         """For each stretch: its dates, each with the moment since when the page has said it."""
         found: list[dict[datetime, datetime]] = []
         for page in self.pages:
             before = found[-1] if found else {}
-            found.append({step: before.get(step, page.start) for step in page.steps})
+            anew = self._given(page)
+            found.append({step: page.start if step in anew else before.get(step, page.start) for step in page.steps})
         return found
+
+    def _given(self, page: Stretch) -> set[datetime]:
+        """The dates that were promised at the start of a stretch, be it a date that was promised before."""
+        lines = (line for line in page.lines if GIVEN.match(line) or MOVED.match(line))
+        return {step for line in lines for step in moments(line, self.story.team.tz, page.start)[:1]}
 
     def is_closed(self, at: datetime) -> bool:
         """Whether the page says that the case is closed."""
@@ -63,26 +89,42 @@ class Seen:
 
     def told(self, step: datetime, since: datetime) -> list[Span]:
         """When a step that the page says ``since`` then counted as told and lay ahead."""
-        spans = [(since, since + FRESH), *self.outages.down]
+        spans = [(since, since + FRESH)]
         if step in self.letters:
             spans.append((self.letters[step], self.end))
-        if self.refuses is not None:
-            spans.append((self.refuses, self.end))
         return [(start, min(end, step)) for start, end in spans]
 
+    def excused(self, step: datetime) -> list[Span]:
+        """When no mail left, and this step lay ahead."""
+        return [(start, min(end, step)) for start, end in self.outages.mail(unasked=step in self.unasked)]
 
-def dark(seen: Seen) -> Iterator[Span]:
-    """The times in which the case was open and no step ahead had been told.
+    def out_of_reach(self, step: datetime) -> list[Span]:
+        """When the mailbox took no letter, and this step lay ahead."""
+        return [] if self.refuses is None else [(self.refuses, step)]
+
+
+def dark(seen: Seen) -> Iterator[tuple[str, Span]]:
+    """The times in which the case was open and no step ahead had been told, each under its figure.
 
     A page that nobody saw may have said any step: in doubt that of a letter, or one that lies beyond the end.
     """
-    found: list[Span] = []
+    found: dict[str, list[Span]] = {}
     for page, shown in zip(seen.pages, seen.shown, strict=True):
         if not page.closed:
             steps = shown if page.known else dict.fromkeys([*seen.letters, seen.end], page.start)
             lit = (span for step, since in steps.items() for span in seen.told(step, since))
-            found += without((page.start, min(page.end, seen.end)), lit)
-    yield from joined(found)
+            left = without((page.start, min(page.end, seen.end)), lit)
+            excuses = {
+                "minutes_in_the_dark_out_of_reach": [span for step in steps for span in seen.out_of_reach(step)],
+                "minutes_in_the_dark_while_off": seen.outages.off,
+                "minutes_in_the_dark_while_mail_down": [span for step in steps for span in seen.excused(step)],
+            }
+            for figure, excused in excuses.items():
+                found.setdefault(figure, []).extend(part for span in left for part in cut(span, excused))
+                left = [part for span in left for part in without(span, excused)]
+            found.setdefault("minutes_in_the_dark", []).extend(left)
+    for figure, spans in found.items():
+        yield from ((figure, span) for span in joined(spans))
 
 
 def lapsed(seen: Seen) -> Iterator[tuple[datetime, str, str]]:
@@ -92,11 +134,13 @@ def lapsed(seen: Seen) -> Iterator[tuple[datetime, str, str]]:
         page = seen.page_at(date - timedelta(seconds=1))
         if page is None or page.closed or not (why := _passed(seen, date)):
             continue
-        ahead = any(step > date for step in _shown_at(seen, date))
-        if within(date, seen.outages.off):
+        ahead = [step for step in _shown_at(seen, date) if step > date]
+        if ahead and seen.refuses is not None and seen.refuses <= date:
+            yield date, "promises_lapsed_out_of_reach", f"{why}; the mailbox refuses letters, the page says a step"
+        elif within(date, seen.outages.off):
             yield date, "promises_lapsed_while_off", f"{why}; the system was off"
-        elif ahead and _out_of_reach(seen, date):
-            yield date, "promises_lapsed_while_off", f"{why}; the mailbox was out of reach, the page says a step"
+        elif any(within(date, seen.excused(step)) for step in ahead):
+            yield date, "promises_lapsed_while_mail_down", f"{why}; no mail left, the page says a step"
         else:
             yield date, "promises_lapsed_in_silence", why
 
@@ -136,7 +180,3 @@ def _shown_at(seen: Seen, date: datetime) -> dict[datetime, datetime]:
     return next(
         (shown for page, shown in zip(seen.pages, seen.shown, strict=True) if page.start <= date < page.end), {}
     )
-
-
-def _out_of_reach(seen: Seen, date: datetime) -> bool:
-    return (seen.refuses is not None and seen.refuses <= date) or within(date, seen.outages.down)

@@ -1,7 +1,7 @@
 """Spans of time: joined, cut, measured."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 Span = tuple[datetime, datetime]
 
@@ -28,10 +28,10 @@ def without(span: Span, taken: Iterable[Span]) -> list[Span]:
     return [(one, other) for one, other in left if one < other]
 
 
-def shared(span: Span, others: Iterable[Span]) -> timedelta:
-    """How much of a span lies in the others."""
-    cut = ((max(span[0], one), min(span[1], other)) for one, other in joined(others))
-    return sum((other - one for one, other in cut if one < other), timedelta())
+def cut(span: Span, others: Iterable[Span]) -> list[Span]:
+    """What of a span lies in the others."""
+    found = ((max(span[0], one), min(span[1], other)) for one, other in joined(others))
+    return [(one, other) for one, other in found if one < other]
 
 
 def within(at: datetime, spans: Iterable[Span]) -> bool:

@@ -35,8 +35,12 @@ FIGURES = {
     "promises_moved",
     "promises_lapsed_in_silence",
     "promises_lapsed_while_off",
+    "promises_lapsed_while_mail_down",
+    "promises_lapsed_out_of_reach",
     "minutes_in_the_dark",
     "minutes_in_the_dark_while_off",
+    "minutes_in_the_dark_while_mail_down",
+    "minutes_in_the_dark_out_of_reach",
     "calls_at_an_old_time",
     "letters_naming_an_absent_person",
     "letters_to_an_absent_colleague",
@@ -295,6 +299,24 @@ def closed_at_night(life: Life) -> None:
     life.says("28 3:00", "Ihr Vorgang ist abgeschlossen", "Abgeschlossen von Kundenservice")
 
 
+def kept_back(life: Life, *, until: str) -> None:
+    """SMTP is down until 10 pm, and the confirmation comes some time after it."""
+    life.form("24 9:12")
+    life.says("24 9:12", TUESDAY)
+    off(life, "24 9:00", "24 22:00", kind="smtp_down")
+    life.letter(until, "confirmation", f"{TUESDAY}.", written="24 9:12")
+    handmade.close(life, "30 10:00")
+
+
+def notice_kept_back(life: Life, *, until: str, up: str = "26 20:00") -> None:
+    """SMTP is down over a notice that moves a date, and the notice comes some time after it."""
+    opened(life)
+    off(life, "26 12:00", up, kind="smtp_down")
+    life.says("26 13:00", TUESDAY, f"Neues Datum: {DUE}")
+    life.letter(until, "delay_notice", f"{TUESDAY}.", written="26 13:00")
+    handmade.close(life, "30 10:00")
+
+
 Change = Callable[[Life], None]
 
 
@@ -340,6 +362,15 @@ FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
         {"letters_to_an_absent_colleague": 1, "letters_naming_an_absent_person": 1},
     ),
     "a lost confirmation": (lost_confirmation, {"letters_lost": 1, "minutes_in_the_dark": 2 * 24 * 60 - 15}),
+    "a lost confirmation, and nobody looks at the page": (
+        story(
+            lambda life: life.form("24 9:12"),
+            lambda life: life.told("26 9:12", "promise_given", TUESDAY, f"Zugesagt: {DUE}"),
+            lambda life: life.act("26 9:11", "staff", case=1, by=MIRIAM, act="promise", ok=True),
+            lambda life: handmade.close(life, "30 10:00"),
+        ),
+        {"letters_lost": 1, "minutes_in_the_dark": 2 * 24 * 60 - 15},
+    ),
     "a lost reply": (lost_reply, {"letters_lost": 1}),
     "a lost receipt of a message": (lost_message, {"letters_lost": 1}),
     "a letter three times": (
@@ -359,6 +390,31 @@ FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
     "two notices on one day": (two_notices_a_day, {"notices_twice_a_day": 1}),
     "a third notice without the lead": (third_notice_without_lead, {"ladders_without_a_lead": 1}),
     "a letter for a closed case": (closed_too_early, {"letters_untrue": 1}),
+    "a confirmation that stays away an hour after SMTP is back": (
+        lambda life: kept_back(life, until="24 23:00"),
+        {"minutes_in_the_dark": 40},
+    ),
+    "a notice that stays away an hour after the sending hours began": (
+        lambda life: notice_kept_back(life, until="27 8:00"),
+        {"minutes_in_the_dark": 40},
+    ),
+    "a notice that stays away an hour after SMTP is back in the daytime": (
+        lambda life: notice_kept_back(life, until="26 16:00", up="26 15:00"),
+        {"minutes_in_the_dark": 40},
+    ),
+    "a date that passes when SMTP has been back for half an hour": (
+        lambda life: notice_kept_back(life, until="26 14:30", up="26 13:30"),
+        {"minutes_in_the_dark": 40, "promises_lapsed_in_silence": 1},
+    ),
+    "a date that passes while SMTP is down, and the page says nothing new": (
+        story(
+            lambda life: opened(life),
+            lambda life: off(life, "26 12:00", "26 20:00", kind="smtp_down"),
+            lambda life: life.told("26 18:00", "promise_given", TUESDAY, f"Zugesagt: {DUE}"),
+            lambda life: handmade.close(life, "30 10:00"),
+        ),
+        {"minutes_in_the_dark": 4 * 60, "promises_lapsed_in_silence": 1},
+    ),
     "a letter with a date that has passed": (past_date, {"letters_untrue": 1}),
     "a reopening that fails, and the page after it": (
         also(lambda life: fails(life, "31 9:00")),
@@ -417,13 +473,7 @@ BLAMELESS: dict[str, Change] = {
         lambda life: notice(life, "27 3:00", 4),
         lambda life: handmade.close(life, "30 10:00"),
     ),
-    "SMTP down over the confirmation": story(
-        lambda life: life.form("24 9:12"),
-        lambda life: life.says("24 9:12", TUESDAY),
-        lambda life: off(life, "24 9:00", "24 22:00", kind="smtp_down"),
-        lambda life: life.letter("25 7:20", "confirmation", f"{TUESDAY}.", written="24 9:12"),
-        lambda life: handmade.close(life, "30 10:00"),
-    ),
+    "SMTP down over the confirmation": lambda life: kept_back(life, until="24 22:19"),
     "a reply that was put off until the case was closed": also(
         lambda life: life.letter("30 10:05", "reply", f"{LATER}.", written="30 9:58")
     ),
@@ -475,21 +525,50 @@ def test_what_happens_while_the_system_is_off_is_stated_apart(tmp_path: Path) ->
     assert figures["minutes_in_the_dark_while_off"] == 4 * 60 + 5
 
 
-def test_a_date_that_passed_out_of_reach_is_stated_apart(tmp_path: Path) -> None:
+def test_a_date_that_passed_while_no_mail_left_is_stated_apart(tmp_path: Path) -> None:
     life = Life()
-    opened(life)
-    off(life, "26 12:00", "26 20:00", kind="smtp_down")
-    life.says("26 13:00", TUESDAY, f"Neues Datum: {DUE}")
-    life.letter("27 7:10", "delay_notice", f"{TUESDAY}.", written="26 13:00")
-    handmade.close(life, "30 10:00")
+    notice_kept_back(life, until="27 7:19")
 
     figures = judge(life.folder(tmp_path))
 
     assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
-    assert figures["promises_lapsed_while_off"] == 1
+    assert figures["promises_lapsed_while_mail_down"] == 1
+    # From the move on only the page says the new date, and for a quarter of an hour it may.
+    assert figures["minutes_in_the_dark_while_mail_down"] == 18 * 60 + 19 - 15
+    assert figures["promises_lapsed_while_off"] == figures["minutes_in_the_dark_while_off"] == 0
     assert figures["promises_moved"] == 1
     assert figures["notices"] == 1
     assert figures["notices_per_case_p95"] == 1
+
+
+def test_a_mailbox_that_refuses_is_stated_apart(tmp_path: Path) -> None:
+    life = Life()
+    life.act("24 9:00", "refuses", email="c1@kunde.example")
+    life.form("24 9:12")
+    life.says("24 9:12", THURSDAY)
+    life.says("26 13:00", TUESDAY, f"Neues Datum: {DUE}")
+    life.says("30 10:00", "Ihr Vorgang ist abgeschlossen", f"Abgeschlossen von {MIRIAM}")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
+    assert figures["minutes_in_the_dark_out_of_reach"] == 6 * 24 * 60 + 48 - 2 * 15
+    assert figures["promises_lapsed_out_of_reach"] == 0  # no letter had ever told the old date
+    assert figures["minutes_in_the_dark_while_off"] == figures["minutes_in_the_dark_while_mail_down"] == 0
+
+
+def test_a_step_that_passes_is_no_step_for_a_mailbox_that_refuses_either(tmp_path: Path) -> None:
+    life = Life()
+    life.act("24 9:00", "refuses", email="c1@kunde.example")
+    life.form("24 9:12")
+    life.says("24 9:12", THURSDAY)
+    life.says("26 15:00", TUESDAY, f"Neues Datum: {DUE}")
+    life.says("30 10:00", "Ihr Vorgang ist abgeschlossen", f"Abgeschlossen von {MIRIAM}")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["promises_lapsed_in_silence"] == 1
+    assert figures["minutes_in_the_dark"] == 60
 
 
 def test_a_change_nobody_looked_at_is_read_from_the_history(tmp_path: Path) -> None:

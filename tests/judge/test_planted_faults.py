@@ -16,6 +16,7 @@ from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
+from portal.promises import service
 from portal.promises.models import Promise
 from portal.simulation import customers, life
 from portal.simulation.figures import ZERO
@@ -76,7 +77,7 @@ def a_guard_a_day_that_swallows(patch: Patch) -> None:
         real(session, case, now=now)
 
     def case_promises(session: Session, case: Case) -> list[Promise]:
-        return [one for one in delaying.promises.open_of(session, case.id) if one.notice_at <= one.due_at]
+        return [one for one in service.open_of(session, case.id) if one.notice_at <= one.due_at]
 
     patch.setattr(scheduling, "quiet_until", lambda *_, **__: None)
     patch.setattr(delaying, "give_notice", once_a_day)
