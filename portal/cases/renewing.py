@@ -17,7 +17,7 @@ from portal.cases.models import Case, CaseState
 from portal.cases.sparing import spared
 from portal.cases.writing import Written
 from portal.mail import outbox
-from portal.mail.letters import LetterKind
+from portal.mail.letters import NAMES_WHAT_IS_AHEAD, LetterKind
 from portal.mail.models import Letter
 from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState
@@ -26,8 +26,6 @@ AFTER_A_FAULT = timedelta(hours=1)
 """How long a letter waits that a fault of ours keeps from being written."""
 UNTIL_A_STEP = timedelta(minutes=1)
 """How long one waits whose case has no step ahead: the worker is about to move the one that passed."""
-ANSWERS = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.REOPENED}
-"""Kinds that somebody waits for whatever became of the promise in them: they name the step that is ahead."""
 
 
 def renew(session: Session, letter_id: int, *, now: datetime) -> None:
@@ -48,7 +46,7 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         return
     case, kind = session.get_one(Case, letter.case_id), LetterKind(letter.kind)
     promise = _step(session, letter, kind, now=now)
-    if promise is None and kind in ANSWERS and case.state == CaseState.OPEN:
+    if promise is None and kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN:
         outbox.postpone(letter, now + UNTIL_A_STEP)
         return
     directory = directories.load(session, now=now)
@@ -65,7 +63,7 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
     if letter.promise_id is None or letter.case_id is None:
         return None
     first = promises.ahead(promises.open_of(session, letter.case_id), now=now)
-    if kind in ANSWERS or kind == LetterKind.LINK:
+    if kind in NAMES_WHAT_IS_AHEAD or kind == LetterKind.LINK:
         return first
     says = letter.says or {}
     if "moves" in says:  # the next step of the case may be one that was not moved
@@ -86,9 +84,8 @@ def _is_true(directory: Directory, case: Case, kind: LetterKind, promise: Promis
 def _write(
     session: Session, directory: Directory, case: Case, letter: Letter, promise: Promise | None, *, now: datetime
 ) -> Written | None:
-    kind, says = LetterKind(letter.kind), dict(letter.says or {})
-    unasked, old_due_at = writing.asked_by_nobody(says)
-    says.pop(writing.OLD_DATE, None)
+    kind, says = LetterKind(letter.kind), writing.values_of(letter.says)
+    unasked, old_due_at = writing.asked_by_nobody(letter.says)
     return writing.write_customer(
         directory,
         case,

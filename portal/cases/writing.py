@@ -32,15 +32,8 @@ WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
 """Kinds whose words a person wrote: they carry no Auto-Submitted."""
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK}
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
-UNASKED = {
-    LetterKind.DELAY_NOTICE,
-    LetterKind.LEAD_TAKES_OVER,
-    LetterKind.WAITING_REMINDER,
-    LetterKind.CLOSING_ANNOUNCED,
-}
-"""Kinds that nobody's act asks for, bound to the sending hours; of others the caller says so."""
-OLD_DATE = "unasked"
-"""Among the values kept of a letter nobody asked for: the date it replaces, or None. No template reads it."""
+_UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
+"""What is kept beside the values of a letter that nobody asked for: that it is one, and the date it replaces."""
 
 
 def status_url(case: Case) -> str:
@@ -118,7 +111,7 @@ def write_customer(
 
     None where there is no address. ``says`` holds the values of this kind of letter and every time it speaks of: it may
     be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to the
-    acting person. ``unasked``: nobody's act asked for it (see UNASKED), and it leaves inside the sending hours, unless
+    acting person. ``unasked``: nobody's act asked for it, and it leaves inside the sending hours, unless
     ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
     if not case.customer.email:
@@ -153,19 +146,23 @@ def write_customer(
     if kind in WRITTEN_BY_HAND:
         return written
     kept = dict(says or {})
-    unasked = unasked or kind in UNASKED
     if unasked:
-        kept[OLD_DATE] = None if old_due_at is None else old_due_at.isoformat()
+        kept |= {_UNASKED: True, _OLD_DUE_AT: None if old_due_at is None else old_due_at.isoformat()}
     window = _window(directory, case, promise, signer.person_id, unasked=unasked, old_due_at=old_due_at, now=now)
     return replace(written, window=window, says=kept)
 
 
 def asked_by_nobody(says: Mapping[str, Any] | None) -> tuple[bool, datetime | None]:
     """Whether a letter with these values is one nobody asked for, and the date it replaces."""
-    if says is None or OLD_DATE not in says:
+    if says is None or not says.get(_UNASKED):
         return False, None
-    old = says[OLD_DATE]
+    old = says[_OLD_DUE_AT]
     return True, None if old is None else datetime.fromisoformat(old)
+
+
+def values_of(says: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values of its kind that a letter was written with."""
+    return {name: value for name, value in (says or {}).items() if name not in (_UNASKED, _OLD_DUE_AT)}
 
 
 def tell_promise(

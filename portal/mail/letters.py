@@ -71,15 +71,9 @@ class LetterKind(StrEnum):
         return self.value.startswith("staff_")
 
 
-RESTATED = frozenset(
-    {
-        LetterKind.CONFIRMATION,
-        LetterKind.MESSAGE_RECEIVED,
-        LetterKind.REOPENED,
-        LetterKind.DELAY_NOTICE,
-        LetterKind.LEAD_TAKES_OVER,
-    }
-)
+NAMES_WHAT_IS_AHEAD = frozenset({LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.REOPENED})
+"""Kinds that somebody waits for whatever became of the promise in them: they name the next step, whichever it is."""
+RESTATED = NAMES_WHAT_IS_AHEAD | {LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER}
 """Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
 
 

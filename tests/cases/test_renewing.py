@@ -70,6 +70,19 @@ def test_a_letter_of_ours_that_nobody_asked_for_waits_for_the_morning(session: S
     assert outbox.claim(session, now=night, lease=timedelta(minutes=5)) is None
 
 
+def test_what_is_kept_of_a_letter_tells_its_values_from_when_it_may_leave(session: Session) -> None:
+    case = quiet(session)
+    old = berlin("2026-11-26 10:00")
+    values = {"what": "", "moved": False, "before": None, "reason": None}
+
+    tell(session, case, at=TUESDAY, unasked=True, old_due_at=old)
+
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+    assert writing.asked_by_nobody(letter.says) == (True, old)
+    assert writing.values_of(letter.says) == values
+    assert writing.asked_by_nobody(values) == writing.asked_by_nobody(None) == (False, None)
+
+
 def test_it_leaves_at_night_where_the_old_date_would_pass_before_the_morning(session: Session) -> None:
     case = quiet(session)
     night = berlin("2026-11-24 21:00")
