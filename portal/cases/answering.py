@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, opening, scheduling, undelivered, writing
+from portal.cases import closing, opening, reaching, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
@@ -66,6 +66,7 @@ _TALKED = {Contact.CALL_IN, Contact.CALL_REACHED}
 _NOBODY_REACHED = {Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX}
 _HEARD = _WRITTEN_TO_US | _TALKED | {Contact.VISIT}
 """The customer was heard from: whoever has been asked something need not be reminded of it."""
+_SPOKEN = _TALKED | _NOBODY_REACHED | {Contact.VISIT}
 _KEPT_BY: dict[Contact, set[Medium]] = {
     Contact.CALL_IN: {Medium.CALL},
     Contact.CALL_REACHED: {Medium.CALL},
@@ -233,8 +234,8 @@ def log_contact(
     if promise is None and keeps:
         ahead = _step_ahead(session, case, now=now)
         promise = None if outbox.is_told(session, ahead.id) else ahead
-    if contact in _TALKED | _NOBODY_REACHED and undelivered.is_out_of_reach(session, case):
-        return  # they heard it on the phone, or will: a letter would die and leave one more call
+    if contact in _SPOKEN and reaching.out_of_reach_since(session, case) is not None:
+        return  # they heard it, or will: a letter would die as the last one did, and leave one more call
     if contact in _NOBODY_REACHED and _tell_attempt(
         session, directory, case, entry_id, promise, at=at, mailbox=contact == Contact.CALL_MAILBOX, now=now
     ):

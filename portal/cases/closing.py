@@ -7,7 +7,7 @@ from sqlalchemy import delete, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, routing, writing
+from portal.cases import opening, reaching, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
 from portal.cases.models import NOT_ERASED, Case, CaseState, Doubt, Outcome, RoutedBy, Submission
@@ -73,7 +73,8 @@ def close(
     case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)
-    _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
+    if actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now):
+        _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
     if by_id is None:
         _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
 

@@ -79,6 +79,7 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
     case.doubt, case.erase_on = None, None
     settle(session, case, now=now)
     if again:
+        voice = directory.voice_of(case)
         writing.to_customer(
             session,
             directory,
@@ -87,7 +88,7 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
             key=f"reopened:{promise.id}",
             promise=promise,
             now=now,
-            says={"by_customer": False},
+            says={"by_customer": False, "reopened_on": voice.day(voice.local(now).date(), now=now)},
         )
     else:
         opening.confirm(session, directory, case, promise, key=f"confirmation:{case.id}", now=now)

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import closing, opening, scheduling, writing
@@ -15,21 +14,9 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Audience, Letter, LetterState
+from portal.mail.models import Audience, Letter
 from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind
-
-
-def is_out_of_reach(session: Session, case: Case) -> bool:
-    """Whether the last letter to the customer that came to an end did not arrive: what is written reaches nobody."""
-    ends = (
-        select(Letter.state)
-        .where(Letter.case_id == case.id, Letter.audience == Audience.CUSTOMER)
-        .where(Letter.state.in_((LetterState.SENT, LetterState.FAILED)))
-        .order_by(Letter.ended_at.desc(), Letter.id.desc())
-        .limit(1)
-    )
-    return session.scalar(ends) == LetterState.FAILED
 
 
 def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:

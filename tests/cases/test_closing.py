@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, directory, doubtful, finding, timeline, undelivered
+from portal.cases import answering, closing, directory, doubtful, finding, reaching, timeline, undelivered
 from portal.cases.answering import Step
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
 from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
@@ -135,7 +135,7 @@ def test_the_closing_letter_to_a_customer_who_closed_does_not_repeat_their_words
     close(session, case, by_customer=True, text="Kanarienvogel im Heizkeller", outcome=Outcome.WITHDRAWN)
 
     mail = read(letters(session, case, LetterKind.CLOSED)[0])
-    assert "Sie haben Ihr Anliegen heute" in mail.text
+    assert "Sie haben Ihr Anliegen am Dienstag, 24. November" in mail.text
     assert "Kanarienvogel" not in mail.everything
 
 
@@ -988,10 +988,15 @@ def in_the_dark(session: Session, case: Case, at: datetime) -> list[str]:
         "an open case without a step": case.state == CaseState.OPEN and not steps,
         "a step of a case that is not open": case.state != CaseState.OPEN and bool(steps),
         "not the earliest": bool(steps) and case.promise_id != steps[0].id,
-        "untold": ahead is not None and not is_told(session, ahead),
+        "untold": ahead is not None and not is_told(session, ahead) and not out_of_reach(session, case),
         "two of a kind": len({promise.kind for promise in steps}) != len(steps),
     }
     return [name for name, is_so in wrong.items() if is_so]
+
+
+def out_of_reach(session: Session, case: Case) -> bool:
+    """No letter reaches the customer: what was said on the phone and what the page says stand for it."""
+    return reaching.out_of_reach_since(session, case) is not None
 
 
 def is_told(session: Session, promise: Promise) -> bool:

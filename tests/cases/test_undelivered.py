@@ -316,6 +316,40 @@ def test_whom_no_letter_reaches_is_called_once_and_not_for_ever(session: Session
     assert len(letters(session, case, audience=Audience.CUSTOMER)) == before
 
 
+def test_a_case_closed_after_the_talk_stays_closed_although_no_letter_says_so(session: Session) -> None:
+    case = open_case(session)
+    die(session, case, LetterKind.CONFIRMATION)
+    call = promise_of(session, case, PromiseKind.CALL)
+    answering.log_contact(
+        session,
+        case,
+        by_id=case.owner_id or 0,
+        contact=Contact.CALL_REACHED,
+        text="Alles geklärt.",
+        at=TEN,
+        keeps={call.id},
+        step=None,
+        visible=True,
+        now=TEN,
+    )
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="Geklärt.", now=TEN)
+    step(session)
+
+    assert case.state == CaseState.CLOSED
+    assert letters(session, case, LetterKind.CLOSED) == []
+
+
+def test_a_closing_nobody_spoke_of_is_written_and_its_death_reopens_the_case(session: Session) -> None:
+    case = open_case(session)
+    die(session, case, LetterKind.CONFIRMATION)
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="Geklärt.", now=TEN)
+    step(session)
+
+    die(session, case, LetterKind.CLOSED)
+
+    assert case.state == CaseState.OPEN
+
+
 def die(session: Session, case: Case, kind: LetterKind, *, at: datetime = TEN) -> None:
     """The letter of a kind will not arrive, as the worker notes it."""
     letter: Letter = letters(session, case, kind)[-1]
