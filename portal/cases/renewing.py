@@ -119,6 +119,8 @@ def _as_of_now(
             {**move, "sentence": writing.sentence(directory, case, _moved(session, move), voice, now=now)}
             for move in ahead
         ]
+        if len(ahead) == 1:  # of several, each has its own
+            says["reason"] = ahead[0].get("reason")
     if says.get("lead_id"):
         says["lead"] = writing.card(directory, case, says["lead_id"], now=now)
     return says

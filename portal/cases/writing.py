@@ -173,7 +173,6 @@ def tell_promise(
     *,
     key: str,
     now: datetime,
-    unasked: bool = False,
     kind: LetterKind = LetterKind.PROMISE_GIVEN,
     also: Mapping[str, Any] | None = None,
 ) -> None:
@@ -189,8 +188,6 @@ def tell_promise(
         key=key,
         promise=promise,
         now=now,
-        unasked=unasked,
-        old_due_at=None if before is None else before.due_at,
         says={
             "what": promise.what,
             "moved": later,

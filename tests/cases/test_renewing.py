@@ -251,6 +251,24 @@ def test_a_notice_leaves_the_next_morning_when_its_evening_is_over(session: Sess
     assert (new.due_at, new.valid_until) == (berlin("2026-11-26 07:00"), berlin("2026-11-26 17:00"))
 
 
+def test_where_one_of_several_dates_is_left_its_own_reason_is_told(session: Session) -> None:
+    case = quiet(session)
+    (before,) = open_promises(session, case)
+    notice(session, case)
+    (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert letter.says is not None
+    (move,) = letter.says["moves"]
+    kept = {**move, "promise_id": before.id, "reason": "Das Lager zählt."}
+    letter.says = {**letter.says, "reason": None, "moves": [{**move, "reason": "Die Lieferung fehlt."}, kept]}
+    step(session)
+
+    renew_all(session, at=berlin("2026-11-26 07:00"))
+
+    text = read(letters(session, case, LetterKind.DELAY_NOTICE)[0]).text
+    assert "Der Grund: Die Lieferung fehlt." in text
+    assert "Das Lager zählt." not in text
+
+
 def test_a_second_notice_names_whoever_is_there_for_the_lead_now(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     case.notices = 1

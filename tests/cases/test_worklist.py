@@ -271,7 +271,10 @@ def test_a_letter_that_waits_for_its_hours_is_nobodys_call_until_they_have_begun
     night = berlin("2026-11-24 22:00")
     promise = promises.open_of(session, case.id)[0]
     directory = directories.load(session, now=night)
-    writing.tell_promise(session, directory, case, promise, key="promise_given:1", now=night, unasked=True)
+    writing.to_customer(
+        session, directory, case, LetterKind.PROMISE_GIVEN, key="promise_given:1", promise=promise, now=night,
+        unasked=True, says={"what": "", "moved": False, "before": None, "reason": None},
+    )  # fmt: skip
     step(session)
 
     assert worklist.unsent(session, now=berlin("2026-11-25 07:15")) == []
