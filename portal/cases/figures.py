@@ -36,7 +36,8 @@ _CORRECTION = aliased(Entry)
 _ANSWERS = and_(
     Entry.actor == Actor.PERSON,
     or_(
-        Entry.kind.in_((Kind.REPLY, Kind.QUESTION)),
+        Entry.kind.in_((Kind.REPLY, Kind.QUESTION, Kind.VISIT)),
+        and_(Entry.kind == Kind.CLOSED, Entry.text != ""),
         and_(
             Entry.kind == Kind.CALL,
             Entry.facts["contact"].as_string().in_((Contact.CALL_REACHED.value, Contact.CALL_IN.value)),

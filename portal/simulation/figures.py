@@ -235,12 +235,13 @@ def _without_a_lead(record: Record) -> int:
 
 
 def _first_answer(record: Record) -> int:
+    """Until a colleague first wrote or spoke; whoever closes a case here always says something with it."""
     answered: dict[int, float] = {}
     for act in record.acts:
         first = (
             act["kind"] == "staff"
             and act["ok"]
-            and (act["act"] == "reply" or (act["act"] == "call" and act["reached"]))
+            and (act["act"] in ("reply", "close") or (act["act"] == "call" and act["reached"]))
         )
         if first and act["case"] in record.forms and act["case"] not in answered:
             answered[act["case"]] = (act["at"] - record.forms[act["case"]]).total_seconds() / 60

@@ -312,14 +312,31 @@ def test_a_case_without_an_answer_is_counted_apart(session: Session) -> None:
     [
         (Contact.CALL_REACHED, True),
         (Contact.CALL_IN, True),
+        (Contact.VISIT, True),
         (Contact.CALL_NOT_REACHED, False),
         (Contact.CALL_MAILBOX, False),
         (Contact.MAIL_IN, False),
+        (Contact.LETTER_IN, False),
     ],
 )
 def test_a_talk_is_an_answer_and_an_attempt_is_none(session: Session, contact: Contact, answered: bool) -> None:
     case = open_case(session)
     log(session, case, contact, at=TUESDAY + timedelta(hours=1))
+
+    total = of(session).total
+
+    assert (total.minutes, total.unanswered) == (([60.0], 0) if answered else ([], 1))
+
+
+@pytest.mark.parametrize(
+    ("by_person", "text", "answered"),
+    [(True, "Das Angebot liegt bei.", True), (True, "", False), (False, "Danke, es geht wieder.", False)],
+    ids=["words of a person", "a person without a word", "the customer"],
+)
+def test_closing_with_some_words_is_an_answer(session: Session, by_person: bool, text: str, answered: bool) -> None:
+    case = open_case(session)
+    at, by_id = TUESDAY + timedelta(hours=1), case.owner_id if by_person else None
+    closing.close(session, case, by_id=by_id, outcome=Outcome.DONE, text=text, now=at)
 
     total = of(session).total
 

@@ -304,7 +304,7 @@ def _add_up(evidence: Evidence, verdict: Verdict, dark: dict[str, timedelta]) ->
 
 
 def _median_first_answer(evidence: Evidence, forms: dict[int, datetime]) -> float:
-    """Wall-clock minutes from the form to the first reply, or the first call that reached the customer."""
+    """Wall-clock minutes from the form until a colleague first replied, closed, or reached the customer by phone."""
     first: dict[int, datetime] = {}
     for acts in evidence.acts.values():
         for act in acts:
@@ -315,4 +315,4 @@ def _median_first_answer(evidence: Evidence, forms: dict[int, datetime]) -> floa
 
 
 def _answers(act: Act) -> bool:
-    return act["act"] == "reply" or (act["act"] == "call" and bool(act.get("reached")))
+    return act["act"] in ("reply", "close") or (act["act"] == "call" and bool(act.get("reached")))

@@ -599,6 +599,29 @@ def test_the_95th_percentile_is_the_nearest_rank(tmp_path: Path) -> None:
     assert figures["notices_per_case_p95"] == 3
 
 
+@pytest.mark.parametrize(
+    ("act", "minutes"),
+    [
+        ({"act": "reply"}, 60),
+        ({"act": "close"}, 60),
+        ({"act": "call", "reached": True}, 60),
+        ({"act": "call", "reached": False}, 120),
+        ({"act": "note"}, 120),
+        ({"act": "close", "ok": False}, 120),
+    ],
+    ids=str,
+)
+def test_the_first_answer_is_a_reply_a_talk_or_a_closing(
+    act: dict[str, object], minutes: float, tmp_path: Path
+) -> None:
+    life = Life()
+    opened(life)
+    life.act("24 10:12", "staff", **{"case": 1, "by": MIRIAM, "reached": False, "ok": True, **act})
+    life.act("24 11:12", "staff", case=1, by=MIRIAM, act="reply", reached=False, ok=True)
+
+    assert judge(life.folder(tmp_path))["median_first_answer_minutes"] == minutes
+
+
 def test_a_swiss_team_speaks_its_own_clock(tmp_path: Path) -> None:
     life = Life()
     life.form("24 9:12", topic="swiss", person="Reto Bär")
