@@ -223,7 +223,7 @@ def test_while_we_wait_the_page_says_what_happens_by_itself(app: Flask, desk: De
         session.execute(update(Promise).where(Promise.waiting.is_not(None)).values(waiting=Waiting.CLOSING))
     announced = text(desk.get(at(reference)).text)
 
-    assert "Wir warten auf eine Antwort. Bis zu diesem Datum geht die nächste Nachricht von selbst hinaus." in asked
+    assert "Wir warten auf eine Antwort. Bis zu diesem Datum wird die nächste Nachricht von selbst verschickt." in asked
     assert "schließt den Vorgang am Freitag, 27. November" in announced
     assert "Zu diesem Datum wird der Vorgang von selbst abgeschlossen" in announced
 

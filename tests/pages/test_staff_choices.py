@@ -148,7 +148,7 @@ def test_a_planned_date_is_shown_with_when_it_goes_out_and_moves_nothing_yet(
     assert first_promise(app, reference) == promise_id
     page = text(desk.follow().text)
     assert "Vorgemerkt: Freitag, 27. November, 11 Uhr." in page and f"Grund: {REASON}" in page
-    assert "Das geht heute um 9:27 Uhr hinaus; bis dahin ist es änderbar." in page
+    assert "Verschickt wird das heute um 9:27 Uhr; bis dahin können Sie es ändern." in page
     assert "schreibt das System" not in page
 
 
@@ -176,7 +176,7 @@ def test_a_reason_alone_waits_for_the_notice(app: Flask, desk: Desk, reference: 
     assert planned(app, reference) == (None, REASON, NOTICE)
     page = text(desk.follow().text)
     assert "Vorgemerkt: ein Grund; das Datum wählt das System." in page
-    assert "Das geht am Mittwoch, 25. November, 15:30 Uhr hinaus" in page
+    assert "Verschickt wird das am Mittwoch, 25. November, 15:30 Uhr;" in page
 
 
 def test_what_is_planned_stands_in_the_form_and_can_be_changed(app: Flask, desk: Desk, reference: str) -> None:
