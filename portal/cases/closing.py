@@ -43,15 +43,27 @@ def close(
     now: datetime,
     version: int | None = None,
 ) -> None:
-    """End a case with an outcome; ``by_id`` is None when the customer closes it, or nobody does: NO_ANSWER is then what
-    the system closes it with, as it was announced.
+    """A person or, where ``by_id`` is None, the customer ends a case with an outcome.
 
-    A written promise is kept by the closing letter when the outcome is that it is done; the others end unkept.
+    A written promise is kept by the closing letter when a person says that it is done; the others end unkept.
     Raises NotOpen, StaleCase.
     """
     hold_open(session, case, version=version)
+    actor = Actor.CUSTOMER if by_id is None else Actor.PERSON
+    _close(session, case, actor=actor, by_id=by_id, outcome=outcome, text=text, now=now)
+
+
+def close_unanswered(session: Session, case: Case, *, now: datetime) -> None:
+    """Nobody ends a case but the calendar: for want of an answer, as it was announced. Raises NotOpen."""
+    hold_open(session, case)
+    _close(session, case, actor=Actor.SYSTEM, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=now)
+
+
+def _close(
+    session: Session, case: Case, *, actor: Actor, by_id: int | None, outcome: Outcome, text: str, now: datetime
+) -> None:
     directory = directories.load(session, now=now)
-    today, actor = directory.voice_of(case).local(now).date(), _who_closes(by_id, outcome)
+    today = directory.voice_of(case).local(now).date()
     entry_id = journal.record(
         session,
         case_id=case.id,
@@ -65,7 +77,7 @@ def close(
         facts={"outcome": outcome},
     )
     acting_id = directory.acting_person(case, now).person_id
-    if by_id is not None and outcome == Outcome.DONE:
+    if actor == Actor.PERSON and outcome == Outcome.DONE:
         _keep_written(session, case, entry_id, now=now)
     end_steps(session, case, now=now)
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
@@ -75,8 +87,8 @@ def close(
     outbox.withdraw(session, case.id, automatic=True, now=now)
     if actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now):
         _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
-    if by_id is None:
-        _tell_staff(session, directory, case, entry_id, reader_id=acting_id, now=now)
+    if actor != Actor.PERSON:
+        _tell_staff(session, directory, case, entry_id, actor=actor, reader_id=acting_id, now=now)
 
 
 def closing_entry(session: Session, case: Case) -> Entry | None:
@@ -170,7 +182,7 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
         raise NotOpen
     directory = directories.load(session, now=now)
     case.link_nonce = new_secret()
-    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, automatic=True, now=now)
+    outbox.change_link(session, case.id, now=now)
     entry_id = journal.record(
         session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
     )
@@ -344,12 +356,6 @@ def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
     }[outcome]
 
 
-def _who_closes(by_id: int | None, outcome: Outcome) -> Actor:
-    if by_id is not None:
-        return Actor.PERSON
-    return Actor.SYSTEM if outcome == Outcome.NO_ANSWER else Actor.CUSTOMER
-
-
 def _keep_written(session: Session, case: Case, entry_id: int, *, now: datetime) -> None:
     for promise in promises.open_of(session, case.id):
         if promise.medium == Medium.MAIL:
@@ -403,7 +409,7 @@ def _tell_closed(
 
 
 def _tell_staff(
-    session: Session, directory: Directory, case: Case, entry_id: int, *, reader_id: int, now: datetime
+    session: Session, directory: Directory, case: Case, entry_id: int, *, actor: Actor, reader_id: int, now: datetime
 ) -> None:
     """Whoever was working on it hears that it is closed: the customer needs it no longer, or did not answer."""
     voice = writing.staff_voice(directory, case, reader_id)
@@ -417,7 +423,7 @@ def _tell_staff(
         reader_id=reader_id,
         now=now,
         says={
-            "no_answer": case.outcome == Outcome.NO_ANSWER,
+            "no_answer": actor == Actor.SYSTEM,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
         },
     )

@@ -74,7 +74,7 @@ def go_on(session: Session, case: Case, *, now: datetime) -> None:
     elif promise.waiting == Waiting.REMINDED or not _told_in_time(session, promise):
         _climb(session, case, promise, _ANNOUNCE, now=now)
     else:
-        closing.close(session, case, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=now)
+        closing.close_unanswered(session, case, now=now)
 
 
 def keep_open(session: Session, case: Case, *, now: datetime) -> None:

@@ -13,7 +13,7 @@ from portal.cases.answering import Step
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
 from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.settling import end_steps
-from portal.journal.models import Actor, Kind
+from portal.journal.models import Actor, Channel, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -84,6 +84,19 @@ def test_a_promised_call_is_not_kept_by_a_letter(session: Session) -> None:
     close(session, case)
 
     assert promise.state == PromiseState.WITHDRAWN
+
+
+def test_who_closes_it_is_whoever_does_and_not_guessed_from_the_outcome(session: Session) -> None:
+    owners, customers, nobodys = (open_case(session, email=f"{number}@haustechnik.example") for number in range(3))
+
+    closing.close(session, owners, by_id=owners.owner_id, outcome=Outcome.NO_ANSWER, text="", now=TEN)
+    closing.close(session, customers, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=TEN)
+    closing.close_unanswered(session, nobodys, now=TEN)
+    step(session)
+
+    closed = [entries(session, case, Kind.CLOSED)[0] for case in (owners, customers, nobodys)]
+    assert [entry.actor for entry in closed] == [Actor.PERSON, Actor.CUSTOMER, Actor.SYSTEM]
+    assert [entry.channel for entry in closed] == [Channel.MAIL, Channel.PAGE, Channel.MAIL]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NO_ANSWER, Outcome.WITHDRAWN, Outcome.NOT_POSSIBLE])

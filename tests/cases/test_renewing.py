@@ -340,7 +340,7 @@ def test_what_happened_yesterday_is_told_as_of_yesterday(session: Session, peopl
     written, withdrawn, unanswered, again = [quiet(session) for _ in range(4)]
     answering.customer_message(session, written, "Noch eine Frage.", now=TUESDAY)
     closing.close(session, withdrawn, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
-    closing.close(session, unanswered, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=TUESDAY)
+    closing.close_unanswered(session, unanswered, now=TUESDAY)
     closing.close(session, again, by_id=people[MIRIAM], outcome=Outcome.DONE, text="", now=TUESDAY)
     closing.reopen(session, again, by_id=None, text="", now=TUESDAY)
     step(session)
