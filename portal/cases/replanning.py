@@ -55,13 +55,13 @@ def mark(directory: Directory) -> str:
 
 
 def is_done(session: Session, present: str) -> bool:
-    """Whether all promises are planned by the present calendars."""
+    """Whether all promises have the instants of the present calendars."""
     row = session.get(Replanning, 1)
     return row is not None and row.mark == present and row.after_id is None
 
 
 def cases_to_replan(session: Session, directory: Directory, *, now: datetime) -> tuple[Sequence[int], int | None]:
-    """The cases of the next batch whose promises differ from their plan, and the promise the batch ends with.
+    """The cases of the next batch whose promises the present calendars reschedule, and the promise the batch ends with.
 
     None when there is nothing after it: every promise has been looked at.
     """
@@ -88,7 +88,7 @@ def note_done(session: Session, present: str, after_id: int | None) -> None:
 
 
 def replan(session: Session, case: Case, *, now: datetime) -> None:
-    """Plan the open promises of a case by the present calendars. The worker moves, and tells, what has to move."""
+    """Reschedule the open promises of a case by the present calendars. The worker moves, and tells, what has to move."""
     hold(session, case)
     if case.state != CaseState.OPEN:
         return
@@ -112,7 +112,7 @@ def reschedule(directory: Directory, case: Case, promise: Promise, *, now: datet
 def rescheduled(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Rescheduled | None:
     """The instants of this promise by the present calendars; None where they leave it alone.
 
-    Left alone is what has passed or is about to move, an announced closing, and what no calendar can plan.
+    Left alone is what has passed or is about to move, an announced closing, and what no calendar can date.
     """
     if min(promise.due_at, promise.notice_at) <= now or promise.waiting == Waiting.CLOSING:
         return None
