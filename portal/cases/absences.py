@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from portal.cases.models import Case, CaseState
 from portal.mail import outbox
-from portal.mail.models import Audience, Letter, LetterState
+from portal.mail.models import Letter, LetterState
 from portal.people.models import Absence
 from portal.promises.models import Promise, PromiseState
 
@@ -25,8 +25,8 @@ def enter(
     """Enter an absence; ``ends_at`` is None while the end is not known. Returns its id.
 
     Letters that wait and would be true beyond its beginning are written anew before they leave: any may name this
-    person, who signs it, is promised in it, or stands in for somebody. One that does not says the same again. The
-    schema refuses an end before the start, and a deputy who is the person.
+    person, who signs it, reads it, is promised in it, or stands in for somebody. One that does not says the same again.
+    The schema refuses an end before the start, and a deputy who is the person.
     """
     concerns_letters = ends_at is None or ends_at > now
     if concerns_letters:
@@ -59,8 +59,6 @@ def _hold_cases(session: Session, *, now: datetime) -> None:
     Who holds one has read who is there, and may be about to write a letter: it waits for them, or they for the absence.
     In the order of their ids, so that no two who hold several wait for each other.
     """
-    waiting = select(Letter.case_id).where(
-        Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING))
-    )
+    waiting = select(Letter.case_id).where(Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
     may_write = or_(Case.state == CaseState.OPEN, Case.reopen_until >= now, Case.id.in_(waiting))
     session.execute(select(Case.id).where(may_write).order_by(Case.id).with_for_update()).all()

@@ -45,6 +45,9 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         outbox.drop_untrue(letter, now=now)
         return
     case, kind = session.get_one(Case, letter.case_id), LetterKind(letter.kind)
+    if kind.is_for_staff:
+        _renew_for_staff(session, case, letter, kind, now=now)
+        return
     promise = _step(session, letter, kind, now=now)
     if promise is None and kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN:
         outbox.postpone(letter, now + UNTIL_A_STEP)
@@ -56,6 +59,23 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         outbox.drop_untrue(letter, now=now)
     else:
         writing.replace_in_place(letter, written, promise_id=None if promise is None else promise.id)
+
+
+def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterKind, *, now: datetime) -> None:
+    """For whoever is there for its reader now; of a promise that has ended nobody needs to hear any more."""
+    promise = None if letter.promise_id is None else session.get_one(Promise, letter.promise_id)
+    if case.state == CaseState.ERASED or (promise is not None and promise.state != PromiseState.OPEN):
+        outbox.drop_untrue(letter, now=now)
+        return
+    if kind == LetterKind.STAFF_REMINDER and promise is not None:
+        outbox.drop_untrue(letter, now=now)
+        promise.reminded_at = None  # how much time is left is another question by now: it is reminded of anew
+        return
+    directory = directories.load(session, now=now)
+    reader_id = directory.acting(letter.person_id, now, topic_id=case.topic_id).person_id
+    says = writing.values_of(letter.says)
+    written = writing.write_staff(directory, case, kind, promise=promise, says=says, reader_id=reader_id, now=now)
+    writing.replace_in_place(letter, written, promise_id=letter.promise_id)
 
 
 def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Promise | None:

@@ -225,7 +225,10 @@ def write_staff(
     says: Mapping[str, Any] | None = None,
     reader_id: int | None = None,
 ) -> Written:
-    """A letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text."""
+    """A letter to whoever acts in this case (or to ``reader_id``). It holds no number and no message text.
+
+    One that waits past its day is written anew for whoever is there then.
+    """
     acting = directory.acting_person(case, now) if reader_id is None else Acting(reader_id, None, False)
     reader = directory.people[acting.person_id]
     voice = directory.voice(directory.team_of(case), reader.language)
@@ -245,7 +248,7 @@ def write_staff(
         else wording.sentence(promise.kind, promise.medium, reader.name, voice.moment(promise.due_at, now=now), voice),
         **(says or {}),
     }
-    return _written(
+    written = _written(
         directory,
         case,
         kind,
@@ -257,6 +260,9 @@ def write_staff(
         audience=Audience.STAFF,
         now=now,
     )
+    calendars = [directory.calendar(directory.teams[id_]) for id_ in {directory.team_of(case).id, reader.team_id}]
+    window = sending.asked(calendars, now=now, gone_at=_gone_at(directory, reader.id, now))
+    return replace(written, window=window, says=dict(says or {}))
 
 
 def queue(session: Session, written: Written, *, case_id: int, promise_id: int | None, key: str, now: datetime) -> None:

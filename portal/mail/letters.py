@@ -73,7 +73,9 @@ class LetterKind(StrEnum):
 
 NAMES_WHAT_IS_AHEAD = frozenset({LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.REOPENED})
 """Kinds that somebody waits for whatever became of the promise in them: they name the next step, whichever it is."""
-RESTATED = NAMES_WHAT_IS_AHEAD | {LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER}
+NOTICES = frozenset({LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER})
+"""Kinds that list every promise that moved."""
+RESTATED = NAMES_WHAT_IS_AHEAD | NOTICES
 """Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
 
 

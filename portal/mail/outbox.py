@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.db import UtcDateTime, insert_row, table_of, wake_worker
 from portal.links import new_secret
-from portal.mail.letters import RESTATED
+from portal.mail.letters import NOTICES, RESTATED
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
 CHANNEL = "smtp"
@@ -74,6 +74,14 @@ def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime)
         session.connection().execute(statement, ended)
 
 
+def change_link(session: Session, case_id: int, *, now: datetime) -> None:
+    """The link in every unsent letter to the customer is dead: those of RESTATED are written anew, others withdrawn."""
+    session.flush()
+    concerned = {"now": now, "of_case_id": case_id, "of_audience": Audience.CUSTOMER, "of_automatic": True}
+    for statement in _CHANGE_LINK:
+        session.connection().execute(statement, concerned)
+
+
 def outdated(session: Session, *, now: datetime) -> int | None:
     """The next letter that is due and no longer true, or None: it is to be written anew.
 
@@ -92,14 +100,13 @@ def take_outdated(session: Session, letter_id: int, *, now: datetime) -> Letter 
 
 
 def outdate(session: Session, *, true_after: datetime, now: datetime) -> None:
-    """Letters to customers that would be true after an instant may not be: they are written anew before they are sent.
+    """Letters that would be true after an instant may not be: they are written anew before they are sent.
 
     The caller holds their cases.
     """
     session.execute(
         update(Letter)
-        .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_(_WAITING))
-        .where(Letter.valid_until > max(true_after, now))
+        .where(Letter.state.in_(_WAITING), Letter.valid_until > max(true_after, now))
         .values(valid_until=now)
         .execution_options(synchronize_session=False)
     )
@@ -336,13 +343,17 @@ def _withdraw(columns: frozenset[str]) -> Update:
 
 
 _TELLS_MORE = and_(_LETTER.c.kind.in_(sorted(RESTATED)), _LETTER.c.says.is_not(None))
-_TAKE_BACK = (
+_RESTATE = (
     update(_LETTER)
-    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.promise_id == bindparam("of_promise_id"))
-    .where(_LETTER.c.state.in_(_WAITING), _TELLS_MORE)
-    .values(valid_until=bindparam("now", type_=UtcDateTime)),
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _TELLS_MORE)
+    .values(valid_until=bindparam("now", type_=UtcDateTime))
+)
+_TAKE_BACK = (
+    # A notice lists several promises and names the next step alone.
+    _RESTATE.where(or_(_LETTER.c.promise_id == bindparam("of_promise_id"), _LETTER.c.kind.in_(sorted(NOTICES)))),
     _withdraw(frozenset({"case_id", "promise_id", "automatic"})).where(not_(_TELLS_MORE)),
 )
+_CHANGE_LINK = (_RESTATE, _withdraw(frozenset({"case_id", "audience", "automatic"})).where(not_(_TELLS_MORE)))
 
 
 @cache

@@ -382,14 +382,16 @@ def test_replacing_the_link_kills_the_old_one_and_mails_the_new(session: Session
     assert "frühere Links gelten nicht mehr" in read(letter).text
 
 
-def test_an_unsent_letter_with_the_old_link_is_taken_back(session: Session) -> None:
+def test_no_unsent_letter_leaves_with_the_old_link(session: Session) -> None:
     case = open_case(session)
 
     closing.replace_link(session, case, now=TEN)
     step(session)
 
-    assert kinds_of(letters(session, case, audience=Audience.CUSTOMER)) == [LetterKind.LINK]
-    assert "antwortet bis Mittwoch, 25. November, 16:30 Uhr" in read(letters(session, case, LetterKind.LINK)[0]).text
+    confirmation, link = letters(session, case, audience=Audience.CUSTOMER)
+    assert (confirmation.kind, confirmation.valid_until) == (LetterKind.CONFIRMATION, TEN)  # written anew with the new
+    assert link.kind == LetterKind.LINK
+    assert "antwortet bis Mittwoch, 25. November, 16:30 Uhr" in read(link).text
 
 
 def test_what_a_letter_with_the_old_link_was_to_say_is_written_once_more(session: Session) -> None:

@@ -9,14 +9,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import absences, answering, closing, delaying, renewing, settling, waiting, writing
+from portal.cases import absences, answering, closing, delaying, reminding, renewing, settling, waiting, writing
 from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises.models import Medium, PromiseKind
+from portal.promises.models import Medium, PromiseKind, PromiseState
 from tests.support.cast import (
     TUESDAY,
     away,
@@ -48,15 +48,63 @@ def test_an_automatic_letter_knows_until_when_it_is_true_and_what_it_says(sessio
     assert set(letter.says) == {"received", "not_me_url"}
 
 
-def test_what_a_person_wrote_and_what_staff_get_stays_as_it_is(session: Session, people: dict[str, int]) -> None:
+def test_what_a_person_wrote_stays_as_it_is(session: Session, people: dict[str, int]) -> None:
     case = open_case(session)
     answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
 
-    kept = [(row.valid_until, row.says) for row in (
-        *letters(session, case, LetterKind.REPLY), *letters(session, case, audience=Audience.STAFF)
-    )]  # fmt: skip
+    (kept,) = letters(session, case, LetterKind.REPLY)
 
-    assert kept == [(None, None)] * 2
+    assert (kept.valid_until, kept.says) == (None, None)
+
+
+def test_a_colleagues_letter_goes_to_whoever_is_there_when_it_leaves(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    away(session, people[MIRIAM], since=berlin("2026-11-25 00:00"), deputy_id=people["Jonas Weidner"])
+
+    renew_all(session, at=WEDNESDAY, also_to_staff=True)
+
+    (letter,) = letters(session, case, LetterKind.STAFF_NEW_CASE)
+    assert (letter.to_address, letter.state) == ("j.weidner@beispielwerke.example", LetterState.QUEUED)
+    assert letter.valid_until is not None and letter.valid_until > WEDNESDAY
+
+
+def test_a_reminder_that_waited_is_dropped_and_reminded_of_anew(session: Session, people: dict[str, int]) -> None:
+    case = open_case(session)
+    reminded = berlin("2026-11-25 12:30")
+    reminding.remind(session, case, now=reminded)
+    step(session)
+    absences.enter(
+        session,
+        person_id=people[MIRIAM],
+        starts_at=reminded,
+        ends_at=None,
+        deputy_id=people["Jonas Weidner"],
+        by_id=people["Dr. Katharina Voss"],
+        now=reminded,
+    )
+    step(session)
+
+    renew_all(session, at=reminded, also_to_staff=True)
+    reminding.remind(session, case, now=reminded)
+    step(session)
+
+    found = letters(session, case, LetterKind.STAFF_REMINDER)
+    assert [letter.to_address for letter in found] == ["j.weidner@beispielwerke.example"]
+
+
+def test_a_colleagues_letter_about_a_promise_that_has_ended_is_dropped(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = open_case(session)
+    (letter,) = letters(session, case, LetterKind.STAFF_NEW_CASE)
+    assert case.promise is not None
+    case.promise.state, case.promise.ended_at = PromiseState.KEPT, TUESDAY
+    closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Ja.", now=TUESDAY)
+    step(session)
+
+    renew_all(session, at=WEDNESDAY, also_to_staff=True)
+
+    assert letter.state == LetterState.WITHDRAWN
 
 
 def test_a_letter_of_ours_that_nobody_asked_for_waits_for_the_morning(session: Session) -> None:
@@ -581,9 +629,12 @@ def enter(
     step(session)
 
 
-def renew_all(session: Session, *, at: datetime) -> int:
-    """The worker's step until it finds nothing; how many letters it took."""
+def renew_all(session: Session, *, at: datetime, also_to_staff: bool = False) -> int:
+    """The worker's step until it finds nothing; how many letters it took. The colleagues' have arrived unless asked."""
     taken = 0
+    if not also_to_staff:
+        to_staff = update(Letter).where(Letter.audience == Audience.STAFF, Letter.state == LetterState.QUEUED)
+        session.execute(to_staff.values(state=LetterState.SENT, ended_at=at))
     while (letter_id := outbox.outdated(session, now=at)) is not None:
         settling.hold_case_of(session, letter_id)
         renewing.renew(session, letter_id, now=at)

@@ -278,7 +278,7 @@ def test_only_what_waits_and_is_true_for_longer_is_outdated(session: Session) ->
 
     outbox.outdate(session, true_after=soon, now=NOW)
 
-    assert [name for name, row in rows.items() if fresh(session, row).valid_until == NOW] == ["queued"]
+    assert [name for name, row in rows.items() if fresh(session, row).valid_until == NOW] == ["queued", "to staff"]
     assert outbox.may_send(session, claimed, now=NOW) is False
 
 
