@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from portal.cases import directory as directories
 from portal.cases import replanning, scheduling
 from portal.cases.directory import Directory
-from portal.cases.errors import NothingPlanned, NotLater, NotOpen, StaleCase
+from portal.cases.errors import NoRoom, NothingPlanned, NotLater, NotOpen, StaleCase
 from portal.cases.models import Case
 from portal.cases.settling import hold_open, settle
 from portal.promises import business_time, service_level
@@ -57,6 +57,8 @@ def plan_move(
     if to is not None:
         promise.moves_to = to
         promise.notice_at = _tells_at(directory, case, promise, now=now)
+        if scheduling.as_planned(directory, case, promise, now=promise.notice_at) is None:
+            raise NoRoom  # by the time the customer hears of it, it would be too near
     settle(session, case, now=now)
     return promise.notice_at
 

@@ -88,7 +88,7 @@ def note_done(session: Session, present: str, after_id: int | None) -> None:
 
 
 def replan(session: Session, case: Case, *, now: datetime) -> None:
-    """Reschedule the open promises of a case by the present calendars. The worker moves, and tells, what has to move."""
+    """Reschedule a case's open promises by the present calendars. The worker moves, and tells, what has to move."""
     hold(session, case)
     if case.state != CaseState.OPEN:
         return

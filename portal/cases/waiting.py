@@ -69,7 +69,9 @@ def go_on(session: Session, case: Case, *, now: datetime) -> None:
     promise = promises.waits(steps)
     if promise is None or now < (promise.due_at if promise.waiting == Waiting.CLOSING else promise.notice_at):
         return
-    if len(steps) > 1 or promise.waiting == Waiting.ASKED:
+    if len(steps) > 1 and _is_day_of_a_notice(session, case, steps, now=now):
+        _put_off(session, case, promise, now=now)
+    elif len(steps) > 1 or promise.waiting == Waiting.ASKED:
         _climb(session, case, promise, _REMIND, now=now)
     elif promise.waiting == Waiting.REMINDED or not _told_in_time(session, promise):
         _climb(session, case, promise, _ANNOUNCE, now=now)
@@ -113,6 +115,32 @@ def question(session: Session, case: Case) -> Entry | None:
     """What we last asked the customer."""
     asked = select(Entry).where(Entry.case_id == case.id, Entry.kind == Kind.QUESTION)
     return session.scalars(asked.order_by(Entry.id.desc()).limit(1)).first()
+
+
+def _is_day_of_a_notice(session: Session, case: Case, steps: list[Promise], *, now: datetime) -> bool:
+    """Whether this is a day on which we tell the customer that we are late: none to remind them of what they owe us."""
+    directory = directories.load(session, now=now)
+    tomorrow = scheduling.end_of_day(directory, case, now=now)
+    noticed = scheduling.quiet_until(directory, case, now=now) is not None
+    return noticed or any(step.waiting is None and step.notice_at < tomorrow for step in steps)
+
+
+def _put_off(session: Session, case: Case, promise: Promise, *, now: datetime) -> None:
+    """The same rung, later; what the customer waits for next is what we owe."""
+    directory = directories.load(session, now=now)
+    later = promises.move(session, promise, scheduling.next_update(directory, case, now=now), now=now)
+    later.waiting, later.remind_at = promise.waiting, None
+    journal.record(
+        session,
+        case_id=case.id,
+        kind=Kind.PROMISE_MOVED,
+        channel=Channel.SYSTEM,
+        actor=Actor.SYSTEM,
+        now=now,
+        facts={**opening.promise_facts(directory, later), "before": promise.due_at.isoformat()},
+    )
+    session.flush()
+    settle(session, case, now=now)
 
 
 def _climb(session: Session, case: Case, promise: Promise, rung: _Rung, *, now: datetime) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import answering, closing, delaying, planning, reminding, replanning
@@ -21,7 +22,7 @@ from portal.cases.models import Case, Outcome
 from portal.journal.models import Actor, Kind
 from portal.mail.letters import LetterKind
 from portal.people.models import Closure, ClosureKind
-from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, ServiceLevel
 from tests.support.cast import (
     TUESDAY,
     all_promises,
@@ -61,6 +62,18 @@ def case(session: Session) -> Iterator[Case]:
 def test_a_new_date_goes_out_a_quarter_of_an_hour_later(session: Session, case: Case) -> None:
     assert plan(session, case, to=FRIDAY) == TEN + QUARTER
     assert the_promise(session, case).notice_at == TEN + QUARTER
+
+
+def test_a_date_without_room_by_the_time_the_customer_hears_of_it_is_refused(session: Session) -> None:
+    for level in session.scalars(select(ServiceLevel)):
+        level.notice_min = 10
+    case = open_case(session)
+    deliver(session)
+
+    with refused(session, NoRoom):  # accepted at 16:08, told at 16:20: twenty minutes are no room
+        plan(session, case, to=berlin("2026-11-25 16:40"), at=berlin("2026-11-25 16:08"))
+
+    plan(session, case, to=berlin("2026-11-25 17:00"), at=berlin("2026-11-25 16:08"))
 
 
 def test_or_with_the_notice_if_that_comes_first(session: Session, case: Case) -> None:

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, scheduling, timeline, undelivered, waiting, worklist
+from portal.cases import answering, closing, delaying, scheduling, timeline, undelivered, waiting, worklist
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import NotOpen, NotReopenable
 from portal.cases.models import Case, CaseState, Outcome
@@ -597,6 +597,26 @@ def test_a_case_in_which_we_owe_something_is_never_closed(session: Session) -> N
     assert promise_of(session, case, PromiseKind.FOLLOW_UP).waiting == Waiting.REMINDED
     assert len(letters(session, case, LetterKind.WAITING_REMINDER)) == 4
     assert letters(session, case, LetterKind.CLOSING_ANNOUNCED, LetterKind.CLOSED) == []
+
+
+def test_on_the_day_of_a_notice_nobody_is_reminded_of_what_they_owe_us(session: Session) -> None:
+    """The worker was down: our reply is late, and the customer's answer is, too. They get one letter, about ours."""
+    case = open_case(session)
+    deliver(session)
+    ask(session, case, keeps=(), follow_up_at=berlin("2026-11-26 12:00"))
+    step(session)
+    deliver(session, at=TEN)
+    back = berlin("2026-11-27 08:00")
+
+    work(session, at=back)
+    delaying.give_notice(session, case, now=back)
+    step(session)
+
+    (letter,) = letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))
+    follow_up = promise_of(session, case, PromiseKind.FOLLOW_UP)
+    assert letter.kind == LetterKind.DELAY_NOTICE
+    assert (follow_up.waiting, follow_up.remind_at) == (Waiting.ASKED, None)
+    assert follow_up.due_at > back
 
 
 def test_a_promise_takes_an_announced_closing_back_and_its_end_announces_it_again(session: Session) -> None:
