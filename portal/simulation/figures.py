@@ -46,7 +46,7 @@ ANSWERS = {
     "message": {"message_received", "reopened", "confirmation"} | OVERTAKES,
     "reply": {"reply"},
     "ask": {"question"},
-    "close": {"closed"},
+    "close": {"closed", "reopened"},  # who opens it again before the letter could leave knows that it was closed
 }
 """Which letter answers an act."""
 

@@ -145,16 +145,19 @@ def _may_call(evidence: Evidence, story: Story, at: datetime) -> set[str]:
 
 
 def _deputies(evidence: Evidence, team: Team, name: str, at: datetime) -> set[str]:
-    """Who may act for somebody: that person, or down the chain of deputies the first who is there; else anybody."""
+    """Who may act for somebody: that person; and while they are away whoever stands in.
+
+    The plan does not say who is competent for what, so nobody of the team is ruled out then, and not the last instance.
+    """
     company, found = evidence.company, {name}
+    if not company.is_away(name, at, known=at):
+        return found
+    found |= {person.name for person in company.people.values() if person.team == team.name}
+    found |= {company.last_instance} if company.last_instance else set()
     while company.is_away(name, at, known=at):
         deputy = company.people[name].deputy if name in company.people else None
         if deputy is None or deputy in found:
-            return (
-                found
-                | {person.name for person in company.people.values() if person.team == team.name}
-                | ({company.last_instance} if company.last_instance else set())
-            )
+            break
         found.add(deputy)
         name = deputy
     return found
@@ -168,7 +171,8 @@ def _lost(evidence: Evidence, story: Story, verdict: Verdict) -> None:
         if act["kind"] == "customer" and act["act"] == "message" and act["status"] == 303:
             _answered(evidence, story, act["at"], {"message_received", "reopened"}, verdict)
         elif _closes(act):
-            _answered(evidence, story, act["at"], {"closed"}, verdict)
+            # Who opens it again before the letter could leave knows that it was closed.
+            _answered(evidence, story, act["at"], {"closed", "reopened"}, verdict)
         elif act["kind"] == "staff" and act["act"] in ANSWERED_BY and act.get("ok", True):
             _answered(evidence, story, act["at"], ANSWERED_BY[act["act"]], verdict)
 
