@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, closing, linking
+from portal.cases import answering, closing, linking, scheduling
 from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, Doubt, Outcome
@@ -67,7 +67,7 @@ def journey(site: Site) -> Iterator[str]:
 def proposed(session: Session, case: Case) -> Any:
     """The date that the staff's forms propose."""
     now = clock.utc_now()
-    return answering.proposed_due(directories.load(session, now=now), case, now=now)
+    return scheduling.proposed_due(directories.load(session, now=now), case, now=now)
 
 
 @pytest.mark.nightly_on("postgresql")

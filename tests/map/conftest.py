@@ -23,7 +23,7 @@ from werkzeug.routing import Rule
 
 from portal import clock, db, demo
 from portal.app import create_app
-from portal.cases import answering, opening
+from portal.cases import answering, opening, planning
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
@@ -45,6 +45,8 @@ LATE = "vogt@vogt-gartenbau.example"
 WAITING = "grossmann@stadtwerke-musterstadt.example"
 ANNOUNCED = "noch.offen@kunde.example"
 """The customer did not answer; the closing is announced for Friday."""
+PLANNED = "neues.datum@kunde.example"
+"""A colleague has planned a new date, of which the customer hears in ten minutes."""
 TWO_STEPS = "b.sommer@sommerbad.example"
 DEPUTY = "baumgartner@hotel-seeblick.example"
 CLOSED = "scholz@scholz-werkstatt.example"
@@ -58,7 +60,7 @@ DISCARDED = "offers@werbung.example"
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
 STORIES = (
-    *(FRESH, CALL, LATE, WAITING, ANNOUNCED, TWO_STEPS, DEPUTY),
+    *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY),
     *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME),
 )
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
@@ -166,6 +168,7 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             demo.load(session, password_hash=password_hash, now=NOW)
             _just_sent(session)
             _closing_announced(session)
+            _date_planned(session)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
         db.db.engine.dispose()
     database = Kept(url)
@@ -193,6 +196,24 @@ def _closing_announced(session: Session) -> None:
     )
     session.execute(
         update(Promise).where(Promise.case_id == case.id, Promise.waiting.is_not(None)).values(waiting=Waiting.CLOSING)
+    )
+
+
+def _date_planned(session: Session) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
+    wish = Wish(topic_id, "Nils Neu", PLANNED, "Was kostet die Wartung?", "de")
+    now = NOW - timedelta(minutes=5)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    case = session.get_one(Case, submission.case_id)
+    assert case.owner_id is not None and case.promise_id is not None
+    planning.plan_move(
+        session,
+        case,
+        promise_id=case.promise_id,
+        by_id=case.owner_id,
+        to=NOW + timedelta(days=2),
+        reason="Das Werk bestätigt morgen.",
+        now=now,
     )
 
 
@@ -234,7 +255,7 @@ FORMS: Mapping[str, Form] = {
     "staff.reopen": Form(CLOSED_BY_CUSTOMER, {"text": "Es geht weiter."}, prefix="reopen-"),
     "staff.call": Form(prefix="call-"),
     "staff.plan": Form(body={"text": "Das Werk bestätigt erst am Freitag.", **FRIDAY}, prefix="plan-"),
-    "staff.forget_plan": Form(prefix="forget-"),
+    "staff.forget_plan": Form(PLANNED, prefix="forget-"),
     "staff.release": Form(DOUBTFUL),
     "staff.discard": Form(DOUBTFUL),
     "login.sign_in": Form(body={"email": "m.albrecht@beispielwerke.example", "password": PASSWORD}),

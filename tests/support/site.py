@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db, demo
@@ -206,8 +206,9 @@ class Site:
             yield session
 
     def wait_until_quiet(self) -> None:
-        """Wait until no letter is waiting or on its way, and nobody waits for a link."""
-        letters = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)))
+        """Wait until no letter that may leave now is waiting or on its way, and nobody waits for a link."""
+        due = or_(Row.state == LetterState.SENDING, Row.due_at <= clock.utc_now())
+        letters = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)), due)
         wishes = select(func.count()).select_from(LinkWish)
 
         def is_quiet() -> bool:
