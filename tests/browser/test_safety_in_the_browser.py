@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from portal import clock
 from portal.cases import answering, closing, linking, scheduling
 from portal.cases import directory as directories
-from portal.cases.answering import Step
+from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
@@ -46,11 +46,16 @@ def journey(site: Site) -> Iterator[str]:
     def ask(session: Session, case: Case, **values: Any) -> None:
         answering.ask(session, case, text="Wie viele?", keeps=(), follow_up_at=proposed(session, case), **values)
 
+    def call(session: Session, case: Case, now: Any, **values: Any) -> None:
+        missed = {"contact": Contact.CALL_NOT_REACHED, "text": "", "at": now, "keeps": (), "step": None}
+        answering.log_contact(session, case, visible=False, now=now, **missed, **values)
+
     def wish(session: Session, case: Case, **values: Any) -> None:
         linking.wish_link(session, "linus@link.example", **values)
 
     yield site.open_case("Linus Link", email="linus@link.example").reference
     step("Linus Link", answering.customer_message, text="Eine Frage noch.")
+    step("Linus Link", by_owner(call))
     step("Linus Link", by_owner(ask))
     step("Linus Link", by_owner(promise))
     step("Linus Link", by_owner(answering.reply, text="Drei.", keeps=(), step=None))
