@@ -45,6 +45,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
@@ -233,6 +234,12 @@ def insert_row(session: Session, model: type[Base], **values: object) -> int:
     key = written.inserted_primary_key
     assert key is not None
     return key[0]  # type: ignore[no-any-return]  # the tables this is used for have one integer or text key
+
+
+def upsert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of this database's own kind, which may say what happens where the row is there already."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return insert(model)
 
 
 def columns_of(row: Base) -> dict[str, object]:

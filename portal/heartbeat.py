@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from portal import db
 from portal.mail.models import WorkerBeat
 
 EVERY = 10.0
@@ -15,9 +15,8 @@ DEAD_AFTER = timedelta(seconds=60)
 
 def beat(session: Session, worker_id: str, *, now: datetime) -> None:
     """Write one worker's sign of life and forget those of workers that are long gone."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(
-        insert(WorkerBeat)
+        db.upsert(session, WorkerBeat)
         .values(id=worker_id, beat_at=now, loops=1)
         .on_conflict_do_update(
             index_elements=[WorkerBeat.id], set_={"beat_at": now, "loops": literal_column("worker.loops + 1")}

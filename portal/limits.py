@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import BigInteger, String, delete, literal_column
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from portal.config import Rate
-from portal.db import Base, UtcDateTime
+from portal.db import Base, UtcDateTime, upsert
 
 
 class Counter(Base):
@@ -50,9 +49,8 @@ def forget(session: Session, *, now: datetime) -> None:
 def _count(session: Session, name: str, rate: Rate, now: datetime) -> int:
     start = int(now.timestamp()) // rate.seconds * rate.seconds
     window_at = datetime.fromtimestamp(start, UTC)
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = (
-        insert(Counter)
+        upsert(session, Counter)
         .values(name=f"{name}/{rate.seconds}", window_at=window_at, n=1)
         .on_conflict_do_update(
             index_elements=[Counter.name, Counter.window_at], set_={"n": literal_column("counter.n + 1")}

@@ -17,6 +17,7 @@ from portal.cases import scheduling
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, settle
+from portal.db import upsert
 from portal.people.models import Team
 from portal.promises import business_time, service_level
 from portal.promises import service as promises
@@ -79,12 +80,13 @@ def cases_to_replan(session: Session, directory: Directory, *, now: datetime) ->
 
 
 def note_done(session: Session, present: str, after_id: int | None) -> None:
-    """Note how far the promises have been looked at by these calendars."""
-    row = session.get(Replanning, 1, with_for_update=True)
-    if row is None:
-        session.add(Replanning(id=1, mark=present, after_id=after_id))
-    else:
-        row.mark, row.after_id = present, after_id
+    """Note how far the promises have been looked at by these calendars; several workers may come to the first note."""
+    seen = {"mark": present, "after_id": after_id}
+    session.execute(
+        upsert(session, Replanning)
+        .values(id=1, **seen)
+        .on_conflict_do_update(index_elements=[Replanning.id], set_=seen)
+    )
 
 
 def replan(session: Session, case: Case, *, now: datetime) -> None:

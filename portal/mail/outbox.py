@@ -10,11 +10,10 @@ from functools import cache
 from random import uniform
 
 from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from portal.db import UtcDateTime, insert_row, table_of, wake_worker
+from portal.db import UtcDateTime, insert_row, table_of, upsert, wake_worker
 from portal.links import new_secret
 from portal.mail.letters import NOTICES, RESTATED
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
@@ -275,8 +274,7 @@ def return_expired(session: Session, *, now: datetime, base: float) -> int:
 
 def _channel_to_change(session: Session) -> MailChannel:
     """The channel's row; several workers meet its first fault at once, and whoever is later takes the other's row."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(MailChannel).values(name=CHANNEL, faults=0).on_conflict_do_nothing())
+    session.execute(upsert(session, MailChannel).values(name=CHANNEL, faults=0).on_conflict_do_nothing())
     return session.get_one(MailChannel, CHANNEL, with_for_update=True)
 
 

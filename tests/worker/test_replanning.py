@@ -1,5 +1,6 @@
 """The step that plans anew: a little at a time, by any worker, and one broken case among others."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -7,6 +8,7 @@ from datetime import date, datetime
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal import clock, db
@@ -118,6 +120,30 @@ def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
         assert Loop({"replan": Replan()}).run_until_idle() == {"replan": 4}
 
     assert moved() == set(cases) - {broken}
+
+
+def test_two_workers_that_make_the_first_note_at_once_both_go_on(core: Flask) -> None:
+    """Neither sees the other's row: it is not committed when the second one writes its own."""
+    ends: list[str] = []
+
+    def another() -> None:
+        with core.app_context():
+            try:
+                with db.writing() as session:
+                    planning_anew.note_done(session, "theirs", None)
+                ends.append("noted")
+            except SQLAlchemyError as fault:
+                ends.append(type(fault).__name__)
+
+    thread = threading.Thread(target=another)
+    with db.writing() as session:
+        planning_anew.note_done(session, "ours", 7)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()  # it waits for us
+    thread.join()
+
+    assert (ends, mark()) == (["noted"], "theirs")
 
 
 def moved() -> set[int]:
