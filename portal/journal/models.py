@@ -1,10 +1,10 @@
-"""The journal's one table and its vocabulary."""
+"""The journal and its vocabulary, and the files that came or went with an entry."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db import Base, UtcDateTime, after_create, one_of
@@ -45,6 +45,9 @@ class Kind(StrEnum):
     NOT_ME = "not_me"
     NOT_ME_UNDONE = "not_me_undone"
     LETTER_FAILED = "letter_failed"
+    LETTER_RELEASED = "letter_released"
+    LETTER_DROPPED = "letter_dropped"
+    CHECK_MOVED = "check_moved"
     ERASED = "erased"
 
 
@@ -76,6 +79,20 @@ class Actor(StrEnum):
     SYSTEM = "system"
 
 
+class Scan(StrEnum):
+    """What the virus scanner said of a file."""
+
+    UNSCANNED = "unscanned"
+    """There was no scanner when it came."""
+    PENDING = "pending"
+    CLEAN = "clean"
+    INFECTED = "infected"
+
+
+SERVED = (Scan.UNSCANNED, Scan.CLEAN)
+"""Files that may be opened."""
+
+
 class Entry(Base):
     """One contact or change. Never edited: a correction is a new entry that names this one.
 
@@ -104,6 +121,57 @@ class Entry(Base):
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class Attachment(Base):
+    """A file of an entry, part of the journal like it; or one that waits for a form to be sent again without an error.
+
+    Of an entry's file only what the scanner said changes, and only erasure deletes it.
+    """
+
+    __tablename__ = "attachment"
+    __table_args__ = (
+        CheckConstraint("entry_id IS NOT NULL OR form_key IS NOT NULL", name="of_an_entry_or_a_form"),
+        CheckConstraint("bytes > 0", name="not_empty"),
+        CheckConstraint("(scan = 'pending') = (scan_at IS NOT NULL)", name="pending_has_its_turn"),
+        Index(
+            "ix_attachment_scan_at",
+            "scan_at",
+            sqlite_where=text("scan = 'pending'"),
+            postgresql_where=text("scan = 'pending'"),
+        ),
+        Index(
+            "ix_attachment_held",
+            "at",
+            sqlite_where=text("entry_id IS NULL"),
+            postgresql_where=text("entry_id IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(22), primary_key=True)
+    """Random: it stands in an address."""
+    entry_id: Mapped[int | None] = mapped_column(ForeignKey("entry.id"), index=True)
+    form_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    """A hash of the form that it was chosen in, where that form came back with errors; stays when an entry takes it,
+    so that a double click finds the same files."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    name: Mapped[str] = mapped_column(String(100))
+    """As the sender called it; only shown."""
+    type: Mapped[str] = mapped_column(String(100))
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    scan: Mapped[Scan] = mapped_column(one_of(Scan))
+    scan_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When a worker may ask the scanner (again); None where nothing is left to ask."""
+
+
+class AttachmentData(Base):
+    """What a file holds; apart from the rest, so that lists never read it."""
+
+    __tablename__ = "attachment_data"
+
+    attachment_id: Mapped[str] = mapped_column(ForeignKey("attachment.id"), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 _KEPT = ("id", "case_id", "at", "noted_at", "kind", "channel", "direction", "actor", "visible", "corrects_id")
 
 SQLITE_GUARDS = (
@@ -125,7 +193,51 @@ POSTGRESQL_GUARDS = (
     "RAISE EXCEPTION 'entry_is_never_edited' USING ERRCODE = 'integrity_constraint_violation'; END $$",
     "CREATE TRIGGER entry_guard BEFORE UPDATE OR DELETE ON entry FOR EACH ROW EXECUTE FUNCTION entry_guard()",
 )
-for guard in SQLITE_GUARDS:
-    after_create(Entry.__table__, guard, dialect="sqlite")
-for guard in POSTGRESQL_GUARDS:
-    after_create(Entry.__table__, guard, dialect="postgresql")
+FILE_SQLITE_GUARDS = (
+    "CREATE TRIGGER attachment_is_never_deleted BEFORE DELETE ON attachment "
+    "WHEN (SELECT erased_at IS NULL FROM entry WHERE id = OLD.entry_id) "
+    "BEGIN SELECT RAISE(ABORT, 'attachment_is_never_deleted'); END",
+    "CREATE TRIGGER attachment_is_never_edited BEFORE UPDATE ON attachment WHEN OLD.entry_id IS NOT NULL AND "
+    "(NEW.id, NEW.entry_id, NEW.form_key, NEW.at, NEW.name, NEW.type, NEW.bytes, NEW.sha256) IS NOT "
+    "(OLD.id, OLD.entry_id, OLD.form_key, OLD.at, OLD.name, OLD.type, OLD.bytes, OLD.sha256) "
+    "BEGIN SELECT RAISE(ABORT, 'attachment_is_never_edited'); END",
+)
+DATA_SQLITE_GUARDS = (
+    "CREATE TRIGGER attachment_data_is_never_deleted BEFORE DELETE ON attachment_data WHEN (SELECT erased_at IS NULL "
+    "FROM entry JOIN attachment ON attachment.entry_id = entry.id WHERE attachment.id = OLD.attachment_id) "
+    "BEGIN SELECT RAISE(ABORT, 'attachment_data_is_never_deleted'); END",
+    "CREATE TRIGGER attachment_data_is_never_edited BEFORE UPDATE ON attachment_data "
+    "BEGIN SELECT RAISE(ABORT, 'attachment_data_is_never_edited'); END",
+)
+FILE_POSTGRESQL_GUARDS = (
+    "CREATE FUNCTION attachment_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "IF TG_OP = 'DELETE' THEN IF (SELECT erased_at IS NULL FROM entry WHERE id = OLD.entry_id) THEN "
+    "RAISE EXCEPTION 'attachment_is_never_deleted' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
+    "RETURN OLD; END IF; "
+    "IF OLD.entry_id IS NULL OR "
+    "(NEW.id, NEW.entry_id, NEW.form_key, NEW.at, NEW.name, NEW.type, NEW.bytes, NEW.sha256) IS NOT DISTINCT FROM "
+    "(OLD.id, OLD.entry_id, OLD.form_key, OLD.at, OLD.name, OLD.type, OLD.bytes, OLD.sha256) "
+    "THEN RETURN NEW; END IF; "
+    "RAISE EXCEPTION 'attachment_is_never_edited' USING ERRCODE = 'integrity_constraint_violation'; END $$",
+    "CREATE TRIGGER attachment_guard BEFORE UPDATE OR DELETE ON attachment "
+    "FOR EACH ROW EXECUTE FUNCTION attachment_guard()",
+)
+DATA_POSTGRESQL_GUARDS = (
+    "CREATE FUNCTION attachment_data_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "IF TG_OP = 'DELETE' THEN IF (SELECT erased_at IS NULL FROM entry "
+    "JOIN attachment ON attachment.entry_id = entry.id WHERE attachment.id = OLD.attachment_id) THEN "
+    "RAISE EXCEPTION 'attachment_data_is_never_deleted' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
+    "RETURN OLD; END IF; "
+    "RAISE EXCEPTION 'attachment_data_is_never_edited' USING ERRCODE = 'integrity_constraint_violation'; END $$",
+    "CREATE TRIGGER attachment_data_guard BEFORE UPDATE OR DELETE ON attachment_data "
+    "FOR EACH ROW EXECUTE FUNCTION attachment_data_guard()",
+)
+for table, sqlite_guards, postgresql_guards in (
+    (Entry.__table__, SQLITE_GUARDS, POSTGRESQL_GUARDS),
+    (Attachment.__table__, FILE_SQLITE_GUARDS, FILE_POSTGRESQL_GUARDS),
+    (AttachmentData.__table__, DATA_SQLITE_GUARDS, DATA_POSTGRESQL_GUARDS),
+):
+    for guard in sqlite_guards:
+        after_create(table, guard, dialect="sqlite")
+    for guard in postgresql_guards:
+        after_create(table, guard, dialect="postgresql")

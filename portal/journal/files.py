@@ -1,0 +1,185 @@
+"""Files of entries: kept with what they came with, held while their form is mended, opened one at a time.
+
+A file's bytes are read where it is written down and nowhere before: a request that brings several holds one of them.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from portal.db import insert_row
+from portal.journal.models import Attachment, AttachmentData, Entry, Scan
+
+HELD_FOR = timedelta(days=1)
+"""How long a file waits for its form: as long as the form may stay open."""
+
+
+class NoLongerHeld(Exception):
+    """A file that was chosen earlier waits no more: its day is over, or it was removed in another window."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that somebody chose, looked at and measured."""
+
+    id: str
+    name: str
+    type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    read: Callable[[], bytes] | None = None
+    """Gives what it holds; None for one that is in the database already."""
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A file as a list shows it."""
+
+    id: str
+    name: str
+    size: int
+    scan: Scan
+
+
+def facts_of(files: Sequence[File]) -> dict[str, int]:
+    """What an entry notes of its files: how many, so that nobody looks for files where there are none."""
+    return {"files": len(files)} if files else {}
+
+
+def attach(session: Session, entry_id: int, files: Iterable[File], *, scanned: bool, now: datetime) -> None:
+    """Keep files with an entry, for good. ``scanned``: a scanner looks at each before it is served.
+
+    Raises NoLongerHeld.
+    """
+    for file in files:
+        if file.read is not None:
+            _insert(session, file, entry_id=entry_id, form_key=None, scanned=scanned, now=now)
+        elif not _take(session, file, entry_id):
+            raise NoLongerHeld
+
+
+def hold(session: Session, files: Iterable[File], *, form_key: str, scanned: bool, now: datetime) -> None:
+    """Keep files for a form that came back with errors."""
+    for file in files:
+        if file.read is not None:
+            _insert(session, file, entry_id=None, form_key=form_key, scanned=scanned, now=now)
+
+
+def held(session: Session, form_key: str) -> list[File]:
+    """The files chosen earlier in a form, in their order; also those that an entry took: so a double click is one."""
+    rows = session.scalars(
+        select(Attachment).where(Attachment.form_key == form_key).order_by(Attachment.at, Attachment.name)
+    )
+    return [File(row.id, row.name, row.type, row.bytes, row.sha256) for row in rows]
+
+
+def remove(session: Session, form_key: str, ids: Collection[str]) -> None:
+    """Forget files of a form that nobody has taken yet."""
+    _delete(session, Attachment.form_key == form_key, Attachment.entry_id.is_(None), Attachment.id.in_(ids))
+
+
+def forget(session: Session, *, now: datetime) -> None:
+    """Delete what waits for a form that nobody can send any more."""
+    _delete(session, Attachment.entry_id.is_(None), Attachment.at < now - HELD_FOR)
+
+
+def erase(session: Session, case_id: int) -> None:
+    """Delete the files of a case whose entries have been blanked; the schema refuses it before."""
+    entries = select(Entry.id).where(Entry.case_id == case_id)
+    _delete(session, Attachment.entry_id.in_(entries))
+
+
+def of_entries(session: Session, entry_ids: Collection[int]) -> dict[int, list[Filed]]:
+    """The files of entries, by entry."""
+    found: dict[int, list[Filed]] = {}
+    if entry_ids:
+        rows = session.scalars(
+            select(Attachment).where(Attachment.entry_id.in_(entry_ids)).order_by(Attachment.at, Attachment.name)
+        )
+        for row in rows:
+            assert row.entry_id is not None
+            found.setdefault(row.entry_id, []).append(Filed(row.id, row.name, row.bytes, row.scan))
+    return found
+
+
+def find(session: Session, case_id: int, file_id: str, *, visible_only: bool) -> Attachment | None:
+    """A file of this case; ``visible_only``: of an entry that its customer sees."""
+    found = select(Attachment).join(Entry, Entry.id == Attachment.entry_id)
+    found = found.where(Attachment.id == file_id, Entry.case_id == case_id)
+    if visible_only:
+        found = found.where(Entry.visible)
+    return session.scalars(found).one_or_none()
+
+
+def data_of(session: Session, file_id: str) -> bytes:
+    """What a file holds."""
+    return session.scalars(select(AttachmentData.data).where(AttachmentData.attachment_id == file_id)).one()
+
+
+def next_to_scan(session: Session, *, now: datetime, lease: timedelta) -> str | None:
+    """Take the next file that the scanner has not seen; nobody else takes it until the lease is over."""
+    file_id = session.scalars(
+        select(Attachment.id)
+        .where(Attachment.scan == Scan.PENDING, Attachment.scan_at <= now)
+        .order_by(Attachment.scan_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if file_id is not None:
+        session.execute(update(Attachment).where(Attachment.id == file_id).values(scan_at=now + lease))
+    return file_id
+
+
+def has_to_scan(session: Session, *, now: datetime) -> bool:
+    """Whether a file waits for the scanner now."""
+    waiting = select(func.count()).where(Attachment.scan == Scan.PENDING, Attachment.scan_at <= now)
+    return bool(session.scalar(waiting))
+
+
+def note_scan(session: Session, file_id: str, outcome: Scan) -> None:
+    """Write down what the scanner said; the first word counts."""
+    session.execute(
+        update(Attachment)
+        .where(Attachment.id == file_id, Attachment.scan == Scan.PENDING)
+        .values(scan=outcome, scan_at=None)
+    )
+
+
+def _insert(
+    session: Session, file: File, *, entry_id: int | None, form_key: str | None, scanned: bool, now: datetime
+) -> None:
+    assert file.read is not None
+    insert_row(
+        session,
+        Attachment,
+        id=file.id,
+        entry_id=entry_id,
+        form_key=form_key,
+        at=now,
+        name=file.name,
+        type=file.type,
+        bytes=file.size,
+        sha256=file.sha256,
+        scan=Scan.PENDING if scanned else Scan.UNSCANNED,
+        scan_at=now if scanned else None,
+    )
+    insert_row(session, AttachmentData, attachment_id=file.id, data=file.read())
+
+
+def _take(session: Session, file: File, entry_id: int) -> bool:
+    """Let an entry have a file that was held; False where it is gone."""
+    taken = session.execute(
+        update(Attachment).where(Attachment.id == file.id, Attachment.entry_id.is_(None)).values(entry_id=entry_id)
+    )
+    return taken.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # the result of an UPDATE has it
+
+
+def _delete(session: Session, *which: object) -> None:
+    """Delete files with what they hold: first the bytes, because the guard looks at whose they are."""
+    ids = select(Attachment.id).where(*which)  # type: ignore[arg-type]  # criteria, as select() takes them
+    session.execute(delete(AttachmentData).where(AttachmentData.attachment_id.in_(ids)))
+    session.execute(delete(Attachment).where(*which))  # type: ignore[arg-type]  # as above
