@@ -224,6 +224,25 @@ def writing() -> Iterator[Session]:
         wakeup.send(db.engine)
 
 
+def empty_log() -> bool:
+    """SQLite: write the log back into the file and empty it, so that what was erased is in no file any more.
+
+    False where a reader is in the way; it waits for nobody. PostgreSQL's server sees to its own files.
+    """
+    if db.engine.dialect.name != "sqlite":
+        return True
+    connection = db.engine.raw_connection()  # no transaction: inside one the log cannot be emptied
+    try:
+        driver = connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA busy_timeout=0")
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        driver.execute(f"PRAGMA busy_timeout={int(LOCK_WAIT * 1000)}")
+    finally:
+        connection.close()
+    return not busy
+
+
 def insert_row(session: Session, model: type[Base], **values: object) -> int:
     """Insert one row at once and return its id, without an object in the session.
 
@@ -320,7 +339,7 @@ class Turn:
         if not self._thread_lock.acquire(timeout=LOCK_WAIT):
             raise _locked()
         try:
-            self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._file = self._open_file()
             while not self._lock_file():
                 if time.monotonic() > deadline:
                     raise _locked()
@@ -332,6 +351,13 @@ class Turn:
     def __exit__(self, *_: object) -> None:
         if self._path is not None:
             self._release()
+
+    def _open_file(self) -> int:
+        assert self._path is not None
+        try:
+            return os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as fault:  # the disk is full, the folder is gone: the database's own file fares no better
+            raise OperationalError("BEGIN IMMEDIATE", None, fault) from fault
 
     def _lock_file(self) -> bool:
         assert self._file is not None

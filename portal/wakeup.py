@@ -105,10 +105,14 @@ class Ear:
             if folder is None:
                 return
             name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
-            self._socket.bind(f"{folder}/{name}")
-            self._path = Path(f"{self._engine.url.database}.wake").resolve() / name
+            ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            ear.setblocking(False)
+            try:
+                ear.bind(f"{folder}/{name}")
+            except OSError:  # no room for another name: the worker looks by itself until there is
+                ear.close()
+                return
+            self._socket, self._path = ear, Path(f"{self._engine.url.database}.wake").resolve() / name
 
     def _wait_on_socket(self, seconds: float) -> None:
         if self._socket is None:

@@ -35,7 +35,11 @@ def find(session: Session, key: str, body_hash: str) -> Submission | None:
 
 
 def keep(session: Session, *, key: str, purpose: str, body_hash: str, case_id: int | None, now: datetime) -> Submission:
-    """Remember that this key was accepted. A second one at the same moment fails on the primary key."""
+    """Remember that this key was accepted. A second one at the same moment fails on the primary key.
+
+    From here on the same step may run again in another transaction: it would find its key (``pages/once.py``).
+    """
+    session.info["keyed"] = True
     submission = Submission(key=key, purpose=purpose, body_hash=body_hash, case_id=case_id, answer=new_secret(), at=now)
     insert_row(session, Submission, **columns_of(submission))
     return submission

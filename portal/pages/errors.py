@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from portal import clock, config, db
@@ -18,6 +18,9 @@ from portal.pages import speaking
 from portal.pages.contact import typed
 
 SECONDS_UNTIL_AGAIN = "30"
+OUT_OF_REACH = (OperationalError, InterfaceError, InternalError, TimeoutError)
+"""Down, locked, full, or cut off: what a moment or a person mends, and no fault of the page. PostgreSQL calls a
+transaction that was ended for its idleness and a server that only reads internal errors."""
 WITHOUT_DATABASE = (500, 503)
 KEPT_HEADERS = ("Allow", "Retry-After")
 NOT_TYPED = ("csrf_token", "key", "version", "website", "topic", "password")
@@ -63,7 +66,8 @@ SENTENCES: Mapping[int, tuple[object, object]] = {
 def init_app(app: Flask) -> None:
     """Answer every error with a page of ours."""
     app.register_error_handler(HTTPException, refused)
-    app.register_error_handler(OperationalError, out_of_reach)
+    for fault in OUT_OF_REACH:
+        app.register_error_handler(fault, out_of_reach)
     app.register_error_handler(NotSetUp, not_set_up)
     app.register_error_handler(Exception, broken)
 
@@ -80,12 +84,10 @@ def refused(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def out_of_reach(error: OperationalError) -> ResponseReturnValue:
-    """The database does not answer, or had no turn for us in time. What was typed is shown to be copied."""
-    current_app.logger.error("the database is out of reach: %s", type(error.orig).__name__)
-    response = _page(503)
-    response.headers["Retry-After"] = SECONDS_UNTIL_AGAIN
-    return response
+def out_of_reach(error: SQLAlchemyError) -> ResponseReturnValue:
+    """The database does not answer, is full, or had no turn for us in time. What was typed is shown to be copied."""
+    current_app.logger.error("the database is out of reach: %s", type(getattr(error, "orig", error)).__name__)
+    return _page(503)
 
 
 def not_set_up(_error: NotSetUp) -> ResponseReturnValue:
@@ -101,13 +103,18 @@ def broken(error: Exception) -> ResponseReturnValue:
 
 
 def _page(code: int) -> Response:
+    answer = make_response(*_content(code))
+    if code == 503:
+        answer.headers["Retry-After"] = SECONDS_UNTIL_AGAIN
+    return answer
+
+
+def _content(code: int) -> tuple[str, int, dict[str, str]]:
     heading, advice = SENTENCES.get(code) or SENTENCES[400 if code < 500 else 500]
     house = {} if code in WITHOUT_DATABASE else _house()
     contact = None if house else config.current().fallback_contact
     if request.accept_mimetypes and not request.accept_mimetypes.accept_html:
-        answer = make_response(f"{heading}. {advice}\n", code)
-        answer.mimetype = "text/plain"
-        return answer
+        return f"{heading}. {advice}\n", code, {"Content-Type": "text/plain; charset=utf-8"}
     page = render_template(
         "errors/page.html",
         heading=heading,
@@ -117,7 +124,7 @@ def _page(code: int) -> Response:
         back=code in (404, 410, 413),
         **house,
     )
-    return make_response(page, code)
+    return page, code, {}
 
 
 def _house() -> dict[str, Any]:
