@@ -9,6 +9,7 @@ from flask import Flask
 from portal.core import create_core
 from portal.mail.transport import Relay
 from worker import cases, delivery, letters, promises, replanning, waiting
+from worker.jumps import Jumps
 from worker.loop import Loop, Step
 
 
@@ -16,7 +17,7 @@ def work(app: Flask) -> None:
     """Work until SIGTERM or SIGINT; the letter at hand is finished first."""
     with app.app_context():
         deliver = delivery.Delivery(Relay(app.extensions["portal.post"]))
-        loop = Loop(steps_of(deliver))
+        loop = Loop(steps_of(deliver, Jumps()))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stop())
         try:
@@ -35,12 +36,12 @@ def work_once(app: Flask) -> None:
             deliver.close()
 
 
-def steps_of(deliver: delivery.Delivery) -> dict[str, Step]:
-    """What a worker does, by name, in the order of its turns."""
+def steps_of(deliver: delivery.Delivery, jumps: Jumps | None = None) -> dict[str, Step]:
+    """What a worker does, by name, in the order of its turns. ``jumps`` where the clock is the machine's own."""
     return {
         "deliver": deliver,
         "renew_letter": letters.renew_letter,
-        "return_expired": delivery.return_expired,
+        "return_expired": delivery.ReturnExpired(jumps),
         "replan": replanning.Replan(),
         "go_on_waiting": waiting.go_on_waiting(),
         "close_unanswered": waiting.close_unanswered(),

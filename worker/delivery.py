@@ -15,6 +15,7 @@ from portal.mail.message import UnsafeHeader, ascii_address
 from portal.mail.models import LetterState
 from portal.mail.outbox import Claimed
 from portal.mail.transport import ChannelFault, Refused, Relay, TryLater
+from worker.jumps import Jumps
 
 log = structlog.get_logger(__name__)
 
@@ -83,15 +84,23 @@ class Delivery:
             self._faulty = False
 
 
-def return_expired() -> bool:
-    """Put back letters whose worker died or hung."""
-    with db.reading() as session:
-        if not outbox.has_expired(session, now=clock.utc_now()):
+class ReturnExpired:
+    """The step that puts back letters whose worker died or hung."""
+
+    def __init__(self, jumps: Jumps | None = None) -> None:
+        self._jumps = jumps
+
+    def __call__(self) -> bool:
+        """Put back all; not for the length of a lease after the clock was set: one that seems over may not be."""
+        with db.reading() as session:
+            if not outbox.has_expired(session, now=clock.utc_now()):
+                return False
+        if self._jumps is not None and not self._jumps.is_settled(config.current().mail_lease):
             return False
-    with db.writing() as session:
-        count = outbox.return_expired(session, now=clock.utc_now(), base=config.current().mail_retry_base)
-    log.warning("leases ran out", letters=count)
-    return count > 0
+        with db.writing() as session:
+            count = outbox.return_expired(session, now=clock.utc_now(), base=config.current().mail_retry_base)
+        log.warning("leases ran out", letters=count)
+        return count > 0
 
 
 def _may_send(claimed: Claimed) -> bool:

@@ -110,7 +110,8 @@ class Watch:
         return settling.take(session, query, {"now": now})
 
     def _next(self, session: Session, now: datetime) -> Select[Case]:
-        self._put_off = {case_id: until for case_id, until in self._put_off.items() if until > now}
+        # Not for longer than that either, should the clock be set back.
+        self._put_off = {case: until for case, until in self._put_off.items() if now < until <= now + PUT_OFF}
         due = (
             select(Case)
             .join(Promise, Promise.case_id == Case.id)

@@ -42,7 +42,7 @@ class Replan:
         now = clock.utc_now()
         batch = self._batch = self._batch or self._next(now)
         if batch is None:
-            due = [case_id for case_id, until in self._put_off.items() if until <= now]
+            due = [case_id for case_id, until in self._put_off.items() if not now < until <= now + PUT_OFF]
             return self._some(due, now) if due else 0
         done = self._some(batch.left, now)
         if not batch.left:
