@@ -138,7 +138,7 @@ def _answers(address: str, processes: list[subprocess.Popen[bytes]]) -> bool:
         if any(process.poll() is not None for process in processes):
             click.echo("durchwahl: the web server or the worker ended at once; the reason stands above.", err=True)
             return False
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # http, see run()
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # nosec B310  # http
             return True
         time.sleep(0.1)
     click.echo("durchwahl: the web server does not answer.", err=True)
