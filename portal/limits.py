@@ -6,10 +6,11 @@ hold a keyed hash, never an address: the table tells nobody who wrote.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import BigInteger, String, delete, literal_column
+from sqlalchemy import BigInteger, String, delete, or_, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from portal.config import Rate
@@ -46,15 +47,18 @@ def forget(session: Session, *, now: datetime) -> None:
     session.execute(delete(Counter).where(Counter.window_at < now - timedelta(days=2)))
 
 
-def _count(session: Session, name: str, rate: Rate, now: datetime) -> int:
-    start = int(now.timestamp()) // rate.seconds * rate.seconds
-    window_at = datetime.fromtimestamp(start, UTC)
+def drop(session: Session, names: Iterable[str]) -> None:
+    """Forget these names, in every window."""
+    windows = [Counter.name.startswith(f"{name}/", autoescape=True) for name in names]
+    session.execute(delete(Counter).where(or_(*windows)))
+
+
+def _count(session: Session, name: str, rate: Rate, now: datetime, *, by: int = 1) -> int:
+    """Add to a window and return what it holds; the row stays locked until the transaction ends."""
     statement = (
         upsert(session, Counter)
-        .values(name=f"{name}/{rate.seconds}", window_at=window_at, n=1)
-        .on_conflict_do_update(
-            index_elements=[Counter.name, Counter.window_at], set_={"n": literal_column("counter.n + 1")}
-        )
+        .values(name=_key(name, rate), window_at=_window_at(rate, now), n=by)
+        .on_conflict_do_update(index_elements=[Counter.name, Counter.window_at], set_={"n": Counter.n + by})
         .returning(Counter.n)
     )
     return int(session.execute(statement).scalar_one())

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from portal import clock, config, db, limits
-from portal.cases import closing, linking, submissions
-from portal.cases.models import NOT_ERASED, Case, CaseState, LinkWish
+from portal.cases import erasing, linking, submissions
+from portal.cases.models import Case, LinkWish
 from portal.cases.sparing import spared
 from worker.loop import GOES_ON
 
@@ -29,26 +29,30 @@ class Erasing:
     def __init__(self) -> None:
         self._day: date | None = None
         self._failed: set[int] = set()
+        self._log_is_emptied = False  # whoever worked before may have been killed in between
 
     def __call__(self) -> int:
-        """Erase one; how many, GOES_ON where one failed, 0 where none is left."""
+        """Erase one; how many, GOES_ON where one failed, 0 where none is left and no file holds what was erased."""
         now = clock.utc_now()
         today = now.astimezone(ZoneInfo(config.current().timezone)).date()
         if today != self._day:
             self._day, self._failed = today, set()
         # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
-        due = select(Case.id).where(NOT_ERASED, Case.state != CaseState.OPEN, Case.erase_on <= today)
+        due = select(Case.id).where(erasing.is_due(today))
         with db.reading() as session:
-            if session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
-                return 0
+            is_due = session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is not None
+        if not is_due:
+            self._log_is_emptied = self._log_is_emptied or db.empty_log()
+            return 0
         with db.writing() as session:
-            case = closing.next_to_erase(session, today=today, but=self._failed)
+            case = erasing.next_to_erase(session, today=today, but=self._failed)
             if case is None:
                 return 0
             case_id = case.id
-            if not spared(session, lambda: closing.erase(session, case, now=now), failed="not erased", case=case_id):
+            if not spared(session, lambda: erasing.erase(session, case, now=now), failed="not erased", case=case_id):
                 self._failed.add(case_id)
                 return GOES_ON
+        self._log_is_emptied = False
         return 1
 
 

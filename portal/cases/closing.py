@@ -1,16 +1,15 @@
-"""Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht", erasure."""
+"""Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht"."""
 
-from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
-from sqlalchemy import delete, null, or_, select, update
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
 from portal.cases import opening, reaching, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
-from portal.cases.models import NOT_ERASED, Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.routing import Routed
 from portal.cases.settling import end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
@@ -254,7 +253,8 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
         _name_the_owner(session, directory, case, now=now)
     settle(session, case, now=now)
     if case.promise is not None:
-        opening.confirm(session, directory, case, case.promise, key=f"confirmation:{case.id}:corrected", now=now)
+        key = f"confirmation:{case.id}:corrected"
+        opening.confirm(session, directory, case, case.promise, key=key, now=now, by_stranger=True)
     if moved:
         key = f"staff_new_case:{case.id}:corrected"
         writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=case.promise, now=now)
@@ -301,49 +301,6 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
             "check_by": staff_voice.moment(case.check_by_at, now=now),
         },
     )
-
-
-def next_to_erase(session: Session, *, today: date, but: Collection[int] = ()) -> Case | None:
-    """A case whose date has come and of which no letter is on its way, or None; none of ``but``."""
-    being_sent = select(Letter.id).where(Letter.case_id == Case.id, Letter.state == LetterState.SENDING)
-    return session.scalars(
-        select(Case)
-        .where(NOT_ERASED, Case.erase_on.is_not(None), Case.erase_on <= today)
-        .where(Case.state != CaseState.OPEN, ~being_sent.exists(), Case.id.not_in(but))
-        .order_by(Case.erase_on)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
-
-
-def erase(session: Session, case: Case, *, now: datetime) -> None:
-    """Blank everything that says who it was and what was said; kinds and times stay (law 7)."""
-    hold(session, case)
-    if case.state == CaseState.OPEN:
-        raise NotOpen
-    outbox.withdraw(session, case.id, now=now)
-    customer = case.customer
-    customer.name, customer.email, customer.email_key = "", None, None
-    customer.phone_e164, customer.phone_shown, customer.company = None, None, None
-    customer.number_typed, customer.postcode, customer.account_id = None, None, None
-    customer.erased_at = now
-    case.state, case.check_by_at, case.outcome_text, case.doubt = CaseState.ERASED, None, "", None
-    session.execute(update(Promise).where(Promise.case_id == case.id).values(what="", reason=None))
-    blank = {"message": b"", "to_address": "", "last_error": None, "says": null()}
-    session.execute(update(Letter).where(Letter.case_id == case.id).values(blank))
-    session.execute(delete(Submission).where(Submission.case_id == case.id))
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.ERASED,
-        channel=Channel.SYSTEM,
-        actor=Actor.SYSTEM,
-        visible=False,
-        now=now,
-    )
-    session.flush()
-    journal.blank(session, case.id, now=now)
-    case.version += 1
 
 
 def outcome_sentence(outcome: Outcome, voice: Voice) -> str:

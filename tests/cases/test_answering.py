@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, directory, linking
+from portal.cases import answering, closing, directory, erasing, linking
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import (
     DateOutOfReach,
@@ -882,7 +882,7 @@ def test_a_note_can_be_written_on_a_closed_case_and_not_on_an_erased_one(session
     case = delivered_case(session)
     closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
     answering.note(session, case, by_id=case.owner_id, text="Nachtrag", now=TEN)
-    closing.erase(session, case, now=TEN)
+    erasing.erase(session, case, now=TEN)
     step(session)
 
     with refused(session, NotOpen):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import tables
-from portal.cases import answering, closing, doubtful, finding, submissions
+from portal.cases import answering, closing, doubtful, erasing, finding, submissions
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Outcome
@@ -59,7 +59,7 @@ def test_nothing_in_any_table_says_who_it_was_or_what_was_said(session: Session)
     step(session)
     before = everything(session)
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     after = everything(session)
@@ -81,7 +81,7 @@ def test_kinds_and_times_of_the_journal_stay(session: Session) -> None:
     step(session)
     before = [(entry.kind, entry.at, entry.noted_at, entry.actor, entry.channel) for entry in entries(session, case)]
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     *after, erased = entries(session, case)
@@ -94,7 +94,7 @@ def test_an_erased_case_keeps_its_reference_and_its_outcome(session: Session) ->
     case = a_whole_life(session)
     reference = case.reference
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     assert finding.by_reference(session, reference) is case
@@ -106,7 +106,7 @@ def test_the_link_of_an_erased_case_opens_nothing(session: Session) -> None:
     case = a_whole_life(session)
     token = finding.status_token(case)
 
-    closing.erase(session, case, now=TEN)
+    erasing.erase(session, case, now=TEN)
     step(session)
 
     assert finding.by_token(session, token, now=TEN) is None
@@ -116,7 +116,7 @@ def test_letters_that_wait_are_withdrawn(session: Session) -> None:
     case = closed_case(session)
     assert letters(session, case, states=(LetterState.QUEUED,)) != []
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     assert letters(session, case, states=(LetterState.QUEUED, LetterState.HELD)) == []
@@ -126,7 +126,7 @@ def test_the_rows_of_letters_and_promises_stay_and_say_nothing(session: Session)
     case = a_whole_life(session)
     counted = (len(letters(session, case, states=tuple(LetterState))), len(all_promises(session, case)))
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     left = letters(session, case, states=tuple(LetterState))
@@ -139,7 +139,7 @@ def test_the_company_a_customer_belonged_to_stays(session: Session) -> None:
     case = open_case(session, customer_number="K-10042")
     closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     assert case.customer.account_id is None
@@ -150,7 +150,7 @@ def test_the_thank_you_page_is_gone_with_the_case(session: Session) -> None:
     case = open_case(session, key="one", body="body")
     closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
 
-    closing.erase(session, case, now=TEN)
+    erasing.erase(session, case, now=TEN)
     step(session)
 
     assert submissions.find(session, "one", "body") is None
@@ -160,7 +160,7 @@ def test_other_cases_of_the_same_customer_stay_as_they_are(session: Session) -> 
     case, other = closed_case(session), open_case(session)
     deliver(session)
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     assert (other.customer.name, entries(session, other, Kind.RECEIVED)[0].text) == (
@@ -175,7 +175,7 @@ def test_a_case_that_continues_an_erased_one_stays(session: Session) -> None:
     later = answering.customer_message(session, case, "Noch einmal ich.", now=berlin("2027-01-12 10:00"))
     step(session)
 
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
     assert (later.continues_id, later.state, later.customer.name) == (case.id, CaseState.OPEN, "Sabine Krüger")
@@ -185,7 +185,7 @@ def test_an_open_case_is_not_erased(session: Session) -> None:
     case = open_case(session)
 
     with refused(session, NotOpen):
-        closing.erase(session, case, now=ERASED_AT)
+        erasing.erase(session, case, now=ERASED_AT)
 
     assert case.customer.name == "Sabine Krüger"
 
@@ -218,24 +218,24 @@ def test_a_case_is_erased_on_its_date_and_not_a_day_before(session: Session, mak
     case = make(session)
     deliver(session)
 
-    assert closing.next_to_erase(session, today=day - timedelta(days=1)) is None
-    assert closing.next_to_erase(session, today=day) is case
+    assert erasing.next_to_erase(session, today=day - timedelta(days=1)) is None
+    assert erasing.next_to_erase(session, today=day) is case
 
 
 def test_what_is_erased_is_not_erased_again(session: Session) -> None:
     case = closed_case(session)
     deliver(session)
-    closing.erase(session, case, now=ERASED_AT)
+    erasing.erase(session, case, now=ERASED_AT)
     step(session)
 
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is None
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is None
 
 
 def test_an_open_case_and_one_in_doubt_have_no_date(session: Session) -> None:
     open_case(session)
     open_case(session, doubt=Doubt.TOO_FAST)
 
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is None
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is None
 
 
 def test_a_reopened_case_is_not_erased(session: Session) -> None:
@@ -243,7 +243,7 @@ def test_a_reopened_case_is_not_erased(session: Session) -> None:
     closing.reopen(session, case, by_id=None, text="", now=TEN)
     step(session)
 
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is None
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is None
 
 
 def test_while_a_letter_is_on_its_way_the_case_waits(session: Session) -> None:
@@ -251,12 +251,12 @@ def test_while_a_letter_is_on_its_way_the_case_waits(session: Session) -> None:
     letter = letters(session, case, LetterKind.CLOSED)[0]
     letter.state, letter.lease_token = LetterState.SENDING, "token"
     step(session)
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is None
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is None
 
     letter.state, letter.lease_token, letter.ended_at = LetterState.SENT, None, TEN
     step(session)
 
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is case
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is case
 
 
 def test_the_case_whose_date_came_first_is_erased_first(session: Session) -> None:
@@ -265,7 +265,7 @@ def test_the_case_whose_date_came_first_is_erased_first(session: Session) -> Non
     deliver(session)
 
     assert later.erase_on is not None
-    assert closing.next_to_erase(session, today=date(2040, 1, 1)) is sooner
+    assert erasing.next_to_erase(session, today=date(2040, 1, 1)) is sooner
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,18 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import absences, answering, closing, delaying, reminding, renewing, settling, waiting, writing
+from portal.cases import (
+    absences,
+    answering,
+    closing,
+    delaying,
+    erasing,
+    reminding,
+    renewing,
+    settling,
+    waiting,
+    writing,
+)
 from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome
@@ -450,7 +461,7 @@ def test_of_an_erased_case_nothing_is_written(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
     (letter,) = letters(session, case, LetterKind.CLOSED)
-    closing.erase(session, case, now=TUESDAY)
+    erasing.erase(session, case, now=TUESDAY)
     assert session.get_one(Case, case.id).state == CaseState.ERASED
     session.execute(
         update(Letter)
@@ -466,7 +477,7 @@ def test_of_an_erased_case_nothing_is_written(session: Session) -> None:
 def test_an_erased_case_keeps_no_words_of_its_letters(session: Session) -> None:
     case = open_case(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
-    closing.erase(session, case, now=TUESDAY)
+    erasing.erase(session, case, now=TUESDAY)
     step(session)
 
     assert list(session.scalars(select(Letter.says).where(Letter.case_id == case.id, Letter.says.is_not(None)))) == []

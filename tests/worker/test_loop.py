@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal import clock, db, heartbeat, schema
-from portal.cases import closing, linking
+from portal.cases import closing, erasing, linking
 from portal.cases.models import Case, CaseState, Outcome, Submission
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState, WorkerBeat
@@ -106,14 +106,14 @@ def test_a_case_that_cannot_be_erased_keeps_no_other_and_is_tried_again_the_next
     core: Flask, open_case: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, whole = due_to_erase(open_case), due_to_erase(open_case)
-    erase_whole = closing.erase
+    erase_whole = erasing.erase
 
     def erase_or_break(session: Session, case: Case, *, now: datetime) -> None:
         erase_whole(session, case, now=now)
         if case.id == broken:
             raise ValueError(CUSTOMER)
 
-    monkeypatch.setattr(closing, "erase", erase_or_break)
+    monkeypatch.setattr(erasing, "erase", erase_or_break)
     erase = cases.Erasing()
     counts = Loop({"erase_due": erase}).run_until_idle()
 
@@ -123,7 +123,7 @@ def test_a_case_that_cannot_be_erased_keeps_no_other_and_is_tried_again_the_next
     assert f"'case': {broken}" in caplog.text
     assert CUSTOMER not in caplog.text
 
-    monkeypatch.setattr(closing, "erase", erase_whole)
+    monkeypatch.setattr(erasing, "erase", erase_whole)
     assert not erase()
     monkeypatch.setattr(clock, "utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
     assert erase() == 1
