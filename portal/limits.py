@@ -42,6 +42,44 @@ def count_exceeds(session: Session, name: str, rates: Sequence[Rate], *, now: da
     return any(counts)
 
 
+def take(session: Session, name: str, rates: Sequence[Rate], *, now: datetime) -> int | None:
+    """Count one more event if none of the rates is used up: None. Else count nothing, and return the whole seconds
+    until it may pass.
+
+    Exact over all processes: the rows stay locked until the caller's transaction ends, and one that is rolled back was
+    never counted. So at most ``limit`` events pass in a window, and what was refused uses up nothing.
+    """
+    full = [rate for rate in rates if _count(session, name, rate, now) > rate.limit]
+    if not full:
+        return None
+    for rate in rates:
+        _count(session, name, rate, now, by=-1)
+    return max(_seconds_left(rate, now) for rate in full)
+
+
+def until_room(session: Session, name: str, rates: Sequence[Rate], *, now: datetime) -> int | None:
+    """What ``take`` would return, without counting: a look that keeps no writer waiting and may be overtaken."""
+    windows = [(_key(name, rate), _window_at(rate, now)) for rate in rates]
+    query = select(Counter.name, Counter.n).where(tuple_(Counter.name, Counter.window_at).in_(windows))
+    counted = {row.name: row.n for row in session.execute(query)}
+    full = [rate for rate in rates if counted.get(_key(name, rate), 0) >= rate.limit]
+    return max((_seconds_left(rate, now) for rate in full), default=None)
+
+
+def network_of(address: str | None) -> str:
+    """The network a visitor's address belongs to: the /24 of IPv4, the /56 of IPv6, which is what one customer of a
+    provider gets.
+
+    All without a readable address count as one.
+    """
+    try:
+        ip = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return str(ipaddress.ip_network(f"{ip}/{24 if ip.version == 4 else 56}", strict=False))
+
+
 def forget(session: Session, *, now: datetime) -> None:
     """Delete windows older than two days; they limit nothing any more."""
     session.execute(delete(Counter).where(Counter.window_at < now - timedelta(days=2)))
@@ -62,3 +100,15 @@ def _count(session: Session, name: str, rate: Rate, now: datetime, *, by: int = 
         .returning(Counter.n)
     )
     return int(session.execute(statement).scalar_one())
+
+
+def _key(name: str, rate: Rate) -> str:
+    return f"{name}/{rate.seconds}"
+
+
+def _window_at(rate: Rate, now: datetime) -> datetime:
+    return datetime.fromtimestamp(int(now.timestamp()) // rate.seconds * rate.seconds, UTC)
+
+
+def _seconds_left(rate: Rate, now: datetime) -> int:
+    return rate.seconds - int(now.timestamp()) % rate.seconds
