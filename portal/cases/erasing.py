@@ -18,6 +18,7 @@ from portal.cases.models import NOT_ERASED, Case, CaseState, LinkWish, Submissio
 from portal.cases.settling import hold
 from portal.customers.models import Customer
 from portal.db import Base, table_of
+from portal.journal import files
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.mail import outbox
@@ -70,6 +71,7 @@ def erase(session: Session, case: Case, *, now: datetime) -> None:
     )
     session.flush()
     journal.blank(session, case.id, now=now)
+    files.erase(session, case.id)
     case.version += 1
 
 

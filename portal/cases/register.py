@@ -49,6 +49,10 @@ PERSONAL = {
     "letter.says": Personal("to write the letter anew if it waits too long"),
     "letter.last_error": Personal("what the relay said of it; may quote the address"),
     "submission.body_hash": Personal("to know a form that comes twice", Fate.DELETED),
+    "attachment.name": Personal("a file's name, as its sender gave it", Fate.DELETED),
+    "attachment.type": Personal("what kind of file it is", Fate.DELETED),
+    "attachment.sha256": Personal("to know the file again", Fate.DELETED),
+    "attachment_data.data": Personal("what the file holds", Fate.DELETED),
     "link_wish.email_key": Personal("to send the link to this mailbox, once", Fate.DELETED),
     "counter.name": Personal("to count letters and forms of a mailbox; a keyed hash", Fate.DELETED),
     "account.name": Personal("a firm that is known; may be a sole trader's name", Fate.STAYS),
@@ -67,6 +71,9 @@ PERSONAL = {
 WITHOUT_PERSONAL_DATA = frozenset(
     {
         "account.number",
+        "attachment.form_key",  # random
+        "attachment.id",  # random
+        "attachment_data.attachment_id",  # random
         "case.language",
         "case.link_nonce",  # random; opens nothing once the case is erased
         "case.reference",  # the tombstone's name

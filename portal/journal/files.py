@@ -88,8 +88,8 @@ def forget(session: Session, *, now: datetime) -> None:
 
 
 def erase(session: Session, case_id: int) -> None:
-    """Delete the files of a case whose entries have been blanked; the schema refuses it before."""
-    entries = select(Entry.id).where(Entry.case_id == case_id)
+    """Delete the files of those entries of a case that have been blanked; the schema refuses it before."""
+    entries = select(Entry.id).where(Entry.case_id == case_id, Entry.erased_at.is_not(None))
     _delete(session, Attachment.entry_id.in_(entries))
 
 

@@ -15,8 +15,10 @@ from portal import clock, db
 from portal.cases import answering, closing, linking, opening
 from portal.cases.models import Case, CaseState, LinkWish, Outcome, Topic
 from portal.customers.models import Customer
+from portal.journal import files
 from portal.journal import service as journal
-from portal.journal.models import Entry, Kind
+from portal.journal.files import File
+from portal.journal.models import AttachmentData, Entry, Kind
 from portal.limits import Counter
 from portal.links import new_secret
 from tests.support.dump import dump
@@ -61,6 +63,10 @@ def a_life(number: int) -> int:
         submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
         case = session.get_one(Case, submission.case_id)
         answering.customer_message(session, case, f"{said} " * (1 + number * 70 % 900), now=now)
+        entry_id = session.scalars(select(Entry.id).where(Entry.case_id == case.id).limit(1)).one()
+        data = f"{said} ".encode() * (1 + number * 30)
+        file = File(new_secret(), f"{said}.txt", "text/plain", len(data), said, lambda: data)
+        files.attach(session, entry_id, [file], scanned=False, now=now)
         linking.wish_link(session, f"{said}@kunde.example", now=now)
         closing.close(session, case, by_id=None, outcome=Outcome.DONE, text=f"{said} ist erledigt", now=now)
         return case.id
@@ -90,6 +96,7 @@ def test_not_a_byte_of_what_was_erased_is_left(core: Flask, lives: list[int]) ->
 
     assert left(everything(core)) == list(range(ERASED, CASES))
     with db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(AttachmentData)) == CASES - ERASED
         erased = session.scalars(select(Case.id).where(Case.state == CaseState.ERASED).order_by(Case.id)).all()
         journal = select(func.count()).where(Entry.case_id.in_(lives[:ERASED]), Entry.kind == Kind.RECEIVED)
         assert (list(erased), session.scalar(journal)) == (lives[:ERASED], ERASED)
@@ -139,7 +146,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_nothing_half_erased(
     with db.reading() as session:
         states = session.execute(select(Case.state, func.count()).group_by(Case.state)).all()
         whole = select(func.count()).select_from(Customer).where(Customer.name != "")
-        assert dict(row.tuple() for row in states) == {CaseState.ERASED: 9, CaseState.CLOSED: CASES - 9}
+        assert dict(map(tuple, states)) == {CaseState.ERASED: 9, CaseState.CLOSED: CASES - 9}
         assert session.scalar(whole) == CASES - 9
 
     monkeypatch.undo()
