@@ -68,6 +68,8 @@ class Settings:
     mail_deadline: float
     mail_lease: float
     mail_cap: tuple[Rate, ...]
+    form_limit: tuple[Rate, ...]
+    site_limit: tuple[Rate, ...]
     form_min_seconds: float
     timezone: str
     log_format: str
@@ -103,7 +105,8 @@ class _Environment:
 
 
 def _boolean(value: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return words[value.lower()]
 
 
 def _number(least: float, most: float) -> Callable[[str], float]:
@@ -267,6 +270,10 @@ def read(values: Mapping[str, str]) -> Settings:
         mail_deadline=deadline,
         mail_lease=lease,
         mail_cap=env.parsed("MAIL_CAP", "3 per hour;10 per day", _rates, "rates such as “3 per hour;10 per day”"),
+        form_limit=env.parsed(
+            "FORM_LIMIT", "20 per hour;240 per day", _rates, "rates such as “20 per hour;240 per day”"
+        ),
+        site_limit=env.parsed("SITE_LIMIT", "5000 per day", _rates, "rates such as “5000 per day”"),
         form_min_seconds=env.parsed("FORM_MIN_SECONDS", "3", _number(0, 600), "a number of seconds from 0 to 600"),
         timezone=env.parsed(
             "TIMEZONE", "Europe/Berlin", lambda name: ZoneInfo(name).key, "a time zone such as Europe/Berlin"

@@ -137,6 +137,7 @@ def environment(database_url: str) -> dict[str, str]:
         "PORTAL_MAIL_RETRY_BASE": "0.05",
         "PORTAL_MAIL_DEADLINE": "5",
         "PORTAL_FORM_MIN_SECONDS": "0",
+        "PORTAL_FORM_LIMIT": "10000 per hour",
         "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
     }
 

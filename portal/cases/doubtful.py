@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -9,11 +10,12 @@ from portal.cases import opening, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt
-from portal.cases.settling import hold, settle
+from portal.cases.settling import end_steps, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter, LetterState
 
 SPAM_RETENTION_DAYS = 30
 
@@ -28,6 +30,7 @@ def release(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
         raise NotOpen
     outbox.withdraw(session, case.id, automatic=True, now=now)
     directory = directories.load(session, now=now)
+    case.lead_since = None
     undone = case.doubt == Doubt.NOT_ME
     journal.record(
         session,
@@ -43,9 +46,12 @@ def release(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
 
 
 def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
-    """Staff say that a doubtful entry is none; it is erased on a date and can be released until then."""
+    """Staff say that an entry is none; it is erased on a date and can be released until then.
+
+    An entry in doubt, or a case whose customer has had no letter because all of them are held. Raises NotOpen.
+    """
     hold(session, case)
-    if case.state != CaseState.RECEIVED:
+    if case.state != CaseState.RECEIVED and not may_discard(session, case):
         raise NotOpen
     outbox.withdraw(session, case.id, automatic=True, now=now)
     directory = directories.load(session, now=now)
@@ -60,9 +66,22 @@ def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
         now=now,
     )
     today = directory.voice_of(case).local(now).date()
+    if case.state == CaseState.OPEN:
+        end_steps(session, case, now=now)
+        case.opened_at = None  # nobody outside knows that it was open: released, it opens for the first time
     case.state, case.check_by_at = CaseState.SPAM, None
     case.erase_on = case.erase_on or today.fromordinal(today.toordinal() + SPAM_RETENTION_DAYS)
     settle(session, case, now=now)
+
+
+def may_discard(session: Session, case: Case) -> bool:
+    """Whether an open case can still be discarded: its letters to the customer are held, and none has left."""
+    if case.state != CaseState.OPEN:
+        return False
+    letters = select(Letter.state).where(
+        Letter.case_id == case.id, Letter.audience == Audience.CUSTOMER, Letter.state != LetterState.WITHDRAWN
+    )
+    return set(session.scalars(letters)) == {LetterState.HELD}
 
 
 def _open(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:

@@ -122,3 +122,18 @@ class KeyReused(Refused):
     """A form's key came again with another content."""
 
     sentence = marked("You have already sent this form. If this is a new request, please send it once more.")
+
+
+class TooMany(Refused):
+    """More entries than are taken from one network, or by the whole site; ``seconds`` until there is room again."""
+
+    sentence = marked("More messages than usual have just come from your network.")
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+
+
+class NotHeld(Refused):
+    """The letter is no longer held: somebody decided already, or events have overtaken it."""
+
+    sentence = marked("This letter is no longer held. Somebody has decided already.")

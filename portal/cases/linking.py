@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import config, limits
-from portal.cases import closing
+from portal.cases import closing, limiting
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, LinkWish
@@ -28,12 +28,16 @@ CASES_PER_WISH = 3
 _WITH_A_LINK = (CaseState.OPEN, CaseState.CLOSED)
 
 
-def wish_link(session: Session, email: str, *, now: datetime) -> None:
-    """Note that somebody asks for the link of a mailbox; above the mailbox's cap the wish is dropped."""
+def wish_link(session: Session, email: str, *, now: datetime, network: str | None = None) -> None:
+    """Note that somebody asks for the link of a mailbox; above the mailbox's cap, or the cap of the network that they
+    ask from, it is dropped."""
     settings = config.current()
-    key = mailbox_key(email)
-    name = limits.name_for("link", key, key=settings.secret_keys[0])
-    if limits.count_exceeds(session, name, settings.mail_cap, now=now):
+    key, secret = mailbox_key(email), settings.secret_keys[0]
+    if network is not None:
+        by_network = limits.name_for("link_network", network, key=secret)
+        if limits.take(session, by_network, settings.form_limit, now=now) is not None:
+            return
+    if limits.take(session, limits.name_for("link", key, key=secret), settings.mail_cap, now=now) is not None:
         return
     session.add(LinkWish(email_key=key, at=now))
     wake_worker(session)
@@ -57,18 +61,23 @@ def answer_wish(session: Session, *, now: datetime) -> bool:
 
 def _answer(session: Session, email_key: str, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
-    # Whoever holds several cases takes them in this order, so that no two wait for each other.
-    for case in sorted(_cases_of(session, directory, email_key, now), key=lambda case: case.id):
+    # Whoever holds several cases takes them in this order, and all before the mailbox is counted, so that no two wait
+    # for each other.
+    cases = sorted(_cases_of(session, directory, email_key, now), key=lambda case: case.id)
+    for case in cases:
+        hold(session, case)
+    for case in cases:
         spared(
             session, partial(_send, session, directory, case, email_key, now=now), failed="link not sent", case=case.id
         )
 
 
 def _send(session: Session, directory: Directory, case: Case, email_key: str, *, now: datetime) -> None:
-    """Send the link of one case, unless somebody closed that way while we came to it."""
-    hold(session, case)
+    """Send the link of one case, unless somebody closed that way while we came to it, or the mailbox had enough."""
     session.refresh(case.customer)
     if case.customer.email_key != email_key or not _has_a_link(directory, case, now):
+        return
+    if limiting.count_letter(session, email_key, now=now) is not None:
         return
     entry_id = journal.record(
         session,

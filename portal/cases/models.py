@@ -80,10 +80,19 @@ class CaseState(StrEnum):
 
 
 class Doubt(StrEnum):
-    """Why an entry waits for a person to look at it."""
+    """Why an entry waits for a person to look at it. Each has a sentence in ``doubting``."""
 
     HONEYPOT = "honeypot"
     TOO_FAST = "too_fast"
+    UNPROVEN = "unproven"
+    MARKUP = "markup"
+    SHORTENED = "shortened"
+    LINKS = "links"
+    MIXED_SCRIPTS = "mixed_scripts"
+    PITCH = "pitch"
+    NOTHING_SAID = "nothing_said"
+    REPEATED = "repeated"
+    LIMITS = "limits"
     NOT_ME = "not_me"
 
 
@@ -170,7 +179,7 @@ class Case(Base):
     promise_id: Mapped[int | None]
     """The next step: the earliest open promise. Set by settle() alone."""
     step_state: Mapped[PromiseState] = mapped_column(String(20), default=PromiseState.OPEN)
-    doubt: Mapped[Doubt | None] = mapped_column(one_of(Doubt))
+    doubt: Mapped[Doubt | None] = mapped_column(one_of(Doubt, checked=False))
     check_by_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[Outcome | None] = mapped_column(one_of(Outcome))

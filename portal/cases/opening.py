@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import routing, scheduling, submissions, writing
+from portal.cases import limiting, routing, scheduling, submissions, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import NothingToPromise
+from portal.cases.errors import NothingToPromise, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.writing import Written
 from portal.customers.mailboxes import mailbox_key
@@ -25,6 +25,7 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.links import new_secret
 from portal.mail.letters import LetterKind
+from portal.mail.models import Audience
 from portal.people.models import Team
 from portal.promises import business_time
 from portal.promises import service as promises
@@ -106,15 +107,24 @@ def offered_by(directory: Directory, topic: Topic, *, now: datetime) -> datetime
         return None
 
 
-def accept(session: Session, wish: Wish, *, key: str, body_hash: str, doubt: Doubt | None, now: datetime) -> Submission:
+def accept(
+    session: Session,
+    wish: Wish,
+    *,
+    key: str,
+    body_hash: str,
+    doubt: Doubt | None,
+    now: datetime,
+    network: str | None = None,
+) -> Submission:
     """Keep a wish for good: a case with owner, promise and letters, or, in doubt, an entry with a check-by date.
 
-    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise.
+    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise, TooMany.
     """
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
         return earlier
-    return keep(session, draft(session, wish, doubt=doubt, now=now), key=key, body_hash=body_hash)
+    return keep(session, draft(session, wish, doubt=doubt, now=now), key=key, body_hash=body_hash, network=network)
 
 
 def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -> Draft:
@@ -133,14 +143,24 @@ def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -
     return Draft(wish, doubt, directory, case, case.customer, None, letters, now)
 
 
-def keep(session: Session, drafted: Draft, *, key: str, body_hash: str) -> Submission:
+def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network: str | None = None) -> Submission:
     """Write a draft; where the directory has changed since, the same wish is drafted again with what now holds.
 
-    Of two with the same key the later one fails on the primary key; it then asks ``accept``. Raises NothingToPromise.
+    ``network`` is where the public form was sent from: then the limits count, and what lies above them is doubted, held
+    or refused (``limiting``). Of two with the same key the later one fails on the primary key, and is not counted; it
+    then asks ``accept``. Raises NothingToPromise, TooMany.
     """
-    if directories.load(session, now=drafted.now) is not drafted.directory:
-        drafted = draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
-    case_id = _write(session, drafted, channel=Channel.FORM)
+    try:
+        over = None if network is None else limiting.count_entry(session, network, now=drafted.now)
+    except TooMany:
+        earlier = submissions.find(session, key, body_hash)  # a second press; the first was the last that was taken
+        if earlier is None:
+            raise
+        return earlier
+    doubt = drafted.doubt or over
+    if doubt != drafted.doubt or directories.load(session, now=drafted.now) is not drafted.directory:
+        drafted = draft(session, drafted.wish, doubt=doubt, now=drafted.now)
+    case_id = _write(session, drafted, channel=Channel.FORM, by_stranger=network is not None)
     return submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case_id, now=drafted.now)
 
 
@@ -214,18 +234,26 @@ def confirmation(directory: Directory, case: Case, promise: Promise, *, now: dat
         LetterKind.CONFIRMATION,
         promise=promise,
         now=now,
-        says={
-            "received": voice.moment(case.received_at, now=now),
-            "not_me_url": f"{writing.status_url(case)}/not-me",
-        },
+        says={"received": voice.moment(case.received_at, now=now)},
     )
 
 
-def confirm(session: Session, directory: Directory, case: Case, promise: Promise, *, key: str, now: datetime) -> None:
-    """Queue the confirmation."""
+def confirm(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    *,
+    key: str,
+    now: datetime,
+    by_stranger: bool = False,
+) -> None:
+    """Queue the confirmation; one that a stranger causes (``limiting``) is held above the mailbox's cap."""
     letter = confirmation(directory, case, promise, now=now)
-    if letter is not None:
-        writing.queue(session, letter, case_id=case.id, promise_id=promise.id, key=key, now=now)
+    if letter is None:
+        return
+    held = limiting.count_letter(session, letter.to_address, now=now) if by_stranger else None
+    writing.queue(session, letter, case_id=case.id, promise_id=promise.id, key=key, now=now, held=held)
 
 
 def check_by(directory: Directory, team: Team, *, now: datetime) -> datetime:
@@ -277,7 +305,7 @@ def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promis
     )
 
 
-def _write(session: Session, drafted: Draft, *, channel: Channel) -> int:
+def _write(session: Session, drafted: Draft, *, channel: Channel, by_stranger: bool = False) -> int:
     """Write all rows of a draft and return the case's id."""
     case, promise, now = drafted.case, drafted.promise, drafted.now
     values = columns_of(case) | {"customer_id": insert_row(session, Customer, **columns_of(drafted.customer))}
@@ -300,8 +328,9 @@ def _write(session: Session, drafted: Draft, *, channel: Channel) -> int:
     if promise is not None:
         record_opening(session, drafted.directory, case_id, promise, now=now)
     for letter in drafted.letters:
-        key = f"{letter.kind}:{case_id}"
-        writing.queue(session, letter, case_id=case_id, promise_id=promise_id, key=key, now=now)
+        key, caused = f"{letter.kind}:{case_id}", by_stranger and letter.audience == Audience.CUSTOMER
+        held = limiting.count_letter(session, letter.to_address, now=now) if caused else None
+        writing.queue(session, letter, case_id=case_id, promise_id=promise_id, key=key, now=now, held=held)
     return case_id
 
 
@@ -324,6 +353,7 @@ def _doubt_sentence(doubt: Doubt, voice: Voice) -> str:
     return {
         Doubt.HONEYPOT: voice.say("A field that people do not see was filled in."),
         Doubt.TOO_FAST: voice.say("The form was sent faster than people type."),
+        Doubt.LIMITS: voice.say("More messages came in than usual."),
         Doubt.NOT_ME: voice.say("Whoever reads this mailbox says that they did not write to us."),
     }[doubt]
 

@@ -6,14 +6,14 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, scheduling, timeline
+from portal.cases import answering, doubtful, scheduling, timeline
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.timeline import EntryView, PersonCard, PromiseView
 from portal.customers.models import Account
 from portal.languages import Voice
-from portal.mail.models import Audience, Letter, LetterState
+from portal.mail.models import Audience, HoldReason, Letter, LetterState
 from portal.promises import service as promises
 from portal.promises.models import Promise
 
@@ -26,6 +26,7 @@ class LetterView:
     audience: Audience
     to: str
     state: LetterState
+    hold_reason: HoldReason | None
     queued: str
     ended: str | None
     tries: int
@@ -78,6 +79,13 @@ class CaseFile:
     older: int | None
     letters: tuple[LetterView, ...]
     may_call: frozenset[int]
+    may_discard: bool
+    """Whether the whole case can still be discarded, because no letter has left."""
+
+    @property
+    def held(self) -> LetterView | None:
+        """The oldest letter that waits for staff."""
+        return next((letter for letter in reversed(self.letters) if letter.state == LetterState.HELD), None)
 
 
 def case_file(session: Session, case: Case, *, language: str, now: datetime, before: int | None = None) -> CaseFile:
@@ -104,6 +112,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         older=older,
         letters=_letters(session, case, voice, now),
         may_call=answering.may_call(directory, case, now=now),
+        may_discard=doubtful.may_discard(session, case),
     )
 
 
@@ -136,6 +145,7 @@ def _letters(session: Session, case: Case, voice: Voice, now: datetime) -> tuple
             audience=letter.audience,
             to=letter.to_address,
             state=letter.state,
+            hold_reason=letter.hold_reason,
             queued=voice.moment(letter.queued_at, now=now),
             ended=None if letter.ended_at is None else voice.moment(letter.ended_at, now=now),
             tries=letter.tries,

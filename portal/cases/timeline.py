@@ -322,15 +322,15 @@ def history(
     )
 
 
-def confirmation_failed(session: Session, case: Case) -> bool:
-    """Whether the newest confirmation to the customer will not arrive."""
+def confirmation_state(session: Session, case: Case) -> LetterState | None:
+    """What became of the newest confirmation to the customer; None where there is none."""
     states = (
         select(Letter.state)
         .where(Letter.case_id == case.id, Letter.kind == LetterKind.CONFIRMATION)
         .order_by(Letter.id.desc())
         .limit(1)
     )
-    return session.scalar(states) == LetterState.FAILED
+    return session.scalar(states)
 
 
 def reference_of(session: Session, case_id: int | None) -> str | None:

@@ -22,7 +22,7 @@ from portal.languages import Voice
 from portal.links import Purpose
 from portal.mail import letters, message, outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Audience, Letter
+from portal.mail.models import Audience, HoldReason, Letter, LetterState
 from portal.people.models import Person
 from portal.people.presence import Acting
 from portal.promises import wording
@@ -34,6 +34,8 @@ ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKi
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
 """What is kept beside the values of a letter that nobody asked for: that it is one, and the date it replaces."""
+_OLD_URL = "not_me_url"
+"""What letters from before 0007 keep, too: the link in it may be dead by now."""
 
 
 def status_url(case: Case) -> str:
@@ -91,8 +93,11 @@ def to_customer(
         unasked=unasked,
         old_due_at=old_due_at,
     )
-    if written is not None:
-        queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now)
+    if written is None:
+        return
+    # Nobody asked for it, and we do not know yet whether this mailbox is the customer's.
+    held = HoldReason.CASE_HELD if unasked and outbox.has_held(session, case.id) else None
+    queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now, held=held)
 
 
 def write_customer(
@@ -126,10 +131,11 @@ def write_customer(
         "person": _signed(directory, signer, voice),
         "company": _company(directory),
         "status_url": status_url(case),
+        "not_me_url": f"{status_url(case)}/not-me",
         "country": voice.country,
         "zone": voice.zone,
         "step": None if promise is None else _step(directory, case, promise, voice, now),
-        **(says or {}),
+        **values_of(says),
     }
     written = _written(
         directory,
@@ -162,7 +168,7 @@ def asked_by_nobody(says: Mapping[str, Any] | None) -> tuple[bool, datetime | No
 
 def values_of(says: Mapping[str, Any] | None) -> dict[str, Any]:
     """The values of its kind that a letter was written with."""
-    return {name: value for name, value in (says or {}).items() if name not in (_UNASKED, _OLD_DUE_AT)}
+    return {name: value for name, value in (says or {}).items() if name not in (_UNASKED, _OLD_DUE_AT, _OLD_URL)}
 
 
 def tell_promise(
@@ -265,8 +271,21 @@ def write_staff(
     return replace(written, window=window, says=dict(says or {}))
 
 
-def queue(session: Session, written: Written, *, case_id: int, promise_id: int | None, key: str, now: datetime) -> None:
-    """Put a letter about a case into the outbox. The schema refuses a second one with this key."""
+def queue(
+    session: Session,
+    written: Written,
+    *,
+    case_id: int,
+    promise_id: int | None,
+    key: str,
+    now: datetime,
+    held: HoldReason | None = None,
+) -> None:
+    """Put a letter about a case into the outbox, or, where there is a reason, hold it there for staff.
+
+    The schema refuses a second one with this key.
+    """
+    waits = {} if held is None else {"state": LetterState.HELD, "hold_reason": held}
     outbox.queue(
         session,
         now=now,
@@ -276,6 +295,7 @@ def queue(session: Session, written: Written, *, case_id: int, promise_id: int |
         case_id=case_id,
         automatic=written.kind not in WRITTEN_BY_HAND,
         **_columns(written, promise_id),
+        **waits,
     )
 
 

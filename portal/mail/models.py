@@ -21,6 +21,15 @@ class LetterState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class HoldReason(StrEnum):
+    """Why a letter waits for staff."""
+
+    MAILBOX_CAP = "mailbox_cap"
+    """Strangers have caused as many letters to this mailbox as may be."""
+    CASE_HELD = "case_held"
+    """Nobody asked for it, and an earlier letter of its case is held."""
+
+
 class Audience(StrEnum):
     """Who reads it: a letter to staff that dies is an alarm, one to a customer leaves a call."""
 
@@ -56,6 +65,12 @@ class Letter(Base):
             sqlite_where=text("state = 'sending'"),
             postgresql_where=text("state = 'sending'"),
         ),
+        Index(
+            "ix_letter_held",
+            "queued_at",
+            sqlite_where=text("state = 'held'"),
+            postgresql_where=text("state = 'held'"),
+        ),
         # Letters that waited past the day they were written for.
         Index(
             "ix_letter_valid_until",
@@ -85,7 +100,7 @@ class Letter(Base):
     says: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """The values of this kind of letter, to write it anew from; everything else is read from the rows. None for what is
     never written anew, and once the letter has ended."""
-    hold_reason: Mapped[str | None] = mapped_column(String(40))
+    hold_reason: Mapped[HoldReason | None] = mapped_column(String(40))
     queued_at: Mapped[datetime] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     tries: Mapped[int] = mapped_column(default=0)

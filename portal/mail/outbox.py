@@ -127,8 +127,8 @@ def rewrite(letter: Letter, **values: object) -> None:
 
 
 def drop_untrue(letter: Letter, *, now: datetime) -> None:
-    """Withdraw a letter that waits and has nothing true to say any more."""
-    letter.state, letter.ended_at, letter.says = LetterState.WITHDRAWN, now, None
+    """Withdraw a letter that waits, or is held: it has nothing true to say any more, or staff do not want it sent."""
+    letter.state, letter.ended_at, letter.says, letter.hold_reason = LetterState.WITHDRAWN, now, None, None
 
 
 def is_written(session: Session, key: str) -> bool:
@@ -146,6 +146,18 @@ def is_told(session: Session, promise_id: int) -> bool:
         or_(Letter.withdraw_wished_at.is_(None), Letter.state == LetterState.SENT),
     )
     return session.execute(query.limit(1)).first() is not None
+
+
+def has_held(session: Session, case_id: int) -> bool:
+    """Whether a letter of this case waits for staff."""
+    query = select(Letter.id).where(Letter.case_id == case_id, Letter.state == LetterState.HELD)
+    return session.execute(query.limit(1)).first() is not None
+
+
+def release(letter: Letter, *, now: datetime) -> None:
+    """Staff let a held letter go: it waits for its turn, and is written anew with the truth of then."""
+    letter.state, letter.hold_reason = LetterState.QUEUED, None
+    letter.due_at = letter.valid_until = now
 
 
 def last_written(session: Session, case_id: int, kind: str) -> datetime | None:

@@ -162,6 +162,7 @@ def settings(url: str, port: int) -> dict[str, str]:
         "PORTAL_MAIL_SERVER": "127.0.0.1",
         "PORTAL_MAIL_PORT": str(port),
         "PORTAL_FORM_MIN_SECONDS": "0",
+        "PORTAL_FORM_LIMIT": "10000 per hour",
     }
 
 

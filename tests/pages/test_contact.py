@@ -518,7 +518,7 @@ def test_the_answer_is_the_same_whether_or_not_it_could_still_be_corrected(
 
     too_late = correct(client, other, "richtig@kunde.example")
 
-    assert "If the address could still be corrected, the confirmation is now on its way there." in page
+    assert "If the address could still be corrected, the confirmation goes there." in page
     assert "If the address could still be corrected" in text(client.get(too_late.location or "").text)
 
 

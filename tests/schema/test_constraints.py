@@ -229,7 +229,6 @@ REFUSED: dict[str, tuple[str, Row, str]] = {
     "a case with fewer than no notices": ("case", {"notices": -1}, "ck_case_notices"),
     "a case in an unknown state": ("case", {**CLOSED, "state": "asleep"}, "ck_case_casestate"),
     "a case with an unknown outcome": ("case", {**CLOSED, "outcome": "sold"}, "ck_case_outcome"),
-    "a case with an unknown doubt": ("case", {"doubt": "smell"}, "ck_case_doubt"),
     "a case routed by the unknown": ("case", {"routed_by": "dice"}, "ck_case_routedby"),
     "a case of no customer": ("case", {**CLOSED, "customer_id": 77}, key("fk_case_customer_id")),
     "a case that continues none": ("case", {**CLOSED, "continues_id": 77}, key("fk_case_continues_id")),

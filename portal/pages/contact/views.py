@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
-from portal import clock, config, db
-from portal.cases import closing, opening, submissions, timeline
+from portal import clock, config, db, limits
+from portal.cases import closing, limiting, opening, submissions, timeline
 from portal.cases import directory as directories
-from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused
+from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
 from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
 from portal.cases.opening import Draft
 from portal.cases.timeline import Status
 from portal.journal.models import Kind
+from portal.mail.models import LetterState
 from portal.pages import speaking
 from portal.pages.contact import brand as colours
 from portal.pages.contact.forms import (
@@ -60,7 +61,7 @@ def show() -> ResponseReturnValue:
 @bp.post("/contact")
 def send() -> ResponseReturnValue:
     """Take the form: a case or, in doubt, an entry; then on to the thank-you page."""
-    now, posted = clock.utc_now(), first_values(request.form)
+    now, posted, network = clock.utc_now(), first_values(request.form), limits.network_of(request.remote_addr)
     form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
     complete = form.validate() & form.refuse_what_is_not_offered(posted, list(request.files.values()))
     with db.reading() as session:
@@ -68,9 +69,14 @@ def send() -> ResponseReturnValue:
         if not complete or ticket is None or topic is None or form.errors:
             sentences = [] if ticket is not None else [_not_ours()]
             return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
+        if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
+            try:
+                limiting.refuse_if_full(session, network, now=now)
+            except TooMany as full:
+                return _full_page(session, form, ticket, full, now=now)
         doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
         drafted = opening.draft(session, form.wish(topic, number, speaking.language()), doubt=doubt, now=now)
-    return _accept(form, ticket, drafted)
+    return _accept(form, ticket, drafted, network)
 
 
 @bp.get("/thanks/<answer>")
@@ -108,13 +114,16 @@ def brand() -> Response:
     return response.make_conditional(request)
 
 
-def _accept(form: ContactForm, ticket: Ticket, drafted: Draft) -> ResponseReturnValue:
-    sent = {"key": ticket.key, "body_hash": submissions.body_hash(form.body())}
+def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, network: str) -> ResponseReturnValue:
+    sent = {"key": ticket.key, "body_hash": submissions.body_hash(form.body()), "network": network}
     try:
         submission = accepted_once(
             lambda session: opening.keep(session, drafted, **sent),
             again=lambda session: opening.accept(session, drafted.wish, **sent, doubt=drafted.doubt, now=drafted.now),
         )
+    except TooMany as full:
+        with db.reading() as session:
+            return _full_page(session, form, ticket, full, now=drafted.now)
     except KeyReused as reused:
         with db.reading() as session:
             return _form_page(session, form, ticket.again(), [_said(reused)], now=drafted.now, code=422)
@@ -171,6 +180,26 @@ def _form_page(
     return make_response(page, code)
 
 
+def _full_page(session: Session, form: ContactForm, ticket: Ticket, full: TooMany, *, now: datetime) -> Response:
+    """Politely no: from when it works again, whom to call at once, and everything typed still in the form."""
+    values = speaking.house(session, now=now)
+    person, voice, contact = values["person"], values["voice"], config.current().fallback_contact
+    by_phone = gettext("It is quicker by phone: %(name)s, %(line)s.", name=person.name, line=person.line_shown)
+    opens = gettext(
+        "You can send it from %(moment)s; what you typed stays here until then.",
+        moment=voice.moment(_up_to_the_minute(now + timedelta(seconds=full.seconds)), now=now),
+    )
+    or_else = [gettext("Or: %(contact)s.", contact=contact)] if contact and person.line_shown not in contact else []
+    page = _form_page(session, form, ticket, [_said(full), by_phone, *or_else, opens], now=now, code=429)
+    page.headers["Retry-After"] = str(full.seconds)
+    return page
+
+
+def _up_to_the_minute(at: datetime) -> datetime:
+    """The next full minute, or this one."""
+    return at if not (at.second or at.microsecond) else at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
 def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
     now = clock.utc_now()
     with db.reading() as session:
@@ -180,6 +209,7 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
             return make_response(render_template("thanks/gone.html", **speaking.house(session, now=now)), 404)
         speaking.speak(case.language)
         status = timeline.status_of(session, case, now=now)
+        confirmation = timeline.confirmation_state(session, case)
         done = request.args.get("done") == CORRECTION_DONE
         correctable = not done and _correctable(submission, status, now)
         values = speaking.house(session, now=now)
@@ -196,7 +226,8 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
             doubtful=status.state == CaseState.RECEIVED,
             closed=status.state == CaseState.CLOSED,
             correctable=correctable,
-            undelivered=timeline.confirmation_failed(session, case),
+            undelivered=confirmation == LetterState.FAILED,
+            held=confirmation in (LetterState.HELD, LetterState.WITHDRAWN) and status.state == CaseState.OPEN,
             address=case.customer.email if correctable else status.email_masked,
             done=done,
             failed=bool(form.errors),

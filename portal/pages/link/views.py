@@ -6,7 +6,7 @@ from flask import Blueprint, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
-from portal import clock, db
+from portal import clock, db, limits
 from portal.cases import linking
 from portal.pages import speaking
 from portal.pages.contact.forms import EmailForm, first_values
@@ -30,7 +30,8 @@ def wish() -> ResponseReturnValue:
     if not form.validate():
         return _form(form, code=422)
     with db.transaction() as session:
-        linking.wish_link(session, form.email.data or "", now=now)
+        network = limits.network_of(request.remote_addr)
+        linking.wish_link(session, form.email.data or "", network=network, now=now)
         values = speaking.house(session, now=now)
     # On SQLite nobody else writes within the block: the page is made after it.
     voice, latest = values["voice"], now + ARRIVES_WITHIN

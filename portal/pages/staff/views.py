@@ -4,6 +4,8 @@ from flask import request
 from werkzeug import Response
 
 from portal import clock, db
+from portal.cases import holding
+from portal.cases import reconciling
 from portal.cases import worklist as cases
 from portal.cases.models import CaseState
 from portal.cases.worklist import Scope
@@ -11,6 +13,9 @@ from portal.pages.staff.case_page import case_page
 from portal.pages.staff.frame import bp, own_voice, page
 from portal.pages.staff.login import current_person
 from portal.pages.staff.worklist import grouped
+from portal.people.models import Role
+
+TOLD_OF_DISORDERS = {Role.LEAD, Role.ADMIN}
 
 
 @bp.get("/")
@@ -30,6 +35,8 @@ def worklist() -> Response:
             groups=grouped(rows, now=now, tz=voice.tz),
             doubtful=waiting,
             unsent=cases.unsent(session, now=now),
+            held=holding.held(session, voice=voice, now=now),
+            disorders=sum(reconciling.counted(session, now=now).values()) if person.role in TOLD_OF_DISORDERS else 0,
             undelivered=cases.undelivered(session, voice=voice, now=now),
         )
 

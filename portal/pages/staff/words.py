@@ -9,7 +9,7 @@ from portal.cases.answering import Contact
 from portal.cases.models import Doubt, Outcome
 from portal.cases.worklist import Scope
 from portal.mail.letters import LetterKind
-from portal.mail.models import LetterState
+from portal.mail.models import HoldReason, LetterState
 from portal.pages.staff.worklist import Due
 
 GROUPS = {
@@ -36,6 +36,10 @@ DONE = {
     "close": _("The case is closed. The customer has been told."),
     "reopen": _("The case is open again. The customer has been told."),
     "released": _("The entry is a case now. The customer has been told."),
+    "letter_released": _("The letter is on its way, with the present date."),
+    "letter_dropped": _(
+        "The letter is not sent. The promised date stands; please phone if the customer is to hear it."
+    ),
     "discarded": _("The entry is discarded. It can be released until it is erased."),
 }
 """What a page may say after a POST; any other word says nothing."""
@@ -71,6 +75,10 @@ LETTER_STATES = {
     LetterState.SENT: _("sent"),
     LetterState.FAILED: _("did not arrive"),
     LetterState.WITHDRAWN: _("withdrawn before it was sent"),
+}
+HELD = {
+    HoldReason.MAILBOX_CAP: _("This mailbox has had as many letters as strangers may cause to it."),
+    HoldReason.CASE_HELD: _("An earlier letter of this case is held."),
 }
 PROMISES = {
     "reply-mail": _("Reply by e-mail"),

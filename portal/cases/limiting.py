@@ -1,0 +1,57 @@
+"""How much the public form takes, and from whom: networks, the site, and the mailboxes it writes to.
+
+The lines, all counted in the transaction that stores the entry (so they are exact over all processes, and what is
+rolled back was never counted), in whole hours and days of UTC:
+
+- a network (IPv4 /24, IPv6 /56) above PORTAL_FORM_LIMIT: refused with 429 and Retry-After. Of 500 POSTs exactly as many
+  are taken as the limit says, and those are cases with letters like any other. What was refused counts for nothing.
+- the site above PORTAL_SITE_LIMIT: many networks write at once, and honest people are among them. Their entries are
+  kept in doubt (``Doubt.LIMITS``), without a letter to anybody outside; above that number once more: 429.
+- a mailbox above PORTAL_MAIL_CAP letters: the case is stored and shown like any other, only its letter is held.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal import config, limits
+from portal.cases.errors import TooMany
+from portal.cases.models import Doubt
+from portal.customers.mailboxes import mailbox_key
+from portal.mail.models import HoldReason
+
+
+def refuse_if_full(session: Session, network: str, *, now: datetime) -> None:
+    """A first look that writes nothing, so that a flood waits for no turn to write. Raises TooMany."""
+    settings = config.current()
+    _refuse(limits.until_room(session, _name("network", network), settings.form_limit, now=now))
+    _refuse(limits.until_room(session, _name("site", "in doubt"), settings.site_limit, now=now))
+
+
+def count_entry(session: Session, network: str, *, now: datetime) -> Doubt | None:
+    """Count one entry of the form: None where it is within the limits, or why it is to be doubted. Raises TooMany."""
+    settings = config.current()
+    _refuse(limits.take(session, _name("network", network), settings.form_limit, now=now))
+    if limits.take(session, _name("site", "taken"), settings.site_limit, now=now) is None:
+        return None
+    _refuse(limits.take(session, _name("site", "in doubt"), settings.site_limit, now=now))
+    return Doubt.LIMITS
+
+
+def count_letter(session: Session, email: str, *, now: datetime) -> HoldReason | None:
+    """Count one letter that a stranger causes to a mailbox: None if it may leave, or why it is to be held.
+
+    A stranger is whoever fills in the form, corrects the address, or asks for the link. Letters that colleagues send,
+    or that answer somebody who holds the status link, are not counted: that mailbox is known to be theirs.
+    """
+    over = limits.take(session, _name("mail", mailbox_key(email)), config.current().mail_cap, now=now)
+    return None if over is None else HoldReason.MAILBOX_CAP
+
+
+def _refuse(seconds: int | None) -> None:
+    if seconds is not None:
+        raise TooMany(seconds)
+
+
+def _name(kind: str, subject: str) -> str:
+    return limits.name_for(kind, subject, key=config.current().secret_keys[0])
