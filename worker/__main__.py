@@ -11,6 +11,7 @@ from portal.mail.transport import Relay
 from worker import cases, delivery, letters, promises, replanning, waiting
 from worker.jumps import Jumps
 from worker.loop import Loop, Step
+from worker.reconciling import Reconciling
 
 
 def work(app: Flask) -> None:
@@ -50,6 +51,7 @@ def steps_of(deliver: delivery.Delivery, jumps: Jumps | None = None) -> dict[str
         "answer_link_wish": cases.answer_link_wish,
         "erase_due": cases.Erasing(),
         "forget": cases.Forgetting(),
+        "reconcile": Reconciling(jumps),
     }
 
 

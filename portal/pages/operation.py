@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal import clock, db, heartbeat, schema
+from portal.cases import reconciling
 from portal.cases.models import Case
 from portal.mail.models import Letter, LetterState
 
@@ -51,6 +52,9 @@ def metrics() -> Response:
     cases = Gauge("durchwahl_cases", "Cases by state", ["state"], registry=registry)
     letters = Gauge("durchwahl_letters", "Letters by state", ["state"], registry=registry)
     oldest = Gauge("durchwahl_oldest_letter_seconds", "Age of the oldest due letter", registry=registry)
+    disorders = Gauge(
+        "durchwahl_disorders", "Disorders mended within a day; should be 0", ["disorder"], registry=registry
+    )
     beat = Gauge("durchwahl_worker_beat_timestamp_seconds", "Last sign of life of a worker", registry=registry)
     with db.transaction() as session:
         for state, count in session.execute(select(Case.state, func.count()).group_by(Case.state)):
@@ -58,6 +62,8 @@ def metrics() -> Response:
         for letter_state, count in session.execute(select(Letter.state, func.count()).group_by(Letter.state)):
             letters.labels(letter_state).set(count)
         oldest.set(_oldest_letter(session, clock.utc_now()))
+        for disorder, count in reconciling.counted(session, now=clock.utc_now()).items():
+            disorders.labels(disorder).set(count)
         beat_at = heartbeat.last_beat(session)
     beat.set(0 if beat_at is None else beat_at.timestamp())
     return Response(generate_latest(registry), mimetype="text/plain; version=0.0.4")

@@ -4,8 +4,7 @@ from flask import request
 from werkzeug import Response
 
 from portal import clock, db
-from portal.cases import holding
-from portal.cases import reconciling
+from portal.cases import holding, reconciling
 from portal.cases import worklist as cases
 from portal.cases.models import CaseState
 from portal.cases.worklist import Scope

@@ -1,0 +1,270 @@
+"""The reconciler: looks for what must not be, mends it and counts it. It should always find nothing.
+
+What time alone brings about (a date that passed, a lease that nobody ended) is found by one index entry, wherever it
+is. What the schema refuses anyway (a case without its step) and what one transaction writes (its letter) is looked for
+in the newest cases, and in a slice of all of them at a time.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from portal.cases import delaying, opening, settling, waiting, writing
+from portal.cases import directory as directories
+from portal.cases.models import Case, CaseState
+from portal.customers.models import Customer
+from portal.db import upsert
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Kind
+from portal.limits import Counter
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.mail.models import Audience, Letter, MailChannel
+from portal.promises import service as promises
+from portal.promises.models import IS_OPEN, Promise
+
+
+class Disorder(StrEnum):
+    """What should never be found."""
+
+    STEP = "step"
+    """An open case whose next step is not its earliest open promise, or that has none."""
+    PASSED = "passed"
+    """An open case whose next step lies in the past."""
+    LETTER = "letter"
+    """A case that was accepted, and no letter ever said so."""
+    LEASE = "lease"
+    """A letter whose worker is gone, and nobody took it back."""
+    CLOCK = "clock"
+    """A letter that waits, or is held, by a clock that was ahead and has been set back."""
+
+
+class StillPassed(Exception):
+    """The step that ought to move a date left it in the past."""
+
+
+GRACE = timedelta(seconds=60)
+"""How long the steps whose work it is have first; and how far two machines' clocks may differ."""
+SLICE = 500
+"""How many numbers of cases one look covers."""
+NEWEST = 200
+AT_ONCE = 50
+COUNTED_FOR = timedelta(days=1)
+
+_IS_OPEN_CASE = Case.state == literal_column("'open'", Case.state.type)
+_WAITS = Letter.state == literal_column("'queued'", Letter.state.type)
+_IS_SENDING = Letter.state == literal_column("'sending'", Letter.state.type)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one look found: cases to mend, and where the next look goes on."""
+
+    case_ids: tuple[int, ...]
+    after_id: int
+
+
+def look(session: Session, *, now: datetime, after_id: int = 0) -> Found:
+    """Cases in disorder: all whose date has passed, and those of the newest and of the slice after ``after_id``."""
+    newest = session.scalar(select(func.max(Case.id))) or 0
+    start = 0 if after_id >= newest else after_id
+    found = [*passed(session, now=now), *_broken(session, start, start + SLICE)]
+    if newest > start + SLICE:
+        found += _broken(session, max(newest - NEWEST, start + SLICE), newest)
+    return Found(tuple(dict.fromkeys(found)), start + SLICE)
+
+
+def passed(session: Session, *, now: datetime) -> list[int]:
+    """Open cases with an open promise whose date has passed; a notice is always due before its date."""
+    late = now - GRACE
+    query = (
+        select(Promise.case_id)
+        .join(Case, Case.id == Promise.case_id)
+        .where(IS_OPEN, Promise.notice_at <= late, Promise.due_at <= late, _IS_OPEN_CASE)
+        .limit(AT_ONCE)
+    )
+    return list(session.scalars(query))
+
+
+def mend(session: Session, case: Case, *, now: datetime) -> list[Disorder]:
+    """Put one case in order and say what was wrong; nothing where another worker was first.
+
+    Raises NothingToPromise, StillPassed.
+    """
+    settling.hold(session, case)
+    if case.state != CaseState.OPEN:
+        return []
+    found = [
+        disorder
+        for disorder, mended in (
+            (Disorder.STEP, _give_step(session, case, now=now)),
+            (Disorder.PASSED, _move_passed(session, case, now=now)),
+            (Disorder.LETTER, _write_letter(session, case, now=now)),
+        )
+        if mended
+    ]
+    _count(session, Tally(found), now=now)
+    return found
+
+
+def return_leases(session: Session, *, now: datetime, base: float) -> int:
+    """Put back letters whose lease is over for longer than GRACE; ``base`` as in ``outbox.return_expired``."""
+    count = outbox.return_expired(session, now=now - GRACE, base=base)
+    _count(session, {Disorder.LEASE: count}, now=now)
+    return count
+
+
+def has_expired(session: Session, *, now: datetime) -> bool:
+    """Whether ``return_leases`` would find something."""
+    over = select(Letter.id).where(_IS_SENDING, Letter.lease_until <= now - GRACE)
+    return session.execute(over.limit(1)).first() is not None
+
+
+def ahead(session: Session, *, now: datetime, lease: timedelta | None) -> bool:
+    """Whether something waits by a clock that was ahead."""
+    return any(
+        session.execute(select(found).where(where).limit(1)).first() is not None
+        for found, where in (
+            (Letter.id, _written_ahead(now)),
+            (MailChannel.name, _paused_ahead(now)),
+            *([(Letter.id, _leased_ahead(now, lease))] if lease is not None else []),
+        )
+    )
+
+
+def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int:
+    """After the clock was set back: what was meant for at once leaves at once, and no pause lasts longer than one does.
+
+    ``lease`` is how long a lease lasts, for a caller who knows that none from before can still be held; else None.
+    """
+    letters = session.scalars(select(Letter).where(_written_ahead(now)).with_for_update(skip_locked=True)).all()
+    for letter in letters:
+        if letter.due_at - letter.queued_at <= timedelta(seconds=outbox.RETRY_CAP):  # later ones wait for their hours
+            letter.due_at = now
+        letter.queued_at = now
+    count = len(letters)
+    session.execute(update(MailChannel).where(_paused_ahead(now)).values(paused_until=now))
+    if lease is not None:
+        held = select(Letter).where(_leased_ahead(now, lease)).with_for_update(skip_locked=True)
+        for letter in session.scalars(held).all():
+            letter.lease_until = now
+            count += 1
+    _count(session, {Disorder.CLOCK: count}, now=now)
+    return count
+
+
+def counted(session: Session, *, now: datetime) -> dict[Disorder, int]:
+    """How much was found within the last day."""
+    names = {f"disorder:{disorder}": disorder for disorder in Disorder}
+    query = (
+        select(Counter.name, func.sum(Counter.n))
+        .where(Counter.name.in_(names), Counter.window_at > now - COUNTED_FOR)
+        .group_by(Counter.name)
+    )
+    found = {names[name]: int(count) for name, count in session.execute(query)}
+    return {disorder: found.get(disorder, 0) for disorder in Disorder}
+
+
+def _broken(session: Session, after_id: int, until_id: int) -> list[int]:
+    """Open cases of these numbers that do not point at the earliest of their open promises, or have no letter."""
+    step, earlier = aliased(Promise), aliased(Promise)
+    is_before = and_(
+        earlier.case_id == Case.id, earlier.state == literal_column("'open'"), earlier.due_at < step.due_at
+    )
+    query = (
+        select(Case.id)
+        .outerjoin(step, and_(step.id == Case.promise_id, step.case_id == Case.id, step.state == "open"))
+        .join(Customer, Customer.id == Case.customer_id)
+        .where(Case.id > after_id, Case.id <= until_id, _IS_OPEN_CASE)
+        .where(or_(step.id.is_(None), select(earlier.id).where(is_before).exists(), _is_untold()))
+        .order_by(Case.id)
+        .limit(AT_ONCE)
+    )
+    return list(session.scalars(query))
+
+
+def _is_untold() -> ColumnElement[bool]:
+    # The first and not EXISTS: PostgreSQL would read all letters once to answer that for a slice of the cases.
+    first = select(func.min(Letter.id)).where(Letter.case_id == Case.id, Letter.audience == Audience.CUSTOMER)
+    return and_(Customer.email.is_not(None), first.scalar_subquery().is_(None))
+
+
+def _give_step(session: Session, case: Case, *, now: datetime) -> bool:
+    steps = promises.open_of(session, case.id)
+    if not steps:
+        directory = directories.load(session, now=now)
+        promise = opening.promise_first_answer(session, directory, case, now=now)
+        journal.record(
+            session,
+            case_id=case.id,
+            kind=Kind.PROMISE_GIVEN,
+            channel=Channel.SYSTEM,
+            actor=Actor.SYSTEM,
+            now=now,
+            facts=opening.promise_facts(directory, promise),
+        )
+        settling.settle(session, case, now=now, steps=[promise])
+        writing.tell_promise(session, directory, case, promise, key=f"promise_given:{promise.id}", now=now)
+    elif case.promise_id != steps[0].id:
+        settling.settle(session, case, now=now)
+    else:
+        return False
+    return True
+
+
+def _move_passed(session: Session, case: Case, *, now: datetime) -> bool:
+    """Whatever the hour: the status page tells the new date at once, the letter waits for its hours."""
+    late = [step for step in promises.open_of(session, case.id) if step.due_at <= now - GRACE]
+    if not late:
+        return False
+    if any(step.waiting is None for step in late):
+        delaying.give_notice(session, case, now=now)
+    else:
+        waiting.go_on(session, case, now=now)
+    if case.state == CaseState.OPEN and any(step.due_at <= now for step in promises.open_of(session, case.id)):
+        raise StillPassed
+    return True
+
+
+def _write_letter(session: Session, case: Case, *, now: datetime) -> bool:
+    written = set(session.scalars(select(Letter.audience).where(Letter.case_id == case.id)))
+    if Audience.CUSTOMER in written or not case.customer.email or case.state != CaseState.OPEN:
+        return False
+    directory = directories.load(session, now=now)
+    step = promises.open_of(session, case.id)[0]
+    opening.confirm(session, directory, case, step, key=f"{LetterKind.CONFIRMATION}:{case.id}", now=now)
+    if not written:
+        key = f"{LetterKind.STAFF_NEW_CASE}:{case.id}"
+        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=step, now=now)
+    return True
+
+
+def _written_ahead(now: datetime) -> ColumnElement[bool]:
+    return and_(_WAITS, Letter.due_at > now + GRACE, Letter.queued_at > now + GRACE)
+
+
+def _leased_ahead(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+    return and_(_IS_SENDING, Letter.lease_until > now + lease + GRACE)
+
+
+def _paused_ahead(now: datetime) -> ColumnElement[bool]:
+    return MailChannel.paused_until > now + timedelta(seconds=outbox.PAUSE_CAP) + GRACE
+
+
+def _count(session: Session, found: Mapping[Disorder, int], *, now: datetime) -> None:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    for disorder, count in found.items():
+        if count:
+            session.execute(
+                upsert(session, Counter)
+                .values(name=f"disorder:{disorder}", window_at=hour, n=count)
+                .on_conflict_do_update(
+                    index_elements=[Counter.name, Counter.window_at],
+                    set_={"n": literal_column(f"counter.n + {int(count)}")},
+                )
+            )
