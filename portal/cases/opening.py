@@ -119,7 +119,8 @@ def accept(
 ) -> Submission:
     """Keep a wish for good: a case with owner, promise and letters, or, in doubt, an entry with a check-by date.
 
-    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise, TooMany.
+    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise and
+    TooMany.
     """
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
