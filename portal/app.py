@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal import config
 from portal.core import create_core
 from portal.languages import CATALOGUES
-from portal.pages import errors, headers, operation, speaking
+from portal.pages import errors, headers, operation, speaking, uploads
 from portal.pages.contact import views as contact
 from portal.pages.link import views as link
 from portal.pages.mailbox import views as mailbox
@@ -34,6 +34,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     _configure(app, settings)
     headers.init_app(app)
     app.before_request(_refuse_bodies_of_unknown_length)
+    uploads.init_app(app)
     Babel(app, locale_selector=speaking.language)
     speaking.init_app(app)
     csrf = CSRFProtect(app)

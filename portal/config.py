@@ -70,6 +70,10 @@ class Settings:
     mail_cap: tuple[Rate, ...]
     form_limit: tuple[Rate, ...]
     site_limit: tuple[Rate, ...]
+    upload_limit: tuple[Rate, ...]
+    """In bytes."""
+    clamd: str | None
+    """Where the virus scanner listens: host:port, or the path of its socket; None where there is none."""
     form_min_seconds: float
     timezone: str
     log_format: str
@@ -138,6 +142,22 @@ def _rates(value: str) -> tuple[Rate, ...]:
             raise ValueError(value)
         rates.append(Rate(int(match[1]), seconds[match[2]]))
     return tuple(rates)
+
+
+def _volumes(value: str) -> tuple[Rate, ...]:
+    """Rates of bytes: “100 MB per hour”."""
+    rates = [part.strip().partition(" MB ") for part in value.split(";")]
+    return _rates(";".join(f"{int(number) * 1024 * 1024} {rest}" for number, _, rest in rates))
+
+
+def _scanner(value: str) -> str:
+    """A socket's full path, or a host with a port."""
+    if value.startswith("/"):
+        return value
+    host, _, port = value.rpartition(":")
+    _whole(1, 65535)(port)
+    _host(host.removeprefix("[").removesuffix("]"))
+    return value
 
 
 def _base_url(value: str) -> str:
@@ -240,7 +260,7 @@ def read(values: Mapping[str, str]) -> Settings:
         raise SettingsError("PORTAL_MAIL_USE_TLS and PORTAL_MAIL_USE_SSL exclude each other: set one of them.")
     username, password = _mail_login(env)
     ca_file = env.text("MAIL_CA_FILE")
-    mailbox = env.text("MAILBOX_DIR")
+    mailbox, clamd = env.text("MAILBOX_DIR"), env.text("CLAMD")
     return Settings(
         database_url=env.parsed(
             "DATABASE_URL",
@@ -274,6 +294,8 @@ def read(values: Mapping[str, str]) -> Settings:
             "FORM_LIMIT", "20 per hour;240 per day", _rates, "rates such as “20 per hour;240 per day”"
         ),
         site_limit=env.parsed("SITE_LIMIT", "5000 per day", _rates, "rates such as “5000 per day”"),
+        upload_limit=env.parsed("UPLOAD_LIMIT", "100 MB per hour", _volumes, "volumes such as “100 MB per hour”"),
+        clamd=env.parsed("CLAMD", clamd, _scanner, "host:port or the full path of a socket") if clamd else None,
         form_min_seconds=env.parsed("FORM_MIN_SECONDS", "3", _number(0, 600), "a number of seconds from 0 to 600"),
         timezone=env.parsed(
             "TIMEZONE", "Europe/Berlin", lambda name: ZoneInfo(name).key, "a time zone such as Europe/Berlin"

@@ -42,18 +42,19 @@ def count_exceeds(session: Session, name: str, rates: Sequence[Rate], *, now: da
     return any(counts)
 
 
-def take(session: Session, name: str, rates: Sequence[Rate], *, now: datetime) -> int | None:
-    """Count one more event if none of the rates is used up: None. Else count nothing, and return the whole seconds
-    until it may pass.
+def take(session: Session, name: str, rates: Sequence[Rate], *, now: datetime, amount: int = 1) -> int | None:
+    """Count one more event, or ``amount`` of something, if none of the rates is used up: None.
+
+    Else count nothing, and return the whole seconds until it may pass.
 
     Exact over all processes: the rows stay locked until the caller's transaction ends, and one that is rolled back was
     never counted. So at most ``limit`` events pass in a window, and what was refused uses up nothing.
     """
-    full = [rate for rate in rates if _count(session, name, rate, now) > rate.limit]
+    full = [rate for rate in rates if _count(session, name, rate, now, by=amount) > rate.limit]
     if not full:
         return None
     for rate in rates:
-        _count(session, name, rate, now, by=-1)
+        _count(session, name, rate, now, by=-amount)
     return max(_seconds_left(rate, now) for rate in full)
 
 

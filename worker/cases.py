@@ -9,6 +9,7 @@ from portal import clock, config, db, limits
 from portal.cases import erasing, linking, submissions
 from portal.cases.models import Case, LinkWish
 from portal.cases.sparing import spared
+from portal.journal import files
 from worker.loop import GOES_ON
 
 FORGET_EVERY = timedelta(hours=1)
@@ -57,7 +58,7 @@ class Erasing:
 
 
 class Forgetting:
-    """Once an hour, delete counters and form keys that mean nothing any more."""
+    """Once an hour, delete counters, form keys and held files that mean nothing any more."""
 
     def __init__(self) -> None:
         self._next_at: datetime | None = None
@@ -70,5 +71,6 @@ class Forgetting:
         with db.writing() as session:
             limits.forget(session, now=now)
             submissions.forget(session, now=now)
+            files.forget(session, now=now)
         self._next_at = now + FORGET_EVERY
         return True

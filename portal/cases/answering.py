@@ -4,7 +4,7 @@ Every step ends with settle(): whoever ends a step leaves another (law 1). Every
 stated the old truth is taken back, one that states the new truth takes its place (DESIGN.md section 5, rule 6).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,9 @@ from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, hold_open, settle
+from portal.journal import files
 from portal.journal import service as journal
+from portal.journal.files import File
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -76,15 +78,15 @@ _KEPT_BY: dict[Contact, set[Medium]] = {
 """Which medium a contact makes good. A call that reached nobody, and anything the customer sent, keep nothing."""
 
 
-def customer_message(session: Session, case: Case, text: str, *, now: datetime) -> Case:
-    """The customer writes: confirmed at once, with a date for our reply.
+def customer_message(session: Session, case: Case, text: str, *, attached: Sequence[File] = (), now: datetime) -> Case:
+    """The customer writes, and may send files along: confirmed at once, with a date for our reply.
 
     On a closed case it reopens it until the date named, and opens a new, linked case afterwards. Returns the case that
-    holds the message. Raises NotOpen for an entry that is not a case.
+    holds the message. Raises NotOpen for an entry that is not a case, NoLongerHeld.
     """
     hold(session, case)
     if case.state == CaseState.CLOSED:
-        return _message_after_closing(session, case, text, now=now)
+        return _message_after_closing(session, case, text, attached=attached, now=now)
     if case.state != CaseState.OPEN:
         raise NotOpen
     directory = directories.load(session, now=now)
@@ -96,19 +98,28 @@ def customer_message(session: Session, case: Case, text: str, *, now: datetime) 
         direction=Direction.IN,
         actor=Actor.CUSTOMER,
         text=text,
+        facts=files.facts_of(attached),
         now=now,
     )
-    await_reply(session, directory, case, entry_id, now=now)
+    files.attach(session, entry_id, attached, now=now)
+    await_reply(session, directory, case, entry_id, attached=files.names_in_letter(attached), now=now)
     return case
 
 
 def await_reply(
-    session: Session, directory: Directory, case: Case, entry_id: int, *, now: datetime, kept_open: bool = False
+    session: Session,
+    directory: Directory,
+    case: Case,
+    entry_id: int,
+    *,
+    now: datetime,
+    kept_open: bool = False,
+    attached: Sequence[str] = (),
 ) -> None:
     """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
-    ``kept_open``: nothing was written, the customer only wants the case to stay open.
+    ``kept_open``: nothing was written, the customer only wants the case to stay open. ``attached``: names of files.
     """
     _end_waiting(session, directory, case, now=now)
     schedule = scheduling.answer_to_message(directory, case, now=now)
@@ -128,7 +139,11 @@ def await_reply(
         key=f"message_received:{entry_id}",
         promise=_step_ahead(session, case, now=now),
         now=now,
-        says={"received": directory.voice_of(case).moment(now, now=now), "kept_open": kept_open},
+        says={
+            "received": directory.voice_of(case).moment(now, now=now),
+            "kept_open": kept_open,
+            "files": list(attached),
+        },
     )
     writing.to_staff(
         session,
@@ -138,7 +153,7 @@ def await_reply(
         key=f"staff_message:{entry_id}",
         promise=case.promise,
         now=now,
-        says={"kept_open": kept_open},
+        says={"kept_open": kept_open, "files": list(attached)},
     )
 
 
@@ -152,12 +167,15 @@ def reply(
     step: Step | None,
     now: datetime,
     version: int | None = None,
+    attached: Sequence[File] = (),
 ) -> None:
     """Answer by mail. ``keeps`` are the promises the person says this answer keeps.
 
+    The letter names the files ``attached``; they lie on the status page.
+
     Raises NotOpen, StaleCase, WrongMedium, NoNextStep, NoRoom, DateOutOfReach.
     """
-    _write(session, case, Kind.REPLY, LetterKind.REPLY, by_id, text, keeps, step, version, now)
+    _write(session, case, Kind.REPLY, LetterKind.REPLY, by_id, text, keeps, step, version, attached, now)
 
 
 def ask(
@@ -170,13 +188,14 @@ def ask(
     follow_up_at: datetime,
     now: datetime,
     version: int | None = None,
+    attached: Sequence[File] = (),
 ) -> None:
     """Ask the customer something; ``follow_up_at`` is when we get in touch again if nothing comes.
 
     From then on ``waiting`` goes on by itself. Raises as reply does.
     """
     step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, follow_up_at, waiting=Waiting.ASKED)
-    _write(session, case, Kind.QUESTION, LetterKind.QUESTION, by_id, text, keeps, step, version, now)
+    _write(session, case, Kind.QUESTION, LetterKind.QUESTION, by_id, text, keeps, step, version, attached, now)
 
 
 def log_contact(
@@ -320,12 +339,12 @@ def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[in
     return frozenset(allowed)
 
 
-def _message_after_closing(session: Session, case: Case, text: str, *, now: datetime) -> Case:
+def _message_after_closing(session: Session, case: Case, text: str, *, attached: Sequence[File], now: datetime) -> Case:
     assert case.reopen_until is not None
     if now <= case.reopen_until:
-        closing.reopen(session, case, by_id=None, text=text, now=now)
+        closing.reopen(session, case, by_id=None, text=text, attached=attached, now=now)
         return case
-    return opening.continue_case(session, case, text, now=now)
+    return opening.continue_case(session, case, text, attached=attached, now=now)
 
 
 def _write(
@@ -338,6 +357,7 @@ def _write(
     keeps: Collection[int],
     step: Step | None,
     version: int | None,
+    attached: Sequence[File],
     now: datetime,
 ) -> None:
     hold_open(session, case, version=version)
@@ -351,8 +371,10 @@ def _write(
         actor=Actor.PERSON,
         person_id=by_id,
         text=text,
+        facts=files.facts_of(attached),
         now=now,
     )
+    files.attach(session, entry_id, attached, now=now)
     _keep(session, case, entry_id, keeps, {Medium.MAIL}, False, by_id=by_id, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case, now=now)
@@ -365,7 +387,7 @@ def _write(
         promise=promise or _step_ahead(session, case, now=now),
         by_id=by_id,
         now=now,
-        says={"text": text},
+        says={"text": text, "files": files.names_in_letter(attached)},
     )
 
 

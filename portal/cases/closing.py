@@ -1,5 +1,6 @@
 """Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht"."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import or_, select
@@ -14,7 +15,9 @@ from portal.cases.routing import Routed
 from portal.cases.settling import end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
+from portal.journal import files
 from portal.journal import service as journal
+from portal.journal.files import File
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.languages import Voice
 from portal.links import new_secret
@@ -96,10 +99,12 @@ def closing_entry(session: Session, case: Case) -> Entry | None:
     return session.scalars(closings.order_by(Entry.id.desc()).limit(1)).first()
 
 
-def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: datetime) -> None:
+def reopen(
+    session: Session, case: Case, *, by_id: int | None, text: str, attached: Sequence[File] = (), now: datetime
+) -> None:
     """Open a closed case again, with a new promise; the customer may until the date named, staff always.
 
-    Raises NotReopenable, NotOpen.
+    Raises NotReopenable, NotOpen, NoLongerHeld.
     """
     hold(session, case)
     if case.state != CaseState.CLOSED or case.reopen_until is None:
@@ -107,7 +112,7 @@ def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: d
     if by_id is None and now > case.reopen_until:
         raise NotReopenable
     directory = directories.load(session, now=now)
-    journal.record(
+    entry_id = journal.record(
         session,
         case_id=case.id,
         kind=Kind.REOPENED,
@@ -116,8 +121,10 @@ def reopen(session: Session, case: Case, *, by_id: int | None, text: str, now: d
         actor=Actor.CUSTOMER if by_id is None else Actor.PERSON,
         person_id=by_id,
         text=text,
+        facts=files.facts_of(attached),
         now=now,
     )
+    files.attach(session, entry_id, attached, now=now)
     promise = reopen_row(session, directory, case, now=now)
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)

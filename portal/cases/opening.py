@@ -20,7 +20,9 @@ from portal.cases.writing import Written
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
 from portal.db import columns_of, insert_pointing, insert_row
+from portal.journal import files
 from portal.journal import service as journal
+from portal.journal.files import File
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.links import new_secret
@@ -63,6 +65,7 @@ class Wish:
     company: str | None = None
     customer_number: str | None = None
     postcode: str | None = None
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,10 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
     return submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case_id, now=drafted.now)
 
 
-def continue_case(session: Session, closed: Case, text: str, *, now: datetime) -> Case:
+def continue_case(session: Session, closed: Case, text: str, *, attached: Sequence[File] = (), now: datetime) -> Case:
     """A new case for the customer of a closed one, linked to it. Raises NothingToPromise."""
     old = closed.customer
-    wish = Wish(closed.topic_id, old.name, old.email or "", text, closed.language)
+    wish = Wish(closed.topic_id, old.name, old.email or "", text, closed.language, files=tuple(attached))
     case = _new_case(wish, now=now)
     case.continues_id = closed.id
     case.customer = Customer(
@@ -226,8 +229,10 @@ def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
     }
 
 
-def confirmation(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Written | None:
-    """The confirmation: person, direct line, date, link. None where there is no address."""
+def confirmation(
+    directory: Directory, case: Case, promise: Promise, *, attached: Sequence[str] = (), now: datetime
+) -> Written | None:
+    """The confirmation: person, direct line, date, link, names of files. None where there is no address."""
     voice = directory.voice_of(case)
     return writing.write_customer(
         directory,
@@ -235,7 +240,7 @@ def confirmation(directory: Directory, case: Case, promise: Promise, *, now: dat
         LetterKind.CONFIRMATION,
         promise=promise,
         now=now,
-        says={"received": voice.moment(case.received_at, now=now)},
+        says={"received": voice.moment(case.received_at, now=now), "files": list(attached)},
     )
 
 
@@ -250,7 +255,8 @@ def confirm(
     by_stranger: bool = False,
 ) -> None:
     """Queue the confirmation; one that a stranger causes (``limiting``) is held above the mailbox's cap."""
-    letter = confirmation(directory, case, promise, now=now)
+    attached = files.names_of_kind(session, case.id, Kind.RECEIVED)
+    letter = confirmation(directory, case, promise, attached=attached, now=now)
     if letter is None:
         return
     held = limiting.count_letter(session, letter.to_address, now=now) if by_stranger else None
@@ -280,7 +286,7 @@ def _drafted(session: Session, directory: Directory, case: Case, wish: Wish, *, 
     case.state, case.opened_at = CaseState.OPEN, now
     promise = _first_promise(directory, case, now=now)
     letters = (
-        confirmation(directory, case, promise, now=now),
+        confirmation(directory, case, promise, attached=files.names_in_letter(wish.files), now=now),
         writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, promise=promise, now=now),
     )
     addressed = tuple(letter for letter in letters if letter is not None)
@@ -316,7 +322,7 @@ def _write(session: Session, drafted: Draft, *, channel: Channel, by_stranger: b
         # Each points at the other, and an open case without its step is refused: so the case takes the step's number.
         case_id, promise_id = insert_pointing(session, Case, "promise_id", Promise, **values)
         insert_row(session, Promise, **columns_of(promise) | {"id": promise_id, "case_id": case_id})
-    journal.record(
+    entry_id = journal.record(
         session,
         case_id=case_id,
         kind=Kind.RECEIVED,
@@ -324,8 +330,10 @@ def _write(session: Session, drafted: Draft, *, channel: Channel, by_stranger: b
         direction=Direction.IN,
         actor=Actor.CUSTOMER,
         text=drafted.wish.message,
+        facts=files.facts_of(drafted.wish.files),
         now=now,
     )
+    files.attach(session, entry_id, drafted.wish.files, now=now)
     if promise is not None:
         record_opening(session, drafted.directory, case_id, promise, now=now)
     for letter in drafted.letters:

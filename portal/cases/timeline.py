@@ -15,6 +15,8 @@ from portal.cases import directory as directories
 from portal.cases.closing import link_until, outcome_sentence
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
+from portal.journal import files
+from portal.journal.files import Filed
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.languages import Voice
 from portal.mail.letters import LetterKind
@@ -101,6 +103,7 @@ class EntryView:
     """A promised date among the facts, in words."""
     visible: bool
     erased: bool
+    files: tuple[Filed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,8 +319,9 @@ def history(
             query = query.where((Entry.at < edge.at) | ((Entry.at == edge.at) & (Entry.id < edge.id)))
     rows = session.scalars(query, {"case_id": case.id, "limit": limit + 1}).all()
     shown = rows[:limit]
+    filed = files.of_entries(session, [entry.id for entry in shown if entry.facts.get("files")])
     return (
-        tuple(_entry_view(directory, entry, voice, now) for entry in shown),
+        tuple(_entry_view(directory, entry, filed.get(entry.id, []), voice, now) for entry in shown),
         shown[-1].id if len(rows) > limit else None,
     )
 
@@ -344,7 +348,7 @@ def mask(email: str | None) -> str:
     return f"{local[:2]}…@{domain}" if domain else ""
 
 
-def _entry_view(directory: Directory, entry: Entry, voice: Voice, now: datetime) -> EntryView:
+def _entry_view(directory: Directory, entry: Entry, filed: list[Filed], voice: Voice, now: datetime) -> EntryView:
     due = entry.facts.get("due_at")
     return EntryView(
         id=entry.id,
@@ -360,6 +364,7 @@ def _entry_view(directory: Directory, entry: Entry, voice: Voice, now: datetime)
         due=None if due is None else voice.moment(datetime.fromisoformat(due), now=now),
         visible=entry.visible,
         erased=entry.erased_at is not None,
+        files=tuple(filed),
     )
 
 

@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from portal import config
 from portal.db import insert_row
-from portal.journal.models import Attachment, AttachmentData, Entry, Scan
+from portal.journal import file_names
+from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
 
 HELD_FOR = timedelta(days=1)
 """How long a file waits for its form: as long as the form may stay open."""
@@ -50,29 +52,47 @@ def facts_of(files: Sequence[File]) -> dict[str, int]:
     return {"files": len(files)} if files else {}
 
 
-def attach(session: Session, entry_id: int, files: Iterable[File], *, scanned: bool, now: datetime) -> None:
-    """Keep files with an entry, for good. ``scanned``: a scanner looks at each before it is served.
+def names_in_letter(files: Iterable[File]) -> list[str]:
+    """The names of files as a letter says them."""
+    return [file_names.in_letter(file.name) for file in files]
 
-    Raises NoLongerHeld.
-    """
+
+def names_of_kind(session: Session, case_id: int, kind: Kind) -> list[str]:
+    """The names, as a letter says them, of the files that came with entries of this kind."""
+    names = session.scalars(
+        select(Attachment.name)
+        .join(Entry, Entry.id == Attachment.entry_id)
+        .where(Entry.case_id == case_id, Entry.kind == kind)
+        .order_by(Attachment.at, Attachment.name)
+    )
+    return [file_names.in_letter(name) for name in names]
+
+
+def attach(session: Session, entry_id: int, files: Iterable[File], *, now: datetime) -> None:
+    """Keep files with an entry, for good. Raises NoLongerHeld."""
     for file in files:
         if file.read is not None:
-            _insert(session, file, entry_id=entry_id, form_key=None, scanned=scanned, now=now)
+            _insert(session, file, entry_id=entry_id, form_key=None, now=now)
         elif not _take(session, file, entry_id):
             raise NoLongerHeld
 
 
-def hold(session: Session, files: Iterable[File], *, form_key: str, scanned: bool, now: datetime) -> None:
+def hold(session: Session, files: Iterable[File], *, form_key: str, now: datetime) -> None:
     """Keep files for a form that came back with errors."""
     for file in files:
         if file.read is not None:
-            _insert(session, file, entry_id=None, form_key=form_key, scanned=scanned, now=now)
+            _insert(session, file, entry_id=None, form_key=form_key, now=now)
 
 
-def held(session: Session, form_key: str) -> list[File]:
-    """The files chosen earlier in a form, in their order; also those that an entry took: so a double click is one."""
+def held(session: Session, form_key: str, ids: Collection[str]) -> list[File]:
+    """Those of these files that were chosen earlier in this form, in their order.
+
+    Also what an entry has taken since: so a double click finds the same files.
+    """
     rows = session.scalars(
-        select(Attachment).where(Attachment.form_key == form_key).order_by(Attachment.at, Attachment.name)
+        select(Attachment)
+        .where(Attachment.form_key == form_key, Attachment.id.in_(ids))
+        .order_by(Attachment.at, Attachment.name)
     )
     return [File(row.id, row.name, row.type, row.bytes, row.sha256) for row in rows]
 
@@ -149,10 +169,10 @@ def note_scan(session: Session, file_id: str, outcome: Scan) -> None:
     )
 
 
-def _insert(
-    session: Session, file: File, *, entry_id: int | None, form_key: str | None, scanned: bool, now: datetime
-) -> None:
+def _insert(session: Session, file: File, *, entry_id: int | None, form_key: str | None, now: datetime) -> None:
+    """Write a file down; where there is a scanner, it looks at each before anybody opens it."""
     assert file.read is not None
+    scanned = config.current().clamd is not None
     insert_row(
         session,
         Attachment,

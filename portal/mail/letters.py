@@ -25,7 +25,7 @@ PROSE = frozenset({"text", "outcome_text", "question"})
 """Values whose line breaks are kept; every other value is one line."""
 NAMES = frozenset({"customer", "name", "for_name", "before_name", "owner"})
 ADDRESSES = frozenset({"case_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
-VERBATIM = NAMES | PROSE | ADDRESSES | {"legal_lines", "reason", "what"}
+VERBATIM = NAMES | PROSE | ADDRESSES | {"files", "legal_lines", "reason", "what"}
 """Values Swiss spelling leaves alone: names, addresses and what a person wrote."""
 
 UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -44,9 +44,13 @@ SENTENCES: Mapping[int, tuple[object, object]] = {
     410: (_("This page is no longer here"), _("Its time is over. Write to us, or call us.")),
     413: (
         _("That was too much at once"),
-        _("The text is longer than this form can take. Please shorten it: 5,000 characters are enough for the start."),
+        _("This form takes 5,000 characters, and up to five files: 10 MB each, 25 MB together."),
     ),
     415: (_("This could not be read"), TRY_AGAIN),
+    423: (
+        _("This file is still being checked"),
+        _("A virus scanner looks at it before anybody opens it. Please try again in a few minutes, or call us."),
+    ),
     429: (
         _("That was too often in a short time"),
         _("Please wait a quarter of an hour and try again. It is quicker by phone."),

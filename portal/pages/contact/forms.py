@@ -4,7 +4,7 @@ What needs no database is checked here, before the writing transaction opens. Th
 rows; ``chosen``, ``number`` and ``wish`` take what was read of them.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +16,14 @@ from wtforms.validators import DataRequired, StopValidation
 
 from portal.cases.models import Doubt, Topic, TopicMedium
 from portal.cases.opening import Wish
+from portal.journal.files import File
 from portal.links import InvalidLink, Links, Purpose, new_secret
+from portal.pages import uploads
 from portal.pages.contact import typed
 
 NAME, COMPANY, CUSTOMER_NUMBER, POSTCODE, PHONE, MESSAGE = 60, 120, 40, 12, 40, 5000
 NOT_OFFERED = {"slot": _("Choosing a call time is not possible here yet. Please write to us when it suits you.")}
 """Fields of INTERFACE.md that later issues build: a posted one is refused, never silently dropped."""
-FILES_NOT_OFFERED = _("Files cannot be sent with this form yet. Please send them by e-mail later.")
 TOKEN_LIFE = timedelta(hours=24)
 CLOCK_SLACK = timedelta(minutes=2)
 
@@ -104,6 +105,7 @@ class ContactForm(Form):
     csrf_token = HiddenField()
     topic = RadioField(_("What is it about?"), [DataRequired(_("Choose what it is about."))], validate_choice=False)
     message = message_field()
+    attachments = uploads.files_field()
     name = _line(_("Name"), NAME, DataRequired(_("Enter your name.")), one_line, no_address)
     email = email_field()
     phone = _line(_("Phone number"), PHONE, one_line)
@@ -115,11 +117,9 @@ class ContactForm(Form):
         """Add an error found outside the form, for example in the database."""
         self[field].errors = [*self[field].errors, sentence]
 
-    def refuse_what_is_not_offered(self, posted: Mapping[str, str], files: Collection[Any]) -> bool:
+    def refuse_what_is_not_offered(self, posted: Mapping[str, str]) -> bool:
         """Refuse fields that this form does not have yet but others may post. True when there was none."""
         sentences = [str(sentence) for name, sentence in NOT_OFFERED.items() if posted.get(name, "").strip()]
-        if any(getattr(file, "filename", "") for file in files) or posted.get("attachments", "").strip():
-            sentences.append(str(FILES_NOT_OFFERED))
         for sentence in sentences:
             self.refuse("csrf_token", sentence)
         return not sentences
@@ -147,7 +147,7 @@ class ContactForm(Form):
             self.refuse("phone", _("Enter a phone number with its area code, for example 089 99998-214."))
         return number
 
-    def wish(self, topic: Topic, number: str | None, language: str) -> Wish:
+    def wish(self, topic: Topic, number: str | None, language: str, files: Sequence[File] = ()) -> Wish:
         """What the domain needs of it. Only after every check."""
         return Wish(
             topic_id=topic.id,
@@ -160,6 +160,7 @@ class ContactForm(Form):
             company=self.company.data or None,
             customer_number=self.customer_number.data or None,
             postcode=self.postcode.data or None,
+            files=tuple(files),
         )
 
 

@@ -16,11 +16,12 @@ from portal.cases import closing, limiting, opening, submissions, timeline
 from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
 from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
-from portal.cases.opening import Draft
+from portal.cases.opening import Draft, Wish
 from portal.cases.timeline import Status
+from portal.journal.files import NoLongerHeld
 from portal.journal.models import Kind
 from portal.mail.models import LetterState
-from portal.pages import speaking
+from portal.pages import speaking, uploads
 from portal.pages.contact import brand as colours
 from portal.pages.contact.forms import (
     ContactForm,
@@ -32,6 +33,7 @@ from portal.pages.contact.forms import (
     read_ticket,
 )
 from portal.pages.once import accepted_once
+from portal.pages.uploads import Chosen, OverQuota
 from portal.promises import wording
 from portal.promises.models import Medium
 
@@ -59,24 +61,27 @@ def show() -> ResponseReturnValue:
 
 
 @bp.post("/contact")
+@uploads.takes_files
 def send() -> ResponseReturnValue:
     """Take the form: a case or, in doubt, an entry; then on to the thank-you page."""
     now, posted, network = clock.utc_now(), first_values(request.form), limits.network_of(request.remote_addr)
     form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
-    complete = form.validate() & form.refuse_what_is_not_offered(posted, list(request.files.values()))
+    complete, known = form.validate() & form.refuse_what_is_not_offered(posted), ticket is not None
+    ticket = ticket or new_ticket(now)
+    chosen = uploads.choose(form.attachments, "contact", ticket.key)
     with db.reading() as session:
         topic, number = _look_up(session, form, now=now)
-        if not complete or ticket is None or topic is None or form.errors:
-            sentences = [] if ticket is not None else [_not_ours()]
-            return _form_page(session, form, ticket or new_ticket(now), sentences, now=now, code=422)
-        if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
-            try:
-                limiting.refuse_if_full(session, network, now=now)
-            except TooMany as full:
-                return _full_page(session, form, ticket, full, now=now)
-        doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
-        drafted = opening.draft(session, form.wish(topic, number, speaking.language()), doubt=doubt, now=now)
-    return _accept(form, ticket, drafted, network)
+        if not complete or not known or topic is None or form.errors:
+            drafted = None
+        else:
+            wish = form.wish(topic, number, speaking.language(), chosen.files)
+            trap = posted.get("website", "")
+            drafted = _drafted(session, wish, ticket, trap, network, now=now)
+    if drafted is None:
+        return _come_back(form, ticket, chosen, [] if known else [_not_ours()], now=now)
+    if isinstance(drafted, TooMany):
+        return _full(form, ticket, chosen, drafted, now=now)
+    return _accept(form, ticket, drafted, chosen, network)
 
 
 @bp.get("/thanks/<answer>")
@@ -114,24 +119,60 @@ def brand() -> Response:
     return response.make_conditional(request)
 
 
-def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, network: str) -> ResponseReturnValue:
+def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, network: str) -> ResponseReturnValue:
     sent = {"key": ticket.key, "body_hash": submissions.body_hash(form.body()), "network": network}
     try:
         submission = accepted_once(
-            lambda session: opening.keep(session, drafted, **sent),
+            lambda session: _keep(session, drafted, chosen, **sent),
             again=lambda session: opening.accept(session, drafted.wish, **sent, doubt=drafted.doubt, now=drafted.now),
         )
     except TooMany as full:
-        with db.reading() as session:
-            return _full_page(session, form, ticket, full, now=drafted.now)
+        return _full(form, ticket, chosen, full, now=drafted.now)
     except KeyReused as reused:
-        with db.reading() as session:
-            return _form_page(session, form, ticket.again(), [_said(reused)], now=drafted.now, code=422)
+        return _come_back(form, ticket.again(), chosen, [_said(reused)], now=drafted.now)
     except NothingToPromise:  # until a moment ago there was a date
         form.refuse("topic", _not_offered_now())
+        return _come_back(form, ticket, chosen, now=drafted.now)
+    except NoLongerHeld:
+        uploads.say_no_longer_held(chosen)
+        return _come_back(form, ticket.again(), chosen, now=drafted.now)
+    except OverQuota as over:
+        uploads.say_over_quota(chosen)
         with db.reading() as session:
-            return _form_page(session, form, ticket, now=drafted.now, code=422)
+            return over.told(_form_page(session, form, ticket, now=drafted.now, code=429))
     return redirect(url_for("contact.thanks", answer=submission.answer), code=303)
+
+
+def _drafted(
+    session: Session, wish: Wish, ticket: Ticket, trap: str, network: str, *, now: datetime
+) -> Draft | TooMany:
+    if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
+        try:
+            limiting.refuse_if_full(session, network, now=now)
+        except TooMany as full:
+            return full
+    doubt = doubt_of(ticket, trap, least=config.current().form_min_seconds, now=now)
+    return opening.draft(session, wish, doubt=doubt, now=now)
+
+
+def _keep(session: Session, drafted: Draft, chosen: Chosen, *, key: str, body_hash: str, network: str) -> Submission:
+    uploads.count(session, chosen, now=drafted.now)
+    return opening.keep(session, drafted, key=key, body_hash=body_hash, network=network)
+
+
+def _full(form: ContactForm, ticket: Ticket, chosen: Chosen, full: TooMany, *, now: datetime) -> Response:
+    uploads.hold(chosen, "contact", ticket.key, now=now)
+    with db.reading() as session:
+        return _full_page(session, form, ticket, full, now=now)
+
+
+def _come_back(
+    form: ContactForm, ticket: Ticket, chosen: Chosen, sentences: Collection[str] = (), *, now: datetime
+) -> Response:
+    """The form once more, with everything typed and every file that can be taken kept for it."""
+    uploads.hold(chosen, "contact", ticket.key, now=now)
+    with db.reading() as session:
+        return _form_page(session, form, ticket, sentences, now=now, code=422)
 
 
 def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Topic | None, str | None]:

@@ -16,7 +16,9 @@ from portal.cases import directory as directories
 from portal.cases.answering import Contact, StartedCall
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case, Outcome
+from portal.journal.files import File, NoLongerHeld
 from portal.links import new_secret
+from portal.pages import uploads
 from portal.pages.contact import typed
 from portal.pages.once import accepted_once
 from portal.pages.staff.case_page import Shown, call_page, case_page, refused
@@ -43,6 +45,7 @@ class Work:
     case: Case
     by_id: int
     now: datetime
+    attached: tuple[File, ...] = ()
 
     @property
     def tz(self) -> str:
@@ -51,6 +54,7 @@ class Work:
 
 
 @bp.post("/cases/<reference>/reply")
+@uploads.takes_files
 def reply(reference: str) -> Response:
     """Answer by mail."""
     form = ReplyForm(request.form, prefix="reply")
@@ -65,12 +69,14 @@ def reply(reference: str) -> Response:
             step=form.step(work.tz),
             version=form.seen_version,
             now=work.now,
+            attached=work.attached,
         )
 
     return do(reference, "reply", form, step)
 
 
 @bp.post("/cases/<reference>/ask")
+@uploads.takes_files
 def ask(reference: str) -> Response:
     """Ask the customer."""
     form = QuestionForm(request.form, prefix="ask")
@@ -85,6 +91,7 @@ def ask(reference: str) -> Response:
             follow_up_at=form.follow_up_at(work.tz),
             version=form.seen_version,
             now=work.now,
+            attached=work.attached,
         )
 
     return do(reference, "ask", form, step)
@@ -231,23 +238,44 @@ def do(
 
     ``shown`` draws the page that a form came from where that is another one; ``back`` and ``query`` lead there.
     """
-    if not form.validate():
+    now, valid = clock.utc_now(), form.validate()
+    chosen = _chosen(reference, form)
+    if not valid or form.errors:
+        _hold(reference, form, chosen, now=now)
         return shown(reference, {name: form}, status=422)
-    now = clock.utc_now()
 
     def once(session: Session) -> None:
         by_id, case = note_use(session, now=now).id, _case(session, reference)
         if _is_first(session, case, name, form, now=now):
-            step(Work(session, case, by_id, now))
+            step(Work(session, case, by_id, now, chosen.files if chosen else ()))
 
     try:
         accepted_once(once)
-    except KeyReused as refusal:
-        form.key.data = new_secret()
-        return refused(reference, refusal, {name: form}, shown=shown)
     except Refused as refusal:
+        if isinstance(refusal, KeyReused):
+            form.key.data = new_secret()
+        _hold(reference, form, chosen, now=now)
         return refused(reference, refusal, {name: form}, shown=shown)
+    except NoLongerHeld:
+        assert chosen is not None
+        uploads.say_no_longer_held(chosen)
+        form.key.data = new_secret()
+        _hold(reference, form, chosen, now=now)
+        return shown(reference, {name: form}, status=422)
     return redirect(url_for(back, reference=reference, done=done or name, **query), 303)
+
+
+def _chosen(reference: str, form: CaseForm) -> uploads.Chosen | None:
+    """The files of a form that takes some."""
+    if "attachments" not in form:
+        return None
+    return uploads.choose(form["attachments"], "staff", reference, form.key.data)
+
+
+def _hold(reference: str, form: CaseForm, chosen: uploads.Chosen | None, *, now: datetime) -> None:
+    """Keep the files of a form that comes back. No network's quota counts: a colleague is signed in."""
+    if chosen is not None:
+        uploads.hold(chosen, "staff", reference, form.key.data, now=now, counted=False)
 
 
 def _is_first(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from wtforms.validators import InputRequired, Optional
 from portal.cases.answering import Contact, Step
 from portal.languages import marked
 from portal.links import new_secret
+from portal.pages import uploads
 from portal.pages.contact import typed
 from portal.pages.staff import wall_clock, words
 from portal.pages.staff.fields import (
@@ -127,12 +128,14 @@ class ReplyForm(SteppingForm):
     """Answer by mail."""
 
     text = needed_text(_("Your answer"), _("Write what the customer shall read."))
+    attachments = uploads.files_field()
 
 
 class QuestionForm(KeepingForm):
     """Ask the customer, and say when we get in touch again if no answer comes."""
 
     text = needed_text(_("Your question"), _("Write what you need from the customer."))
+    attachments = uploads.files_field()
     day = day_field(_("Day"), InputRequired(NO_DAY))
     hour = hour_field(_("Time"), InputRequired(NO_HOUR))
 

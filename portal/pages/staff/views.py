@@ -2,12 +2,14 @@
 
 from flask import request
 from werkzeug import Response
+from werkzeug.exceptions import NotFound
 
 from portal import clock, db
-from portal.cases import holding, reconciling
+from portal.cases import finding, holding, reconciling
 from portal.cases import worklist as cases
 from portal.cases.models import CaseState
 from portal.cases.worklist import Scope
+from portal.pages import uploads
 from portal.pages.staff.case_page import case_page
 from portal.pages.staff.frame import bp, own_voice, page
 from portal.pages.staff.login import current_person
@@ -44,3 +46,13 @@ def worklist() -> Response:
 def case(reference: str) -> Response:
     """One case: what was promised, who asked, what happened, and the forms to go on."""
     return case_page(reference)
+
+
+@bp.get("/cases/<reference>/files/<file_id>")
+def file(reference: str, file_id: str) -> Response:
+    """A file of this case, as a download."""
+    with db.reading() as session:
+        found = finding.by_reference(session, reference)
+        if found is None:
+            raise NotFound
+        return uploads.download(session, found.id, file_id, visible_only=False)

@@ -5,6 +5,7 @@ from wtforms import Form, RadioField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 
 from portal.cases.models import Outcome
+from portal.pages import uploads
 from portal.pages.contact import typed
 from portal.pages.contact.forms import MESSAGE, at_most, message_field
 
@@ -13,6 +14,7 @@ class MessageForm(Form):
     """A message to the person."""
 
     message = message_field()
+    attachments = uploads.files_field()
 
 
 class ReopenForm(Form):
@@ -21,6 +23,7 @@ class ReopenForm(Form):
     message = TextAreaField(
         _("What is still open?"), [at_most(MESSAGE)], filters=[lambda value: typed.text(value or "")]
     )
+    attachments = uploads.files_field()
 
 
 class CloseForm(Form):

@@ -14,14 +14,16 @@ from wtforms import Form
 
 from portal import clock, db
 from portal.cases import answering, closing, finding, submissions, timeline, waiting
-from portal.cases.errors import Refused
+from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case
+from portal.journal.files import NoLongerHeld
 from portal.links import new_secret
-from portal.pages import speaking
+from portal.pages import speaking, uploads
 from portal.pages.contact import typed
 from portal.pages.contact.forms import EmailForm, first_values
 from portal.pages.once import accepted_once
 from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm
+from portal.pages.uploads import Chosen, OverQuota
 
 bp = Blueprint("status", __name__, url_prefix="/s/<token>")
 
@@ -39,19 +41,34 @@ def show(token: str) -> ResponseReturnValue:
     return _page(token, "status/page.html")
 
 
+@bp.get("/files/<file_id>")
+def file(token: str, file_id: str) -> ResponseReturnValue:
+    """A file of this case, as a download."""
+    now = clock.utc_now()
+    with db.reading() as session:
+        found = finding.by_token(session, token, now=now)
+        if found is None or found.expired:
+            return _lost(session, found, now=now)
+        speaking.speak(found.case.language)
+        return uploads.download(session, found.case.id, file_id, visible_only=True)
+
+
 @bp.post("/message")
+@uploads.takes_files
 def message(token: str) -> ResponseReturnValue:
     """The customer writes."""
     form = MessageForm(first_values(request.form))
-    if not form.validate():
-        return _page(token, "status/page.html", form=form, code=422)
+    valid, chosen = form.validate(), _chosen(form, token)
+    if not valid or form.errors:
+        return _come_back(token, form, chosen)
     text = form.message.data or ""
 
     def write(session: Session, case: Case, now: datetime) -> str:
-        kept_in = answering.customer_message(session, case, text, now=now)
+        uploads.count(session, chosen, now=now)
+        kept_in = answering.customer_message(session, case, text, attached=chosen.files, now=now)
         return "message" if kept_in is case else "continued"
 
-    return _do(token, write, "message", text, form=form)
+    return _do(token, write, "message", text, form=form, chosen=chosen)
 
 
 @bp.post("/keep-open")
@@ -85,18 +102,21 @@ def close(token: str) -> ResponseReturnValue:
 
 
 @bp.post("/reopen")
+@uploads.takes_files
 def reopen(token: str) -> ResponseReturnValue:
     """Something is still open."""
     form = ReopenForm(first_values(request.form))
-    if not form.validate():
-        return _page(token, "status/page.html", form=form, code=422)
+    valid, chosen = form.validate(), _chosen(form, token)
+    if not valid or form.errors:
+        return _come_back(token, form, chosen)
     text = form.message.data or ""
 
     def open_again(session: Session, case: Case, now: datetime) -> str:
-        closing.reopen(session, case, by_id=None, text=text, now=now)
+        uploads.count(session, chosen, now=now)
+        closing.reopen(session, case, by_id=None, text=text, attached=chosen.files, now=now)
         return "reopened"
 
-    return _do(token, open_again, "reopened", text, form=form)
+    return _do(token, open_again, "reopened", text, form=form, chosen=chosen)
 
 
 @bp.get("/replace-link")
@@ -140,13 +160,44 @@ def _do(
     *body: str,
     template: str = "status/page.html",
     form: Form | None = None,
+    chosen: Chosen | None = None,
 ) -> ResponseReturnValue:
     """Do the step once, however often its button is pressed, and go on; where a rule refuses it, say why."""
     now = clock.utc_now()
+    told = body if chosen is None else (*body, *chosen.field.data)
     try:
-        return accepted_once(lambda session: _do_once(session, token, step, word, *body, now=now))
+        return accepted_once(lambda session: _do_once(session, token, step, word, *told, now=now))
     except Refused as refused:
+        if chosen is not None and form is not None:
+            anew = isinstance(refused, KeyReused)
+            return _come_back(token, form, chosen, [refused.sentence], code=409, anew=anew)
         return _page(token, template, form=form, sentences=[refused.sentence], code=409)
+    except NoLongerHeld:
+        assert chosen is not None and form is not None
+        uploads.say_no_longer_held(chosen)
+        return _come_back(token, form, chosen, anew=True)
+    except OverQuota as over:
+        assert chosen is not None
+        uploads.say_over_quota(chosen)
+        return over.told(_page(token, template, form=form, code=429))
+
+
+def _chosen(form: MessageForm | ReopenForm, token: str) -> Chosen:
+    """The files of the form, with those that it brought when it was refused before."""
+    return uploads.choose(form.attachments, "status", token, typed.key(request.form.get("key")))
+
+
+def _come_back(
+    token: str, form: Form, chosen: Chosen, sentences: Collection[str] = (), *, code: int = 422, anew: bool = False
+) -> Response:
+    """The page once more, with the words and the files kept for its form. ``anew``: under a new key."""
+    key, now = typed.key(request.form.get("key")), clock.utc_now()
+    key = new_secret() if anew or key is None else key
+    with db.reading() as session:  # for whoever has no link nothing is kept
+        found = finding.by_token(session, token, now=now)
+    if found is not None and not found.expired:
+        uploads.hold(chosen, "status", token, key, now=now)
+    return _page(token, "status/page.html", form=form, sentences=sentences, code=code, key=key)
 
 
 def _do_once(session: Session, token: str, step: Step, word: str, *body: str, now: datetime) -> ResponseReturnValue:
@@ -180,6 +231,7 @@ def _page(
     form: Form | None = None,
     sentences: Collection[str] = (),
     code: int = 200,
+    key: str | None = None,
 ) -> Response:
     """A page of the case in the case's language; the same page for every link that leads to none.
 
@@ -200,7 +252,7 @@ def _page(
             template,
             status=status,
             token=token,
-            key=new_secret(),
+            key=key or new_secret(),
             keep_key=new_secret(),  # a second form beside the first: who has sent one may send the other
             form=form or (ReopenForm() if "reopen" in status.can else MessageForm()),
             sentences=[gettext(sentence) for sentence in sentences],
