@@ -7,6 +7,7 @@ rolled back was never counted), in whole hours and days of UTC:
   are taken as the limit says, and those are cases with letters like any other. What was refused counts for nothing.
 - the site above PORTAL_SITE_LIMIT: many networks write at once, and honest people are among them. Their entries are
   kept in doubt (``Doubt.LIMITS``), without a letter to anybody outside; above that number once more: 429.
+- the same text from more than MANY_NETWORKS networks within a day: kept in doubt (``Doubt.REPEATED``).
 - a mailbox above PORTAL_MAIL_CAP letters: the case is stored and shown like any other, only its letter is held.
 """
 
@@ -15,10 +16,16 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from portal import config, limits
+from portal.cases import doubting
 from portal.cases.errors import TooMany
 from portal.cases.models import Doubt
+from portal.config import Rate
 from portal.customers.mailboxes import mailbox_key
 from portal.mail.models import HoldReason
+
+MANY_NETWORKS = 10
+"""One office, or one robot behind one address, is the network's limit to see to; this is for robots everywhere."""
+_ONCE_A_DAY, _SO_MANY_A_DAY = (Rate(1, 86400),), (Rate(MANY_NETWORKS, 86400),)
 
 
 def refuse_if_full(session: Session, network: str, *, now: datetime) -> None:
@@ -28,14 +35,14 @@ def refuse_if_full(session: Session, network: str, *, now: datetime) -> None:
     _refuse(limits.until_room(session, _name("site", "in doubt"), settings.site_limit, now=now))
 
 
-def count_entry(session: Session, network: str, *, now: datetime) -> Doubt | None:
+def count_entry(session: Session, network: str, text: str, *, now: datetime) -> Doubt | None:
     """Count one entry of the form: None where it is within the limits, or why it is to be doubted. Raises TooMany."""
     settings = config.current()
     _refuse(limits.take(session, _name("network", network), settings.form_limit, now=now))
-    if limits.take(session, _name("site", "taken"), settings.site_limit, now=now) is None:
-        return None
-    _refuse(limits.take(session, _name("site", "in doubt"), settings.site_limit, now=now))
-    return Doubt.LIMITS
+    if limits.take(session, _name("site", "taken"), settings.site_limit, now=now) is not None:
+        _refuse(limits.take(session, _name("site", "in doubt"), settings.site_limit, now=now))
+        return Doubt.LIMITS
+    return Doubt.REPEATED if _is_repeated(session, network, text, now=now) else None
 
 
 def count_letter(session: Session, email: str, *, now: datetime) -> HoldReason | None:
@@ -46,6 +53,16 @@ def count_letter(session: Session, email: str, *, now: datetime) -> HoldReason |
     """
     over = limits.take(session, _name("mail", mailbox_key(email)), config.current().mail_cap, now=now)
     return None if over is None else HoldReason.MAILBOX_CAP
+
+
+def _is_repeated(session: Session, network: str, text: str, *, now: datetime) -> bool:
+    same = doubting.sameness(text)
+    if same is None:
+        return False
+    name = _name("text", same)
+    if limits.take(session, _name("text_network", f"{network}\0{same}"), _ONCE_A_DAY, now=now) is None:
+        return limits.take(session, name, _SO_MANY_A_DAY, now=now) is not None
+    return limits.until_room(session, name, _SO_MANY_A_DAY, now=now) is not None
 
 
 def _refuse(seconds: int | None) -> None:

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import limiting, routing, scheduling, submissions, writing
+from portal.cases import doubting, limiting, routing, scheduling, submissions, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
@@ -155,7 +155,9 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
     then asks ``accept``. Raises NothingToPromise, TooMany.
     """
     try:
-        over = None if network is None else limiting.count_entry(session, network, now=drafted.now)
+        over = (
+            None if network is None else limiting.count_entry(session, network, drafted.wish.message, now=drafted.now)
+        )
     except TooMany:
         earlier = submissions.find(session, key, body_hash)  # a second press; the first was the last that was taken
         if earlier is None:
@@ -353,18 +355,8 @@ def _for_front_desk(directory: Directory, case: Case, *, now: datetime) -> Writt
         LetterKind.STAFF_DOUBTFUL,
         reader_id=reader_id,
         now=now,
-        says={"check_by": voice.moment(case.check_by_at, now=now), "why": _doubt_sentence(case.doubt, voice)},
+        says={"check_by": voice.moment(case.check_by_at, now=now), "why": voice.say(doubting.sentence(case.doubt))},
     )
-
-
-def _doubt_sentence(doubt: Doubt, voice: Voice) -> str:
-    """Why an entry waits, for staff."""
-    return {
-        Doubt.HONEYPOT: voice.say("A field that people do not see was filled in."),
-        Doubt.TOO_FAST: voice.say("The form was sent faster than people type."),
-        Doubt.LIMITS: voice.say("More messages came in than usual."),
-        Doubt.NOT_ME: voice.say("Whoever reads this mailbox says that they did not write to us."),
-    }[doubt]
 
 
 def _new_case(wish: Wish, *, now: datetime) -> Case:

@@ -364,3 +364,23 @@ def test_staff_and_demo_are_not_counted(session: Session) -> None:
 
     assert session.scalar(select(func.count()).select_from(Counter)) == 0
     assert session.scalar(select(func.count()).where(Letter.state == LetterState.HELD)) == 0
+
+
+# --- the same text ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_text_from_many_networks_is_kept_in_doubt(session: Session, core: Flask) -> None:
+    core.extensions["portal.settings"] = replace(core.extensions["portal.settings"], site_limit=(Rate(99, 86400),))
+    text = "Wir machen Ihre Firma bekannt, schreiben Sie uns noch heute!"
+
+    cases = [send(session, network=f"10.0.{number}.0/24", message=f"{text} {number}") for number in range(12)]
+    again = send(session, network="10.0.0.0/24", message=text)
+
+    assert [case.doubt for case in cases] == [None] * 10 + [Doubt.REPEATED] * 2
+    assert again.doubt == Doubt.REPEATED
+
+
+def test_the_same_text_from_one_network_is_the_networks_limit_to_see_to(session: Session) -> None:
+    text = "Wir machen Ihre Firma bekannt, schreiben Sie uns noch heute!"
+
+    assert {send(session, message=text).doubt for _ in range(5)} == {None}

@@ -12,7 +12,7 @@ from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
 from portal import clock, config, db, limits
-from portal.cases import closing, limiting, opening, submissions, timeline
+from portal.cases import closing, doubting, limiting, opening, submissions, timeline
 from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
 from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
@@ -76,7 +76,8 @@ def send() -> ResponseReturnValue:
         else:
             wish = form.wish(topic, number, speaking.language(), chosen.files)
             trap = posted.get("website", "")
-            drafted = _drafted(session, wish, ticket, trap, network, now=now)
+            calls = topic.medium == TopicMedium.CALL
+            drafted = _drafted(session, wish, ticket, trap, network, calls=calls, now=now)
     if drafted is None:
         return _come_back(form, ticket, chosen, [] if known else [_not_ours()], now=now)
     if isinstance(drafted, TooMany):
@@ -144,7 +145,7 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, n
 
 
 def _drafted(
-    session: Session, wish: Wish, ticket: Ticket, trap: str, network: str, *, now: datetime
+    session: Session, wish: Wish, ticket: Ticket, trap: str, network: str, *, calls: bool, now: datetime
 ) -> Draft | TooMany:
     if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
         try:
@@ -152,6 +153,7 @@ def _drafted(
         except TooMany as full:
             return full
     doubt = doubt_of(ticket, trap, least=config.current().form_min_seconds, now=now)
+    doubt = doubt or doubting.doubt_of(wish.message, calls=calls)
     return opening.draft(session, wish, doubt=doubt, now=now)
 
 

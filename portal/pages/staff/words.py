@@ -5,6 +5,7 @@ Each is the English sentence; templates and views say it in the person's languag
 
 from flask_babel import lazy_gettext as _
 
+from portal.cases import doubting
 from portal.cases.answering import Contact
 from portal.cases.models import Doubt, Outcome
 from portal.cases.worklist import Scope
@@ -20,11 +21,8 @@ GROUPS = {
     Due.LATER: _("Later"),
 }
 SCOPES = {Scope.MINE: _("Mine"), Scope.TEAM: _("Team"), Scope.ALL: _("All")}
-DOUBTS = {
-    Doubt.HONEYPOT: _("A field that people do not see was filled in."),
-    Doubt.TOO_FAST: _("The form was filled in faster than people type."),
-    Doubt.NOT_ME: _("Whoever reads this mailbox says: “That was not me.”"),
-}
+doubt = doubting.sentence
+"""Why an entry is in doubt."""
 DONE = {
     "reply": _("Your answer is on its way."),
     "ask": _("Your question is on its way."),
