@@ -6,15 +6,18 @@ Wrong options, wrong settings and an unreachable database are one sentence on st
 import os
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from portal import checking, clock, db, demo, running, schema, serving
+from portal import checking, clock, config, db, demo, running, schema, serving
+from portal.cases import erasing
 from portal.config import SettingsError
 from portal.core import create_core
 from portal.pages.staff.login import passwords
@@ -118,6 +121,28 @@ def worker(once: bool) -> None:
         working.work_once(app)
     else:
         working.work(app)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Print what will be erased on which date, without names; change nothing.")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(0, 4000), help="How far --dry-run looks.")
+@in_sentences
+def retention(dry_run: bool, days: int) -> None:
+    """Erase what is due by its retention, as the worker does by itself every day."""
+    from worker import cases  # as above
+
+    app = create_core()
+    _must_be_migrated(app)
+    with app.app_context():
+        if not dry_run:
+            click.echo(f"{cases.erase_all_due()} cases erased.")
+            return
+        last_day = clock.utc_now().astimezone(ZoneInfo(config.current().timezone)).date() + timedelta(days=days)
+        with db.reading() as session:
+            due = erasing.due_until(session, last_day)
+        for case in due:
+            click.echo(f"{case.day}  {case.reference}  {case.state:<8}  {case.topic}")
+        click.echo(f"{len(due)} cases until {last_day}.")
 
 
 @main.command()

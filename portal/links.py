@@ -19,6 +19,7 @@ class Purpose(StrEnum):
 
     STATUS = "status-link.v1"
     CONTACT_FORM = "contact-form.v1"
+    ERASURE = "erasure.v1"
 
 
 class InvalidLink(Exception):

@@ -50,11 +50,19 @@ class Erasing:
             if case is None:
                 return 0
             case_id = case.id
-            if not spared(session, lambda: erasing.erase(session, case, now=now), failed="not erased", case=case_id):
+            if not spared(session, lambda: erasing.carry_out(session, case, now=now), failed="not erased", case=case_id):
                 self._failed.add(case_id)
                 return GOES_ON
         self._log_is_emptied = False
         return 1
+
+
+def erase_all_due() -> int:
+    """Erase everything whose date has come; how many cases."""
+    erase, erased = Erasing(), 0
+    while (done := erase()) != 0:
+        erased += max(done, 0)
+    return erased
 
 
 class Forgetting:

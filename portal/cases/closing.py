@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from portal.cases import directory as directories
 from portal.cases import opening, reaching, routing, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable
+from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
 from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.routing import Routed
 from portal.cases.settling import end_steps, hold, hold_open, settle
@@ -61,11 +61,37 @@ def close_unanswered(session: Session, case: Case, *, now: datetime) -> None:
     _close(session, case, actor=Actor.SYSTEM, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=now)
 
 
+def close_to_erase(session: Session, case: Case, *, now: datetime) -> None:
+    """The customer has confirmed that they want to be forgotten; the letter that names the date says it is closed."""
+    hold_open(session, case)
+    _close(session, case, actor=Actor.CUSTOMER, by_id=None, outcome=Outcome.WITHDRAWN, text="", tell=False, now=now)
+
+
+def retention_ends(directory: Directory, case: Case, *, now: datetime) -> date:
+    """The day on which retention alone erases the case: counted from its closing, or from now where it is open."""
+    closed_on = directory.voice_of(case).local(case.closed_at or now).date()
+    return closed_on + timedelta(days=directory.topics[case.topic_id].retention_days)
+
+
+def reopenable_until(directory: Directory, case: Case) -> datetime:
+    """Until when the customer can reopen a case that is closed."""
+    assert case.closed_at is not None
+    voice = directory.voice_of(case)
+    return end_of_day(voice, voice.local(case.closed_at).date() + timedelta(days=REOPEN_DAYS))
+
+
 def _close(
-    session: Session, case: Case, *, actor: Actor, by_id: int | None, outcome: Outcome, text: str, now: datetime
+    session: Session,
+    case: Case,
+    *,
+    actor: Actor,
+    by_id: int | None,
+    outcome: Outcome,
+    text: str,
+    now: datetime,
+    tell: bool = True,
 ) -> None:
     directory = directories.load(session, now=now)
-    today = directory.voice_of(case).local(now).date()
     entry_id = journal.record(
         session,
         case_id=case.id,
@@ -83,11 +109,11 @@ def _close(
         _keep_written(session, case, entry_id, now=now)
     end_steps(session, case, now=now)
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
-    case.reopen_until = _end_of_day(directory.voice_of(case), today + timedelta(days=REOPEN_DAYS))
-    case.erase_on = today + timedelta(days=directory.topics[case.topic_id].retention_days)
+    case.reopen_until = reopenable_until(directory, case)
+    case.erase_on = retention_ends(directory, case, now=now)
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)
-    if actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now):
+    if tell and (actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now)):
         _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
     if actor != Actor.PERSON:
         _tell_staff(session, directory, case, entry_id, actor=actor, reader_id=acting_id, now=now)
@@ -109,6 +135,10 @@ def reopen(
     hold(session, case)
     if case.state != CaseState.CLOSED or case.reopen_until is None:
         raise NotOpen
+    if case.partly_erased_at is not None:
+        raise NotReopenable
+    if by_id is not None and case.erasure_confirmed_at is not None:
+        raise ErasureConfirmed
     if by_id is None and now > case.reopen_until:
         raise NotReopenable
     directory = directories.load(session, now=now)
@@ -162,6 +192,7 @@ def reopen_row(
         None,
         None,
     )
+    case.erasure_asked_at, case.erasure_confirmed_at = None, None
     return promise
 
 
@@ -282,6 +313,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.check_by_at = opening.check_by(directory, team, now=now)
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
+    case.erasure_asked_at, case.erasure_confirmed_at = None, None
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, now=now)
     entry_id = journal.record(
@@ -399,7 +431,7 @@ def _day(directory: Directory, case: Case, at: datetime, *, now: datetime) -> st
     return voice.day(voice.local(at).date(), now=now)
 
 
-def _end_of_day(voice: Voice, day: date) -> datetime:
+def end_of_day(voice: Voice, day: date) -> datetime:
     """The last second of a local day, as the instant it is."""
     return voice.instant(datetime.combine(day, time(23, 59, 59)))
 

@@ -106,6 +106,24 @@ class NotReopenable(Refused):
     sentence = marked("This case can no longer be reopened. Please write to us again.")
 
 
+class ErasureConfirmed(Refused):
+    """The customer has confirmed that they want their details deleted; only they can take it back."""
+
+    sentence = marked("The customer wants their details deleted. Only they can take that back, on their page.")
+
+
+class NotErasable(Refused):
+    """Deletion is on its way already, was carried out, or there is nothing to take back."""
+
+    sentence = marked("This has been seen to already. This page shows how it stands.")
+
+
+class NotConfirmable(Refused):
+    """The link of the letter is over, or another letter came after it."""
+
+    sentence = marked("This link no longer confirms anything. Please ask for deletion once more.")
+
+
 class AlreadyCorrected(Refused):
     """The address was corrected before, too late, or somebody already acted on the case."""
 

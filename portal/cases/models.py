@@ -20,6 +20,9 @@ from portal.customers.models import Customer
 from portal.db import Base, UtcDateTime, one_of
 from portal.promises.models import Promise, PromiseState
 
+COMMERCIAL_DAYS = 6 * 365
+"""A topic whose retention is as long or longer is commercial correspondence."""
+
 
 class TopicMedium(StrEnum):
     """How a topic's first answer comes."""
@@ -47,6 +50,11 @@ class Topic(Base):
     retention_days: Mapped[int] = mapped_column(default=183)
     """How long after closing personal data stays; six years where the topic is commercial correspondence."""
     active: Mapped[bool] = mapped_column(default=True)
+
+    @property
+    def is_commercial(self) -> bool:
+        """Whether it is commercial correspondence, which is kept for six years (§ 257 HGB)."""
+        return self.retention_days >= COMMERCIAL_DAYS
 
     def name(self, language: str) -> str:
         """The topic's name as the customer reads it."""
@@ -190,6 +198,12 @@ class Case(Base):
     version: Mapped[int] = mapped_column(default=1)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    erasure_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The customer asked for deletion; the letter that asks to confirm it waits."""
+    erasure_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """The customer confirmed it: carried out on ``erase_on``, and taken back until then."""
+    partly_erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """It was carried out; a duty keeps the business letters until ``erase_on``."""
 
     topic: Mapped[Topic] = relationship()
     customer: Mapped[Customer] = relationship()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, writing
+from portal.cases import closing, erasure_wishes, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -53,7 +53,7 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         outbox.postpone(letter, now + UNTIL_A_STEP)
         return
     directory = directories.load(session, now=now)
-    is_true = _is_true(directory, case, kind, promise, now=now)
+    is_true = _is_true(directory, case, letter, kind, promise, now=now)
     written = _write(session, directory, case, letter, promise, now=now) if is_true else None
     if written is None:
         outbox.drop_untrue(letter, now=now)
@@ -83,7 +83,7 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
     if letter.promise_id is None or letter.case_id is None:
         return None
     first = promises.ahead(promises.open_of(session, letter.case_id), now=now)
-    if kind in NAMES_WHAT_IS_AHEAD or kind == LetterKind.LINK:
+    if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE):
         return first
     says = letter.says or {}
     if "moves" in says:  # the next step of the case may be one that was not moved
@@ -92,7 +92,11 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
     return own if own is not None and _is_ahead(own, now=now) else None
 
 
-def _is_true(directory: Directory, case: Case, kind: LetterKind, promise: Promise | None, *, now: datetime) -> bool:
+def _is_true(
+    directory: Directory, case: Case, letter: Letter, kind: LetterKind, promise: Promise | None, *, now: datetime
+) -> bool:
+    if kind == LetterKind.ERASURE:
+        return erasure_wishes.is_true(case, (letter.says or {})["stage"])
     if kind == LetterKind.CLOSED:
         return case.state == CaseState.CLOSED
     if kind == LetterKind.LINK:

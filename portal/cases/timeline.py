@@ -10,10 +10,11 @@ from enum import StrEnum
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
-from portal.cases import delaying, waiting
+from portal.cases import delaying, erasure_wishes, waiting
 from portal.cases import directory as directories
 from portal.cases.closing import link_until, outcome_sentence
 from portal.cases.directory import Directory
+from portal.cases.erasure_wishes import ErasureView
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
 from portal.journal import files
 from portal.journal.files import Filed
@@ -134,6 +135,8 @@ class Status:
     reopen_until: datetime | None
     link_until: date | None
     erase_on: date | None
+    erasure: ErasureView | None
+    """What the customer wished, or what a wish for deletion would mean; None for an entry that is no case."""
     received: str
     continues: str | None
     """The reference of the closed case that this one goes on with."""
@@ -177,6 +180,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         reopen_until=case.reopen_until if reopenable else None,
         link_until=link_until(case, voice),
         erase_on=case.erase_on,
+        erasure=erasure_wishes.view(directory, case, now=now),
         received=voice.moment(case.received_at, now=now),
         continues=reference_of(session, case.continues_id),
         customer_name=case.customer.name,
@@ -383,13 +387,15 @@ def _word(case: Case, steps: tuple[PromiseView, ...]) -> StatusWord:
 
 
 def _can(case: Case, steps: list[Promise], reopenable: bool) -> frozenset[str]:
+    always = {"replace_link", "not_me", "export"}
     if case.state == CaseState.OPEN:
-        return frozenset(
-            {"message", "close", "replace_link", "not_me"} | ({"keep_open"} if waiting.closes(steps) else set())
-        )
-    if case.state == CaseState.CLOSED:
-        return frozenset({"reopen" if reopenable else "message", "replace_link", "not_me"})
-    return frozenset()
+        return frozenset(always | {"message", "close", "erase"} | ({"keep_open"} if waiting.closes(steps) else set()))
+    if case.state != CaseState.CLOSED:
+        return frozenset()
+    if case.partly_erased_at is not None:
+        return frozenset({"export", "replace_link"})
+    answer = "reopen" if reopenable else "message"
+    return frozenset(always | {answer, "erase" if case.erasure_confirmed_at is None else "keep_details"})
 
 
 def _initials(name: str) -> str:

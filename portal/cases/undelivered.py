@@ -53,7 +53,7 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
 
 
 def _closed_by_us(session: Session, case: Case) -> bool:
-    if case.state != CaseState.CLOSED:
+    if case.state != CaseState.CLOSED or case.erasure_confirmed_at is not None:
         return False
     entry = closing.closing_entry(session, case)
     return entry is None or entry.actor != Actor.CUSTOMER

@@ -30,7 +30,7 @@ from portal.promises.models import Promise, Waiting
 
 WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
 """Kinds whose words a person wrote: they carry no Auto-Submitted."""
-ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK}
+ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
 """What is kept beside the values of a letter that nobody asked for: that it is one, and the date it replaces."""

@@ -48,6 +48,10 @@ class Kind(StrEnum):
     LETTER_RELEASED = "letter_released"
     LETTER_DROPPED = "letter_dropped"
     CHECK_MOVED = "check_moved"
+    ERASURE_ASKED = "erasure_asked"
+    ERASURE_CONFIRMED = "erasure_confirmed"
+    ERASURE_TAKEN_BACK = "erasure_taken_back"
+    ERASED_PARTLY = "erased_partly"
     ERASED = "erased"
 
 

@@ -1,6 +1,6 @@
 """Writing the journal and, on its date, blanking it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,10 +46,13 @@ def record(
     )
 
 
-def blank(session: Session, case_id: int, *, now: datetime) -> None:
-    """Erase what the entries of a case say; kind and time stay. The one path the schema allows."""
+def blank(session: Session, case_id: int, *, now: datetime, but: Collection[Kind] = ()) -> None:
+    """Erase what the entries of a case say; kind and time stay. The one path the schema allows.
+
+    Kinds of ``but`` stay as they are.
+    """
     session.execute(
         update(Entry)
-        .where(Entry.case_id == case_id, Entry.erased_at.is_(None))
+        .where(Entry.case_id == case_id, Entry.erased_at.is_(None), Entry.kind.not_in(but))
         .values(text="", facts={}, erased_at=now)
     )

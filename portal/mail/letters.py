@@ -24,7 +24,7 @@ SUBJECT_LENGTH = 200
 PROSE = frozenset({"text", "outcome_text", "question"})
 """Values whose line breaks are kept; every other value is one line."""
 NAMES = frozenset({"customer", "name", "for_name", "before_name", "owner"})
-ADDRESSES = frozenset({"case_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
+ADDRESSES = frozenset({"case_url", "confirm_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
 VERBATIM = NAMES | PROSE | ADDRESSES | {"files", "legal_lines", "reason", "what"}
 """Values Swiss spelling leaves alone: names, addresses and what a person wrote."""
 
@@ -49,6 +49,7 @@ class LetterKind(StrEnum):
     CLOSED = "closed"
     REOPENED = "reopened"
     LINK = "link"
+    ERASURE = "erasure"
     DELAY_NOTICE = "delay_notice"
     LEAD_TAKES_OVER = "lead_takes_over"
     WAITING_REMINDER = "waiting_reminder"

@@ -40,7 +40,7 @@ from tests.support.smtp_sink import SmtpSink
 TO_CUSTOMERS = [kind for kind in LetterKind if not kind.is_for_staff and kind not in OF_THE_LADDER]
 TO_STAFF = [kind for kind in LetterKind if kind.is_for_staff]
 BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
-ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK}
+ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 ACCOUNT, REGULAR = "account@kunde.example", "regular@kunde.example"
 DATE = {
     "de": re.compile(r"\b(?:Mon|Diens|Mitt|Donners|Frei|Sams|Sonn)(?:tag|woch), \d{1,2}\. [A-ZÄ]\w+"),

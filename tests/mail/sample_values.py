@@ -216,6 +216,15 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         },
         LetterKind.REOPENED: {"by_customer": True, "reopened_on": words["today"]},
         LetterKind.LINK: {"reopen_until": None, "replaced": False},
+        LetterKind.ERASURE: {
+            "stage": "confirm",
+            "is_open": True,
+            "confirm_url": f"{STATUS_URL}/erase/bm9uY2U.Q2xpY2tfYWJjZGVmZ2hpamts",
+            "confirm_until": words["again_due"],
+            "erase_on": words["erase_on"],
+            "kept_until": None,
+            "reopen_until": None,
+        },
         LetterKind.DELAY_NOTICE: {
             "number": 1,
             "late": False,

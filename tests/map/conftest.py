@@ -23,7 +23,7 @@ from werkzeug.routing import Rule
 
 from portal import clock, db, demo
 from portal.app import create_app
-from portal.cases import answering, opening, planning
+from portal.cases import answering, erasure_wishes, opening, planning
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
@@ -57,11 +57,15 @@ CLOSED_LONG_AGO = "ostermann@ostermann.example"
 DOUBTFUL = "muster@post.example"
 NOT_ME = "schulte@post.example"
 DISCARDED = "offers@werbung.example"
+ERASURE_ASKED = "gern.vergessen@kunde.example"
+"""The customer asked for deletion; the letter that asks to confirm it was sent."""
+ERASURE_CONFIRMED = "bald.vergessen@kunde.example"
+"""The customer confirmed it; the details are deleted in a week."""
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
 STORIES = (
     *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY),
-    *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME),
+    *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
 )
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
@@ -169,6 +173,8 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _just_sent(session)
             _closing_announced(session)
             _date_planned(session)
+            _erasure_wished(session, ERASURE_ASKED, confirmed=False)
+            _erasure_wished(session, ERASURE_CONFIRMED, confirmed=True)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
         db.db.engine.dispose()
     database = Kept(url)
@@ -217,6 +223,16 @@ def _date_planned(session: Session) -> None:
     )
 
 
+def _erasure_wished(session: Session, email: str, *, confirmed: bool) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
+    wish, now = Wish(topic_id, "Greta Gern", email, "Wann kommt die Lieferung?", "de"), NOW - timedelta(minutes=5)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    case = session.get_one(Case, submission.case_id)
+    erasure_wishes.ask(session, case, now=now)
+    if confirmed:
+        erasure_wishes.confirm(session, case, erasure_wishes.proof(case), now=now)
+
+
 @dataclass(frozen=True)
 class Form:
     """A body that one POST accepts, the case of whose customer it is about, and where its fields' names begin."""
@@ -243,6 +259,9 @@ FORMS: Mapping[str, Form] = {
     "status.reopen": Form(CLOSED, {"message": "Es fehlt noch etwas."}),
     "status.new_link": Form(),
     "status.not_me": Form(),
+    "status.send_erasure_link": Form(),
+    "status.confirm_erasure": Form(ERASURE_ASKED),
+    "status.keep_details": Form(ERASURE_CONFIRMED),
     "staff.reply": Form(body={"text": "Das Angebot folgt.", "then": "keep"}, prefix="reply-"),
     "staff.ask": Form(body={"text": "Welche Größe?", **FRIDAY}, prefix="ask-"),
     "staff.promise": Form(body={"promise": "result-mail", "what": "das Angebot", **FRIDAY}, prefix="promise-"),
@@ -304,6 +323,11 @@ class House:
         with self.app.app_context():
             return status_token(self.case(story))
 
+    def proof(self) -> str:
+        """The secret of the letter that asks to confirm deletion."""
+        with self.app.app_context():
+            return erasure_wishes.proof(self.case(ERASURE_ASKED))
+
     def answer(self, story: str) -> str:
         """The secret of the case's thank-you page."""
         with self.app.app_context(), db.reading() as session:
@@ -344,6 +368,7 @@ class House:
             "token": token or self.token(form.story),
             "reference": case.reference,
             "answer": self.answer(form.story),
+            "proof": self.proof(),
         }
         return Filled(path_of(self.rule(endpoint), values), data)
 
@@ -375,6 +400,7 @@ class House:
         blueprint = rule.endpoint.rpartition(".")[0]
         known: Mapping[tuple[str, str], Callable[[], list[str]]] = {
             ("status", "token"): lambda: [*map(self.token, STORIES), "not-a-token"],
+            ("status", "proof"): lambda: [self.proof(), "not-a-proof"],
             ("contact", "answer"): lambda: [*map(self.answer, STORIES), "x" * 22],
             ("staff", "reference"): lambda: [*(self.case(one).reference for one in (*STORIES, DISCARDED)), "AAA-AAA"],
             ("mailbox", "name"): lambda: receiver.names(Path(self.app.config["MAILBOX_DIR"])),

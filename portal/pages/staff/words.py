@@ -50,6 +50,7 @@ LETTERS = {
     LetterKind.CLOSED: _("Closed"),
     LetterKind.REOPENED: _("Reopened"),
     LetterKind.LINK: _("Status link"),
+    LetterKind.ERASURE: _("Deletion of the details"),
     LetterKind.DELAY_NOTICE: _("Delay notice"),
     LetterKind.LEAD_TAKES_OVER: _("The lead takes over"),
     LetterKind.WAITING_REMINDER: _("Question asked again"),

@@ -1,5 +1,6 @@
 """The status page. Its address is the secret: no cookie, no login; every change is a POST behind a visible button."""
 
+import json
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,9 @@ from werkzeug import Response
 from wtforms import Form
 
 from portal import clock, db
-from portal.cases import answering, closing, finding, submissions, timeline, waiting
-from portal.cases.errors import KeyReused, Refused
-from portal.cases.models import Case
+from portal.cases import answering, closing, erasure_wishes, exporting, finding, submissions, timeline, waiting
+from portal.cases.errors import KeyReused, NotConfirmable, Refused
+from portal.cases.models import Case, CaseState
 from portal.journal.files import NoLongerHeld
 from portal.links import new_secret
 from portal.pages import speaking, uploads
@@ -29,6 +30,7 @@ bp = Blueprint("status", __name__, url_prefix="/s/<token>")
 
 
 ASKS = {"status/close.html": "close", "status/replace_link.html": "replace_link", "status/not_me.html": "not_me"}
+ASKS |= {"status/erase.html": "erase", "status/confirm_erasure.html": "erase"}
 """Pages that ask once before something is done, with the name of it in Status.can."""
 
 Step = Callable[[Session, Case, datetime], str]
@@ -153,6 +155,72 @@ def not_me(token: str) -> ResponseReturnValue:
     return _do(token, stop, "not-me", template="status/not_me.html")
 
 
+@bp.get("/export")
+def export(token: str) -> ResponseReturnValue:
+    """Everything the customer may see, as a file for machines; it holds no link. Files are downloaded one by one."""
+    now = clock.utc_now()
+    with db.reading() as session:
+        found = finding.by_token(session, token, now=now)
+        if found is None or found.expired:
+            return _lost(session, found, now=now)
+        if found.case.state not in (CaseState.OPEN, CaseState.CLOSED):
+            return redirect(url_for("status.show", token=token))
+        said, name = exporting.export(session, found.case, now=now), found.case.reference.lower()
+    answer = Response(json.dumps(said, ensure_ascii=False, indent=2), mimetype="application/json")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    return answer
+
+
+@bp.get("/erase")
+def ask_erasure(token: str) -> ResponseReturnValue:
+    """Says what deletion means, and what stays until when."""
+    return _page(token, "status/erase.html")
+
+
+@bp.post("/erase")
+def send_erasure_link(token: str) -> ResponseReturnValue:
+    """A letter to the stored address asks to confirm it."""
+
+    def ask(session: Session, case: Case, now: datetime) -> str:
+        erasure_wishes.ask(session, case, now=now)
+        return "erasure-asked"
+
+    return _do(token, ask, "erasure-asked", template="status/erase.html")
+
+
+@bp.get("/erase/<proof>")
+def show_erasure(token: str, proof: str) -> ResponseReturnValue:
+    """The letter links here; only the button does something."""
+    with db.reading() as session:
+        found = finding.by_token(session, token, now=clock.utc_now())
+        proves = found is not None and erasure_wishes.proves(found.case, proof, now=clock.utc_now())
+    if not proves:
+        return _page(token, "status/erase.html", sentences=[NotConfirmable.sentence], code=410)
+    return _page(token, "status/confirm_erasure.html", proof=proof)
+
+
+@bp.post("/erase/<proof>")
+def confirm_erasure(token: str, proof: str) -> ResponseReturnValue:
+    """Whoever reads the mailbox has confirmed it."""
+
+    def confirm(session: Session, case: Case, now: datetime) -> str:
+        erasure_wishes.confirm(session, case, proof, now=now)
+        return "erasure-confirmed"
+
+    return _do(token, confirm, "erasure-confirmed", proof, template="status/erase.html")
+
+
+@bp.post("/keep-details")
+def keep_details(token: str) -> ResponseReturnValue:
+    """The customer takes the deletion back."""
+
+    def keep(session: Session, case: Case, now: datetime) -> str:
+        erasure_wishes.take_back(session, case, now=now)
+        return "details-kept"
+
+    return _do(token, keep, "details-kept")
+
+
 def _do(
     token: str,
     step: Step,
@@ -232,6 +300,7 @@ def _page(
     sentences: Collection[str] = (),
     code: int = 200,
     key: str | None = None,
+    **values: str,
 ) -> Response:
     """A page of the case in the case's language; the same page for every link that leads to none.
 
@@ -262,6 +331,7 @@ def _page(
             company=speaking.company(session, now=now),
             voice=status.voice,
             now=now,
+            **values,
         )
     return make_response(page, code)
 
@@ -285,5 +355,8 @@ def _done(word: str | None) -> str | None:
         "kept-open": gettext("Thank you, your request stays open."),
         "closed": gettext("You have closed the request."),
         "reopened": gettext("The request is open again."),
+        "erasure-asked": gettext("Please look into your mailbox: our e-mail holds the link to confirm it."),
+        "erasure-confirmed": gettext("It is confirmed. This page shows the date."),
+        "details-kept": gettext("The deletion is taken back."),
         "not-me": gettext("Thank you for telling us."),
     }.get(word or "")
