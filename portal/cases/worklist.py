@@ -65,6 +65,8 @@ class Doubtful:
     check_by_at: datetime | None
     check_by: str | None
     late: bool
+    escalated: bool
+    """Whether its first date has passed unread: it is the lead's."""
 
 
 def worklist(session: Session, *, person_id: int, scope: Scope, language: str, now: datetime) -> list[Row]:
@@ -218,6 +220,7 @@ def _doubtful(directory: Directory, case: Case, language: str, now: datetime) ->
         check_by_at=case.check_by_at,
         check_by=None if case.check_by_at is None else voice.moment(case.check_by_at, now=now),
         late=case.check_by_at is not None and case.check_by_at <= now,
+        escalated=case.lead_since is not None,
     )
 
 

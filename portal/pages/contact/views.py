@@ -12,7 +12,7 @@ from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
 from portal import clock, config, db, limits
-from portal.cases import closing, doubting, limiting, opening, submissions, timeline
+from portal.cases import closing, doubting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
 from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
@@ -264,7 +264,7 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
             form=form,
             answer=answer,
             named=_names_the_person(status),
-            promise=_promise(status, values["person"].name),
+            promise=_promise(status, values["person"].name, unread.looked_at_by(session, case, now=now)),
             due_at=status.promise.due_at if status.promise else case.received_at,
             doubtful=status.state == CaseState.RECEIVED,
             closed=status.state == CaseState.CLOSED,
@@ -288,10 +288,15 @@ def _names_the_person(status: Status) -> bool:
     return status.named_on_thanks and status.state != CaseState.RECEIVED
 
 
-def _promise(status: Status, name: str) -> str:
-    """The one sentence that says who does what by when."""
+def _promise(status: Status, name: str, instead: str | None) -> str:
+    """The one sentence that says who does what by when; ``instead`` looks at an entry now whose first date passed."""
     if status.promise is None and status.check_late:
         return str(gettext("We wanted to look at it by %(due)s. We did not keep that date.", due=status.check_by or ""))
+    if instead is not None and status.check_by:
+        sentence = gettext(
+            "We did not keep the first date. %(name)s looks at it by %(due)s.", name=instead, due=status.check_by
+        )
+        return str(sentence)
     if status.promise is None:
         looks = gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by)
         return str(looks) if status.check_by else ""

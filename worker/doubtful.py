@@ -1,0 +1,45 @@
+"""The step that hands entries in doubt which nobody looked at in time to the lead."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal import clock, db
+from portal.cases import settling, unread
+from portal.cases.models import Case
+from portal.cases.sparing import spared
+from worker.loop import GOES_ON
+from worker.promises import PUT_OFF
+
+
+class EscalateUnread:
+    """Escalates one entry; one that breaks is tried again later, and keeps no other waiting."""
+
+    def __init__(self) -> None:
+        self._put_off: dict[int, datetime] = {}
+
+    def __call__(self) -> int:
+        """Escalate one; how many, GOES_ON where one failed, 0 where none is due."""
+        now = clock.utc_now()
+        self._put_off = {case_id: until for case_id, until in self._put_off.items() if until > now}
+        query = (
+            select(Case)
+            .where(unread.is_due(now), Case.id.not_in(list(self._put_off)))
+            .order_by(Case.check_by_at, Case.id)
+            .limit(1)
+        )
+        # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
+        with db.reading() as session:
+            if session.scalars(query).first() is None:
+                return 0
+        with db.writing() as session:
+            taken = settling.take(session, query, {})
+            return self._escalate(session, taken[0], now) if taken else 0
+
+    def _escalate(self, session: Session, case: Case, now: datetime) -> int:
+        case_id = case.id
+        if spared(session, lambda: unread.escalate(session, case, now=now), failed="not escalated", case=case_id):
+            return 1
+        self._put_off[case_id] = now + PUT_OFF
+        return GOES_ON
