@@ -34,6 +34,8 @@ MOST_BYTES = 10 * MEGABYTE
 MOST_TOGETHER = 25 * MEGABYTE
 BODY_BYTES = MOST_TOGETHER + MEGABYTE
 """Largest body of a form with files: the files, and room for what is typed."""
+FIELD_BYTES = 192 * 1024
+"""Largest typed field of such a form. Werkzeug holds what it has just read, 64 kB, and a rest to the same limit."""
 ACCEPTED = ",".join(f".{ending}" for ending in TYPES)
 CHUNK = 64 * 1024
 SANDBOX = "sandbox; default-src 'none'"
@@ -232,6 +234,7 @@ def _make_room() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     if request.mimetype == "multipart/form-data" and getattr(view, "takes_files", False):
         request.max_content_length = BODY_BYTES
+        request.max_form_memory_size = FIELD_BYTES
 
 
 def _with_held(chosen: Chosen) -> Chosen:

@@ -29,6 +29,8 @@ from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
 from portal.core import create_core
 from portal.customers.models import Customer
+from portal.journal.files import File, attach
+from portal.journal.models import Entry, Kind
 from portal.links import Purpose, new_secret
 from portal.mail.models import Letter, LetterState
 from portal.pages.mailbox import receiver
@@ -67,6 +69,8 @@ STORIES = (
     *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY),
     *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
 )
+FILE = "a-file-of-fresh-22-abc"
+"""A file that the customer of FRESH sent along."""
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
@@ -175,6 +179,7 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _date_planned(session)
             _erasure_wished(session, ERASURE_ASKED, confirmed=False)
             _erasure_wished(session, ERASURE_CONFIRMED, confirmed=True)
+            _file_sent(session)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
         db.db.engine.dispose()
     database = Kept(url)
@@ -187,6 +192,13 @@ def _just_sent(session: Session) -> None:
     wish = Wish(topic_id, "Jana Soeben", JUST_SENT, "Wann kommt die Lieferung?", "de")
     now = NOW - timedelta(minutes=5)
     opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+
+
+def _file_sent(session: Session) -> None:
+    case = select(Case).join(Customer, Customer.id == Case.customer_id).where(Customer.email == FRESH)
+    entry = select(Entry.id).where(Entry.case_id == session.scalars(case).one().id, Entry.kind == Kind.RECEIVED)
+    file = File(FILE, "Typenschild.txt", "text/plain", 4, "0" * 64, read=lambda: b"4711")
+    attach(session, session.scalars(entry).one(), [file], now=NOW)
 
 
 def _closing_announced(session: Session) -> None:
@@ -405,6 +417,9 @@ class House:
             ("staff", "reference"): lambda: [*(self.case(one).reference for one in (*STORIES, DISCARDED)), "AAA-AAA"],
             ("mailbox", "name"): lambda: receiver.names(Path(self.app.config["MAILBOX_DIR"])),
             ("", "filename"): lambda: ["app.css", "enhance.js"],
+            # The first sample of each token and reference is that of FRESH, whose file it is; the others see none.
+            ("status", "file_id"): lambda: [FILE],
+            ("staff", "file_id"): lambda: [FILE],
         }
         assert (blueprint, name) in known, f"no sample value for {name!r} of {rule.rule}: add one here"
         return known[blueprint, name]()

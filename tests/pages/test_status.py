@@ -195,7 +195,7 @@ def test_who_is_waited_for_sees_what_is_missing_beside_the_form(page: Page) -> N
 
     assert "Waiting for you" in words
     assert (
-        "We need this from you We asked you something and wait for your answer: Which model is it? Your message Send"
+        "We need this from you We asked you something and wait for your answer: Which model is it? Your message"
         in words
     )
     assert "gets in touch with you again by 2 pm on Thursday 26 November" in words
