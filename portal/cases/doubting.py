@@ -98,7 +98,6 @@ _RULES: Mapping[Doubt, Callable[[str], bool]] = {
 _SENTENCES: Mapping[Doubt, str] = {
     Doubt.HONEYPOT: marked("A field that people do not see was filled in."),
     Doubt.TOO_FAST: marked("The form was filled in faster than people type."),
-    Doubt.UNPROVEN: marked("The browser has not done the sum that keeps robots away; without JavaScript none does."),
     Doubt.MARKUP: marked("The text holds links in the form that forums and pages use."),
     Doubt.SHORTENED: marked("The text holds a shortened link that hides where it leads."),
     Doubt.LINKS: marked("The text is mostly links."),

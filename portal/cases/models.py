@@ -92,7 +92,6 @@ class Doubt(StrEnum):
 
     HONEYPOT = "honeypot"
     TOO_FAST = "too_fast"
-    UNPROVEN = "unproven"
     MARKUP = "markup"
     SHORTENED = "shortened"
     LINKS = "links"

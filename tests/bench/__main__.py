@@ -97,6 +97,8 @@ class Ground:
             "PORTAL_MAIL_SERVER": "127.0.0.1",
             "PORTAL_MAIL_PORT": str(mail_port),
             "PORTAL_MAIL_DEFAULT_SENDER": "service@beispielwerke.example",
+            "PORTAL_FORM_LIMIT": "1000000 per hour",
+            "PORTAL_SITE_LIMIT": "1000000 per day",
         }
         app = create_core(environment)
         with app.app_context():

@@ -32,7 +32,8 @@ from portal.customers.models import Customer
 from portal.journal.files import File, attach
 from portal.journal.models import Entry, Kind
 from portal.links import Purpose, new_secret
-from portal.mail.models import Letter, LetterState
+from portal.mail.letters import LetterKind
+from portal.mail.models import HoldReason, Letter, LetterState
 from portal.pages.mailbox import receiver
 from portal.pages.staff.login import sign_ins
 from portal.people.models import Person
@@ -63,11 +64,13 @@ ERASURE_ASKED = "gern.vergessen@kunde.example"
 """The customer asked for deletion; the letter that asks to confirm it was sent."""
 ERASURE_CONFIRMED = "bald.vergessen@kunde.example"
 """The customer confirmed it; the details are deleted in a week."""
+HELD = "gehalten@kunde.example"
+"""The confirmation is held above the mailbox's cap."""
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
 STORIES = (
     *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY),
-    *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
+    *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, HELD, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
 )
 FILE = "a-file-of-fresh-22-abc"
 """A file that the customer of FRESH sent along."""
@@ -181,6 +184,7 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _erasure_wished(session, ERASURE_CONFIRMED, confirmed=True)
             _file_sent(session)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
+            _letter_held(session)
         db.db.engine.dispose()
     database = Kept(url)
     yield database
@@ -199,6 +203,17 @@ def _file_sent(session: Session) -> None:
     entry = select(Entry.id).where(Entry.case_id == session.scalars(case).one().id, Entry.kind == Kind.RECEIVED)
     file = File(FILE, "Typenschild.txt", "text/plain", 4, "0" * 64, read=lambda: b"4711")
     attach(session, session.scalars(entry).one(), [file], now=NOW)
+
+
+def _letter_held(session: Session) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
+    wish = Wish(topic_id, "Hanna Halt", HELD, "Wann kommt die Lieferung?", "de")
+    now = NOW - timedelta(minutes=5)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    of_case = update(Letter).where(Letter.case_id == submission.case_id)
+    session.execute(of_case.values(state=LetterState.SENT, ended_at=Letter.queued_at))
+    held = {"state": LetterState.HELD, "hold_reason": HoldReason.MAILBOX_CAP, "ended_at": None}
+    session.execute(of_case.where(Letter.kind == LetterKind.CONFIRMATION).values(held))
 
 
 def _closing_announced(session: Session) -> None:
@@ -289,6 +304,8 @@ FORMS: Mapping[str, Form] = {
     "staff.forget_plan": Form(PLANNED, prefix="forget-"),
     "staff.release": Form(DOUBTFUL),
     "staff.discard": Form(DOUBTFUL),
+    "staff.release_letters": Form(HELD),
+    "staff.drop_letters": Form(HELD),
     "login.sign_in": Form(body={"email": "m.albrecht@beispielwerke.example", "password": PASSWORD}),
     "login.sign_out": Form(),
 }

@@ -338,7 +338,7 @@ def answers_alike(endpoint: str, first: Any, second: Any) -> bool:
     """The second press leads where the first did; an entry that became a case is shown as one."""
     if endpoint == "staff.release":
         return bool(second.location == first.location.partition("?")[0])
-    if endpoint == "staff.discard":
+    if endpoint in ("staff.discard", "staff.release_letters", "staff.drop_letters"):
         return bool(second.status_code == 409)
     if endpoint == "status.new_link":
         return bool(first.location.partition("&")[0] == second.location.partition("&")[0])

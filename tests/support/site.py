@@ -157,6 +157,7 @@ class Site:
             "PORTAL_MAIL_SERVER": "127.0.0.1",
             "PORTAL_MAIL_DEFAULT_SENDER": "service@beispielwerke.example",
             "PORTAL_MAIL_CAP": "1000 per hour",
+            "PORTAL_FORM_LIMIT": "1000 per hour",
             "PORTAL_MAILBOX_DIR": str(folder / "mailbox"),
             "PORTAL_FORM_MIN_SECONDS": "0",
             "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
