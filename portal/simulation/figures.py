@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 from statistics import median
 
@@ -90,21 +90,27 @@ def _lapses(record: Record) -> Figures:
         for promise in case.promises:
             if promise.due_at >= record.ends_at or not _passed(record, case, promise):
                 continue
-            figure = f"promises_lapsed_{_excuse(record, case, promise.due_at)}"
+            figure = f"promises_lapsed_{_excuse(record, case, promise)}"
             lapses[figure] += 1
             if figure in ZERO:
                 record.note(figure, case, promise.due_at)
     return lapses
 
 
-def _excuse(record: Record, case: CaseRecord, at: datetime) -> str:
-    """Why no letter came by then. What the mail kept back counts as excused only while the page says a step ahead."""
+def _excuse(record: Record, case: CaseRecord, promise: PromiseRecord) -> str:
+    """Why no letter came by then. What the mail kept back counts as excused only while the page says a step ahead.
+
+    A date that had not even moved passed in silence whatever the mail did: the worker runs without it, and the page
+    says the new date before the old one passes.
+    """
+    at = promise.due_at
+    moved = promise.ended_at <= at
     shown = [one for one in case.promises if one.given_at <= at < min(one.ended_at, one.due_at)]
-    if case.refuses and shown:
+    if moved and case.refuses and shown:
         return OUT_OF_REACH
     if spans.holds(record.asleep(case), at):
         return WHILE_OFF
-    if any(spans.holds(record.mail_down(case, one.told_by), at) for one in shown):
+    if moved and any(spans.holds(record.mail_down(case, one.told_by), at) for one in shown):
         return WHILE_MAIL_DOWN
     return "in_silence"
 

@@ -320,6 +320,21 @@ def notice_kept_back(life: Life, *, until: str, up: str = "26 20:00") -> None:
 Change = Callable[[Life], None]
 
 
+def unmoved(life: Life, kind: str) -> None:
+    """A date passes, the page goes on saying it beside another step, and mail cannot leave."""
+    both = f"{THURSDAY} | {TUESDAY}"
+    life.form("24 9:12")
+    life.letter("24 9:12", "confirmation", f"{THURSDAY}.")
+    life.letter("24 9:12", "promise_given", f"{TUESDAY}.")
+    life.says("24 9:12", both)
+    if kind == "refuses":
+        life.act("25 9:00", "refuses", email="c1@kunde.example")
+    else:
+        off(life, "26 12:00", "26 20:00", kind=kind)
+    life.says("26 18:00", TUESDAY, "Zusage eingehalten")
+    handmade.close(life, "30 10:00")
+
+
 def story(*changes: Change) -> Change:
     """One change after the other."""
 
@@ -415,6 +430,14 @@ FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
         ),
         {"minutes_in_the_dark": 4 * 60, "promises_lapsed_in_silence": 1},
     ),
+    "a date that did not move while SMTP was down": (
+        lambda life: unmoved(life, "smtp_down"),
+        {"promises_lapsed_in_silence": 1},
+    ),
+    "a date that did not move, of a mailbox that refuses": (
+        lambda life: unmoved(life, "refuses"),
+        {"promises_lapsed_in_silence": 1},
+    ),
     "a letter with a date that has passed": (past_date, {"letters_untrue": 1}),
     "a reopening that fails, and the page after it": (
         also(lambda life: fails(life, "31 9:00")),
@@ -492,6 +515,7 @@ BLAMELESS: dict[str, Change] = {
         lambda life: notice(life, "26 15:15", 4, text="Ihr Anliegen hat ein neues Datum."),
         lambda life: handmade.close(life, "30 10:00"),
     ),
+    "a date that did not move while the machine was off": lambda life: unmoved(life, "machine_off"),
     "a mailbox that refuses": story(
         lambda life: life.act("24 9:00", "refuses", email="c1@kunde.example"),
         lambda life: life.form("24 9:12"),

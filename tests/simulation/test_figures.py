@@ -1,0 +1,79 @@
+"""The rules of the simulation's own figures, on records made by hand; those of the judge are in tests/judge."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from portal.simulation import figures
+from portal.simulation.record import NEVER, CaseRecord, PromiseRecord, Record
+from portal.simulation.spans import Spans
+
+
+def at(hour: float) -> datetime:
+    """So many hours after the start."""
+    return datetime(2026, 11, 23, tzinfo=UTC) + timedelta(hours=hour)
+
+
+def promise(
+    given: float, due: float, ended: float | None = None, *, told: float | None = None, state: str = "moved"
+) -> PromiseRecord:
+    """A promise, its times in hours; told at once unless said otherwise."""
+    told_at = at(given if told is None else told)
+    ended_at = NEVER if ended is None else at(ended)
+    return PromiseRecord(1, at(given), at(due), ended_at, "open" if ended is None else state, None, told_at, "reply")
+
+
+class Lived(Record):
+    """One case that was open all the time, and what stood in the way of its letters."""
+
+    def __init__(self, *promises: PromiseRecord, refuses: bool = False, off: bool = False, down: bool = False) -> None:
+        case = CaseRecord(1, 1, "ABC-001", refuses, cast("Any", SimpleNamespace(id=1)), list(promises))
+        case.open = [(at(0), at(100))]
+        self.cases, self.ends_at, self._off, self._down = [case], at(100), off, down
+
+    def asleep(self, case: CaseRecord) -> Spans:
+        """Always or never."""
+        return case.open if self._off else []
+
+    def mail_down(self, case: CaseRecord, kind: str) -> Spans:
+        """Always or never."""
+        return case.open if self._down else []
+
+    def note(self, figure: str, case: CaseRecord, at: datetime) -> None:
+        """Nobody asks."""
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "the mailbox refuses": ({"refuses": True}, "out_of_reach"),
+    "no mail leaves": ({"down": True}, "while_mail_down"),
+    "the machine is off": ({"off": True}, "while_off"),
+    "nothing is wrong": ({}, "in_silence"),
+}
+
+
+@pytest.mark.parametrize(("fault", "how"), FAULTS.values(), ids=FAULTS)
+def test_a_date_that_moved_in_time_is_excused_by_what_keeps_its_letter_back(fault: dict[str, Any], how: str) -> None:
+    lived = Lived(promise(0, 10, 9), promise(9, 200, told=50), **fault)
+
+    assert lapses(lived) == {10: how}
+
+
+@pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS.values()], ids=FAULTS)
+def test_a_date_that_did_not_move_is_excused_by_the_night_of_the_machine_alone(fault: dict[str, Any]) -> None:
+    lived = Lived(promise(0, 10, 11), promise(0, 20, 20, state="kept"), **fault)
+
+    assert lapses(lived) == {10: "while_off" if "off" in fault else "in_silence"}
+
+
+def lapses(lived: Lived) -> dict[int, str]:
+    """The figure under which each date counts, by its hour."""
+    found: dict[int, str] = {}
+    case = lived.cases[0]
+    for one in case.promises:
+        if figures._passed(lived, case, one):
+            found[round((one.due_at - at(0)) / timedelta(hours=1))] = figures._excuse(lived, case, one)
+    counted = {name: number for name, number in figures._lapses(lived).items() if number}
+    assert counted == {f"promises_lapsed_{how}": 1 for how in found.values()}
+    return found
