@@ -123,7 +123,7 @@ class Promise(Base):
     """Who gave it; None when the service level did."""
     given_at: Mapped[datetime] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    first_due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    first_due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     remind_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     notice_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,6 +1,5 @@
 """The steps that watch promises: what they take and when, several workers at once, and one broken case among others."""
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
 from portal.promises.models import Promise, PromiseState
 from tests.bench import watching
-from tests.support.cast import berlin, statements
+from tests.support.cast import berlin, planned_for_any_values, statements
 from worker import cases, promises, waiting
 from worker.loop import GOES_ON, Loop
 from worker.promises import Watch
@@ -263,18 +262,6 @@ def ten_thousand(core: Flask) -> Flask:
     """Ten thousand open cases, and statistics of them."""
     watching.fill(10_000)
     return core
-
-
-def planned_for_any_values(session: Session, statement: str) -> str:
-    """How the database would run it without a look at the values that are bound, as it does once it is prepared."""
-    if session.get_bind().dialect.name == "sqlite":
-        found = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
-        return " ".join(str(row[-1]) for row in found)
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    for number, name in enumerate(names, 1):
-        statement = statement.replace(f"%({name})s", f"${number}")
-    found = session.connection().exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
-    return " ".join(str(row[0]) for row in found)
 
 
 def count(kind: LetterKind) -> int:
