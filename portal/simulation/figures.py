@@ -197,7 +197,8 @@ def _outside(record: Record, letter: LetterRecord) -> bool:
         return False
     if record.may_send(case, letter.at):
         return False
-    could_wait = letter.old_due_at is None or letter.old_due_at > record.next_sending(case, letter.at)
+    opens = record.next_sending(case, letter.at)
+    could_wait = not any(letter.queued_at < old <= opens for old in letter.instead_of)
     if could_wait:
         record.note("letters_outside_sending_hours", case, letter.at)
     return could_wait

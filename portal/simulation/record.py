@@ -1,7 +1,7 @@
 """What a run left behind, read once: cases with their promises and letters, and beside them what the plan knew."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -81,7 +81,8 @@ class LetterRecord:
     queued_at: datetime
     person_id: int
     step_due_at: datetime | None
-    old_due_at: datetime | None
+    instead_of: frozenset[datetime]
+    """The dates that what it tells replaces, back to the first: the one its reader knows is among them."""
     by_itself: bool
     """A closing that neither a person nor the customer wanted at that moment."""
     automatic: bool
@@ -241,10 +242,11 @@ class Record:
             if at is None:
                 continue
             case, stated = cases[row.case_id], promises.get(row.promise_id)
-            old = None if stated is None or stated.replaces_id is None else promises[stated.replaces_id].due_at
+            told = [one for one in case.promises if one is stated or _is_told_with(one, row)]
             letter = LetterRecord(
                 case, case.number, row.kind, at, row.queued_at, row.person_id,
-                None if stated is None else stated.due_at, old,
+                None if stated is None else stated.due_at,
+                frozenset(old.due_at for one in told for old in _before(promises, one)),
                 by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
                 automatic=(case.id, row.queued_at) in given,
                 planned=(case.id, row.queued_at) in planned,
@@ -260,9 +262,21 @@ class Record:
 def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
     """A letter tells the promise it is about, and a notice all that were given with it."""
     for promise in case.promises:
-        together = row.kind in NOTICES and promise.given_at == row.queued_at
-        if (promise.id == row.promise_id or together) and (at < promise.told_at or not promise.told_by):
+        tells = promise.id == row.promise_id or _is_told_with(promise, row)
+        if tells and (at < promise.told_at or not promise.told_by):
             promise.told_at, promise.told_by = at, row.kind
+
+
+def _is_told_with(promise: PromiseRecord, row: Any) -> bool:
+    """Whether a notice gave this promise, be it another than the next step, which it names."""
+    return row.kind in NOTICES and promise.given_at == row.queued_at
+
+
+def _before(promises: Mapping[int, PromiseRecord], promise: PromiseRecord) -> Iterator[PromiseRecord]:
+    """The promises in whose place it came, the last one first."""
+    while promise.replaces_id is not None:
+        promise = promises[promise.replaces_id]
+        yield promise
 
 
 def _changes(session: Session) -> defaultdict[int | None, list[tuple[datetime, bool]]]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from portal.simulation import figures
-from portal.simulation.record import NEVER, CaseRecord, PromiseRecord, Record
+from portal.simulation.record import NEVER, CaseRecord, LetterRecord, PromiseRecord, Record
 from portal.simulation.spans import Spans
 
 
@@ -40,6 +40,14 @@ class Lived(Record):
     def mail_down(self, case: CaseRecord, kind: str) -> Spans:
         """Always or never."""
         return case.open if self._down else []
+
+    def may_send(self, case: CaseRecord, at: datetime) -> bool:
+        """It is night."""
+        return False
+
+    def next_sending(self, case: CaseRecord, moment: datetime) -> datetime:
+        """The next morning."""
+        return at(24)
 
     def note(self, figure: str, case: CaseRecord, at: datetime) -> None:
         """Nobody asks."""
@@ -77,3 +85,18 @@ def lapses(lived: Lived) -> dict[int, str]:
     counted = {name: number for name, number in figures._lapses(lived).items() if number}
     assert counted == {f"promises_lapsed_{how}": 1 for how in found.values()}
     return found
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "outside"),
+    [((), True), ((30,), True), ((20,), False), ((30, 20), False), ((9,), True)],
+    ids=["of no date", "a date after the morning", "a date of the night", "one of several", "a date that had passed"],
+)
+def test_a_notice_leaves_at_night_where_a_date_it_replaces_would_pass_before_the_morning(
+    instead_of: tuple[float, ...], outside: bool
+) -> None:
+    lived = Lived()
+    dates = frozenset(at(hour) for hour in instead_of)
+    notice = LetterRecord(lived.cases[0], 1, "delay_notice", at(18), at(18), 1, at(40), dates, False, True, False)
+
+    assert figures._outside(lived, notice) is outside
