@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, scheduling, writing
+from portal.cases import opening, reaching, scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.settling import hold, settle
+from portal.cases.settling import first_look, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
@@ -34,10 +34,11 @@ LEAD_TAKES_OVER = 3
 
 @dataclass(frozen=True)
 class Move:
-    """A promise that is moved by a notice, and its successor."""
+    """A promise that is moved by a notice, its successor, and the one before it whose date the customer knows."""
 
     old: Promise
     new: Promise
+    known: Promise
 
 
 def give_notice(session: Session, case: Case, *, now: datetime) -> None:
@@ -51,7 +52,7 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    steps = promises.open_of(session, case.id)
+    steps = first_look(session, case)
     ours = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in ours if promise.notice_at <= now]
     if not _all_as_planned(directory, case, due, now=now):
@@ -171,7 +172,7 @@ def _moved(
         now=now,
         facts={**opening.promise_facts(directory, moved), "before": promise.due_at.isoformat()},
     )
-    return Move(promise, moved)
+    return Move(promise, moved, reaching.given_up(session, moved))
 
 
 def _note_notice(
@@ -199,20 +200,22 @@ def _tell_customer(
 ) -> None:
     voice, first = directory.voice_of(case), moves[0]
     says: dict[str, Any] = {
-        "late": first.old.due_at <= now,
+        "late": first.known.due_at <= now,
         "moves": [_in_words(directory, case, move, voice, now=now) for move in moves],
         "reason": first.old.reason if len(moves) == 1 else None,  # of several, each has its own
     }
+    told = reaching.notices_told(session, case.id, at=now) if number > 1 else 0
     if number < LEAD_TAKES_OVER:
         kind = LetterKind.DELAY_NOTICE
         says |= {
-            "number": number,
+            "number": min(number, told + 1),  # as the customer counts
             "lead_id": lead_id,  # for whoever writes the letter anew, as is a promise's number
             "lead": None if lead_id is None else writing.card(directory, case, lead_id, now=now),
         }
     else:
         kind = LetterKind.LEAD_TAKES_OVER
-        says |= {"before_name": directory.people[before_id].name}
+        known_id = before_id if first.known is first.old else first.known.person_id
+        says |= {"again": told > 0, "before_name": directory.people[known_id].name}
     writing.to_customer(
         session,
         directory,
@@ -222,7 +225,7 @@ def _tell_customer(
         promise=case.promise,  # the next step: one that is not moved may come first
         now=now,
         unasked=True,
-        old_due_at=first.old.due_at,
+        old_due_at=first.known.due_at,
         says=says,
     )
 
@@ -277,7 +280,7 @@ def _tell_staff(
 def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, Any]:
     return {
         "promise_id": move.new.id,  # for whoever writes the letter anew: the name in the sentence may be another
-        "before": voice.moment(move.old.due_at, now=now),
+        "before": voice.moment(move.known.due_at, now=now),
         "sentence": writing.sentence(directory, case, move.new, voice, now=now),
         "what": move.new.what,
         "reason": move.old.reason,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -357,6 +357,95 @@ def test_whoever_stood_in_for_the_lead_makes_room_for_the_lead(session: Session,
         named.append(name in read(letter).text)
 
     assert named == [False, True]
+
+
+def test_a_notice_names_the_date_the_customer_knows_and_not_that_of_a_notice_that_never_left(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    second = open_promises(session, case)[0].notice_at
+    notice(session, case)
+    step(session)
+
+    assert renew_all(session, at=second + timedelta(days=3)) == 2
+
+    (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    text = read(letter).text
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+    assert "27. November" not in text
+    assert "zum zweiten Mal" not in text
+    assert "Dr. Katharina Voss" in text, "the lead is there all the same"
+
+
+def test_a_notice_written_while_an_earlier_one_waits_names_the_date_the_customer_knows(session: Session) -> None:
+    """The mail works again on that very day: the second notice leaves as it was written."""
+    case = quiet(session)
+    notice(session, case)
+    notice(session, case)
+
+    text = read(letters(session, case, LetterKind.DELAY_NOTICE)[1]).text
+
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+
+
+def test_a_person_who_moves_a_date_names_the_one_the_customer_knows(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    later = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
+
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+
+    assert "Bisher zugesagt war: Mittwoch, 25. November, 16:30 Uhr." in read(letter).text
+
+
+@pytest.mark.parametrize("seen", ["left", "on the page", "by voice"])
+def test_a_date_the_customer_knows_is_named_however_they_know_it(session: Session, seen: str) -> None:
+    case = quiet(session)
+    notice(session, case)
+    (promise,) = open_promises(session, case)
+    if seen == "left":
+        deliver(session, at=promise.given_at)
+    elif seen == "on the page":
+        answering.customer_message(session, case, "Gut.", now=promise.given_at + timedelta(minutes=1))
+    else:
+        session.execute(delete(Letter).where(Letter.promise_id == promise.id))
+    step(session)
+    notice(session, case)
+
+    (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)[-1:]
+    renew_all(session, at=berlin("2026-12-01 07:00"))
+
+    text = read(letter).text
+    assert "Freitag, 27. November" in text
+    assert ("zum zweiten Mal" in text) == (seen == "left")
+
+
+def test_whoever_heard_of_no_notice_is_not_told_of_one_more_by_the_lead(session: Session) -> None:
+    case = quiet(session)
+    for _ in range(4):
+        notice(session, case)
+    (lead,) = open_promises(session, case)
+
+    renew_all(session, at=lead.given_at + timedelta(hours=20))
+
+    (letter,) = letters(session, case, LetterKind.LEAD_TAKES_OVER)
+    text = read(letter).text
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+    assert "bisher war Miriam Albrecht für Sie da" in text
+
+
+def test_a_notice_that_left_is_counted_in_the_ones_after_it(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    deliver(session, at=berlin("2026-11-25 15:31"))
+    case = session.get_one(Case, case.id)
+    notice(session, case)
+    notice(session, case)
+
+    renew_all(session, at=open_promises(session, case)[0].given_at + timedelta(hours=20))
+
+    (letter,) = letters(session, case, LetterKind.LEAD_TAKES_OVER)
+    assert "auch die Zusage bis Freitag, 27. November, 14:30 Uhr haben wir nicht gehalten" in read(letter).text
 
 
 def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> None:

@@ -226,6 +226,7 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         LetterKind.LEAD_TAKES_OVER: {
             "late": False,
             "moves": [move(words, name)],
+            "again": True,
             "before_name": "Tarek Yilmaz",
             "reason": None,
         },
