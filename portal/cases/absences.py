@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases.models import Case, CaseState
 from portal.mail import outbox
+from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.people.models import Absence
 from portal.promises.models import Promise, PromiseState
@@ -38,18 +39,22 @@ def enter(
     session.flush()
     if concerns_letters:
         outbox.outdate(session, true_after=starts_at, now=now)
-        if starts_at <= now:
-            _remind_anew(session, person_id, now=now)
+        _remind_anew(session, from_at=max(starts_at, now))
     return absence.id
 
 
-def _remind_anew(session: Session, person_id: int, *, now: datetime) -> None:
-    """Whoever acts from now on has not been reminded of what the person was reminded of."""
+def _remind_anew(session: Session, *, from_at: datetime) -> None:
+    """Whoever acts from then on has not been reminded of what others were reminded of, and is at that time.
+
+    The person may act for others too: whoever has been reminded already is not reminded again (``reminding``).
+    """
+    sent = select(Letter.id).where(Letter.promise_id == Promise.id, Letter.kind == LetterKind.STAFF_REMINDER)
+    goes_on = and_(Promise.remind_at > from_at, sent.exists())  # waits for a later change already
     session.execute(
         update(Promise)
-        .where(Promise.person_id == person_id, Promise.state == PromiseState.OPEN)
-        .where(Promise.reminded_at.is_not(None), Promise.notice_at > now, Promise.planned_at.is_(None))
-        .values(reminded_at=None)
+        .where(Promise.state == PromiseState.OPEN, or_(Promise.reminded_at.is_not(None), goes_on))
+        .where(Promise.notice_at > from_at, Promise.planned_at.is_(None))
+        .values(reminded_at=None, remind_at=from_at)
     )
 
 

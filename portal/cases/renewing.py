@@ -69,7 +69,7 @@ def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterK
         return
     if kind == LetterKind.STAFF_REMINDER and promise is not None:
         outbox.drop_untrue(letter, now=now)
-        promise.reminded_at = None  # how much time is left is another question by now: it is reminded of anew
+        promise.reminded_at, promise.remind_at = None, now  # how much time is left is another question by now
         return
     directory = directories.load(session, now=now)
     reader_id = directory.acting(letter.person_id, now, topic_id=case.topic_id).person_id
