@@ -5,12 +5,14 @@ from datetime import datetime
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from portal.cases.models import Case, CaseState
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Letter, LetterState
+from portal.mail.models import Letter
 from portal.people.models import Absence
 from portal.promises.models import Promise, PromiseState
+
+_TURN = 4_051_977
+"""The number of PostgreSQL's advisory lock: shared by whoever writes letters, alone for whoever enters an absence."""
 
 
 def enter(
@@ -31,7 +33,7 @@ def enter(
     """
     concerns_letters = ends_at is None or ends_at > now
     if concerns_letters:
-        _hold_cases(session, now=now)
+        _wait_for_letters_in_the_making(session)
     absence = Absence(
         person_id=person_id, starts_at=starts_at, ends_at=ends_at, deputy_id=deputy_id, entered_by_id=by_id
     )
@@ -41,6 +43,29 @@ def enter(
         outbox.outdate(session, true_after=starts_at, now=now)
         _remind_anew(session, from_at=max(starts_at, now))
     return absence.id
+
+
+def none_meanwhile(session: Session) -> None:
+    """Until this transaction ends, whoever enters an absence waits for it; first waits for one that is being entered.
+
+    For whoever is about to write letters, before they read who is there and before they hold anything that an absence
+    changes: every step on a case begins so (``settling.hold``), and so does a new case.
+    """
+    if _on_postgresql(session):
+        session.connection().exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_TURN})")
+
+
+def _wait_for_letters_in_the_making(session: Session) -> None:
+    """Whoever is writing letters has read who is there: their letters are to be found, and no more begin meanwhile.
+
+    PostgreSQL serves those who wait in turn: neither side starves the other. On SQLite one writes at a time anyway.
+    """
+    if _on_postgresql(session):
+        session.connection().exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+
+
+def _on_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
 
 
 def _remind_anew(session: Session, *, from_at: datetime) -> None:
@@ -56,14 +81,3 @@ def _remind_anew(session: Session, *, from_at: datetime) -> None:
         .where(Promise.notice_at > from_at, Promise.planned_at.is_(None))
         .values(reminded_at=None, remind_at=from_at)
     )
-
-
-def _hold_cases(session: Session, *, now: datetime) -> None:
-    """Hold every case of which a letter waits or may be in the making, before anything is looked for.
-
-    Who holds one has read who is there, and may be about to write a letter: it waits for them, or they for the absence.
-    In the order of their ids, so that no two who hold several wait for each other.
-    """
-    waiting = select(Letter.case_id).where(Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
-    may_write = or_(Case.state == CaseState.OPEN, Case.reopen_until >= now, Case.id.in_(waiting))
-    session.execute(select(Case.id).where(may_write).order_by(Case.id).with_for_update()).all()

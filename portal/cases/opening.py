@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
+from portal.cases import absences, routing, scheduling, submissions, writing
 from portal.cases import directory as directories
-from portal.cases import routing, scheduling, submissions, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
@@ -138,6 +138,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str) -> Submi
 
     Of two with the same key the later one fails on the primary key; it then asks ``accept``. Raises NothingToPromise.
     """
+    absences.none_meanwhile(session)
     if directories.load(session, now=drafted.now) is not drafted.directory:
         drafted = draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
     case_id = _write(session, drafted, channel=Channel.FORM)

@@ -9,7 +9,18 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import absences, answering, closing, delaying, reminding, renewing, settling, waiting, writing
+from portal.cases import (
+    absences,
+    answering,
+    closing,
+    delaying,
+    opening,
+    reminding,
+    renewing,
+    settling,
+    waiting,
+    writing,
+)
 from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome
@@ -28,7 +39,10 @@ from tests.support.cast import (
     open_promises,
     promise_of,
     read,
+    send_form,
+    statements,
     step,
+    wish,
 )
 
 MIRIAM, JONAS, BRANDT = "Miriam Albrecht", "Jonas Weidner", "Thomas Brandt"
@@ -660,23 +674,15 @@ def test_a_letter_that_does_not_name_whoever_is_away_says_the_same_again(
 def test_a_letter_in_the_making_when_somebody_falls_ill_does_not_leave_with_their_name(
     core: Flask, session: Session, people: dict[str, int], who: str
 ) -> None:
-    """Whoever writes it holds the case: the absence waits for the letter, and then finds it."""
+    """Whoever writes it has read who is there: the absence waits for the letter, and then finds it."""
     case = quiet(session)
     if who == JONAS:
         away(session, people[MIRIAM], since=TUESDAY, deputy_id=people[JONAS])
         step(session)
 
-    def fall_ill() -> None:
-        with core.app_context(), db.writing() as other:
-            absences.enter(
-                other, person_id=people[who], starts_at=TUESDAY, ends_at=None, deputy_id=people[BRANDT],
-                by_id=people[who], now=TUESDAY,
-            )  # fmt: skip
-
     answering.customer_message(session, case, "Noch eine Frage.", now=TUESDAY)
     session.flush()
-    ill = threading.Thread(target=fall_ill)
-    ill.start()
+    ill = in_a_thread(core, who, people)
     ill.join(timeout=0.5)
     assert ill.is_alive(), "it waits for the letter"
     step(session)
@@ -687,6 +693,67 @@ def test_a_letter_in_the_making_when_somebody_falls_ill_does_not_leave_with_thei
     assert letter.valid_until == TUESDAY
 
 
+@pytest.mark.parametrize("who", [MIRIAM, JONAS])
+def test_the_first_letters_of_a_case_that_comes_in_when_somebody_falls_ill_do_not_leave_with_their_name(
+    core: Flask, session: Session, people: dict[str, int], who: str
+) -> None:
+    """Nobody else can see the new case yet: the absence waits for it all the same."""
+    if who == JONAS:
+        away(session, people[MIRIAM], since=TUESDAY, deputy_id=people[JONAS])
+    quiet(session)  # so that this customer has somebody to go to
+    submission = send_form(session)
+    session.flush()
+
+    ill = in_a_thread(core, who, people)
+    ill.join(timeout=0.5)
+    assert ill.is_alive(), "it waits for the letters"
+    step(session)
+    ill.join()
+
+    case = session.get_one(Case, submission.case_id)
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert read(letter).sender.startswith(who)
+    assert letter.valid_until == TUESDAY
+    assert renew_all(session, at=TUESDAY) == 1
+    assert not read(letters(session, case, LetterKind.CONFIRMATION)[0]).sender.startswith(who)
+
+
+def test_a_case_that_comes_in_while_an_absence_is_entered_waits_for_it(
+    core: Flask, session: Session, people: dict[str, int]
+) -> None:
+    """It was drafted before anybody was away."""
+    with db.reading() as reading:
+        drafted = opening.draft(reading, wish(session), doubt=None, now=TUESDAY)
+    session.commit()
+    absences.enter(
+        session, person_id=people[MIRIAM], starts_at=TUESDAY, ends_at=None, deputy_id=None, by_id=people[MIRIAM],
+        now=TUESDAY,
+    )  # fmt: skip
+
+    def keep() -> None:
+        with core.app_context(), db.writing() as other:
+            opening.keep(other, drafted, key="a form", body_hash="")
+
+    coming = threading.Thread(target=keep)
+    coming.start()
+    coming.join(timeout=0.5)
+    assert coming.is_alive(), "it waits for the absence"
+    step(session)
+    coming.join()
+
+    (letter,) = session.scalars(select(Letter).where(Letter.kind == LetterKind.CONFIRMATION))
+    assert not read(letter).sender.startswith(MIRIAM)
+
+
+def test_an_absence_holds_no_case(session: Session, people: dict[str, int]) -> None:
+    open_case(session)
+
+    with statements() as seen:
+        enter(session, people[MIRIAM], people[JONAS], starts_at=TUESDAY, now=TUESDAY)
+
+    assert not [statement for statement in seen if "FOR UPDATE" in statement]
+
+
 def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
@@ -695,6 +762,21 @@ def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people:
 
     assert letters(session, case, LetterKind.REPLY)[0].valid_until is None
     assert renew_all(session, at=TUESDAY) == 0
+
+
+def in_a_thread(core: Flask, who: str, people: dict[str, int]) -> threading.Thread:
+    """Somebody falls ill now, entered by another process."""
+
+    def fall_ill() -> None:
+        with core.app_context(), db.writing() as other:
+            absences.enter(
+                other, person_id=people[who], starts_at=TUESDAY, ends_at=None, deputy_id=people[BRANDT],
+                by_id=people[who], now=TUESDAY,
+            )  # fmt: skip
+
+    ill = threading.Thread(target=fall_ill)
+    ill.start()
+    return ill
 
 
 def enter(
