@@ -24,7 +24,7 @@ PUT_OFF = timedelta(hours=1)
 """How long a case waits whose step failed by a fault of ours; it keeps no other waiting."""
 AT_ONCE = 20
 """Cases done in one transaction at most: beginning, finding and committing cost as much as a case."""
-LONGEST = 0.02
+LONGEST = 0.04
 """Seconds after which such a transaction takes no further case: on SQLite nobody else writes meanwhile."""
 
 Due = Callable[[BindParameter[datetime]], ColumnElement[bool]]
@@ -75,7 +75,8 @@ class Watch:
         One that breaks is put off, and those before it are done again without it.
         """
         end = time.monotonic() + LONGEST
-        for case in self._take(session, now):
+        cases = self._take(session, now)
+        for case in cases:
             case_id = case.id
             try:
                 self._do(session, case, now=now)
@@ -89,6 +90,8 @@ class Watch:
             done.append(case_id)
             if time.monotonic() > end:
                 break
+        if self._at_once > 1:  # what was taken in vain was read in vain
+            self._at_once = max(2, len(done)) if len(done) < len(cases) else min(2 * self._at_once, AT_ONCE)
         return len(done)
 
     def _refused(self, done: list[int], fault: IntegrityError, now: datetime) -> None:
@@ -107,7 +110,9 @@ class Watch:
 
     def _take(self, session: Session, now: datetime) -> Sequence[Case]:
         query = self._next(session, now).options(selectinload(Case.customer)).limit(self._at_once)
-        return settling.take(session, query, {"now": now})
+        cases = settling.take(session, query, {"now": now})
+        directories.keep(session, now=now)
+        return cases
 
     def _next(self, session: Session, now: datetime) -> Select[Case]:
         self._put_off = {case_id: until for case_id, until in self._put_off.items() if until > now}

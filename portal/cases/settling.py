@@ -25,8 +25,20 @@ def take(session: Session, query: Select[Case], values: Mapping[str, object]) ->
     absences.none_meanwhile(session)
     held = query.with_for_update(of=Case, skip_locked=True)
     cases = session.scalars(held, values).unique().all()
-    session.info["held"] = session.get_transaction(), {case.id for case in cases}
+    case_ids = {case.id for case in cases}
+    session.info["held"] = session.get_transaction(), case_ids
+    session.info["steps"] = promises.open_of_each(session, case_ids)
     return cases
+
+
+def first_look(session: Session, case: Case) -> list[Promise]:
+    """The open promises of a case that was just held, the next one first; nothing has changed them since.
+
+    Those of cases that were taken together are read together; asked for again, they are read anew.
+    """
+    taken: dict[int, list[Promise]] = session.info.get("steps", {}) if _is_held(session, case) else {}
+    steps = taken.pop(case.id, None)
+    return promises.open_of(session, case.id) if steps is None else steps
 
 
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:

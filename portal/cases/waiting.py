@@ -19,7 +19,7 @@ from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Outcome
-from portal.cases.settling import hold, settle
+from portal.cases.settling import first_look, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.mail import outbox
@@ -65,7 +65,7 @@ def go_on(session: Session, case: Case, *, now: datetime) -> None:
     hold(session, case)
     if case.state != CaseState.OPEN:
         return
-    steps = promises.open_of(session, case.id)
+    steps = first_look(session, case)
     promise = promises.waits(steps)
     if promise is None or now < (promise.due_at if promise.waiting == Waiting.CLOSING else promise.notice_at):
         return

@@ -7,6 +7,7 @@ What is promised: written at most once per key, delivered to the relay at least 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import chain
 from random import uniform
 
 from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, null, or_, select, update
@@ -67,10 +68,14 @@ def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime)
 
     Automatic ones are withdrawn; those that tell the reader something else besides (RESTATED) are written anew.
     """
-    session.flush()
+    if any(isinstance(row, Letter) for row in chain(session.new, session.dirty)):
+        session.flush()
+    connection = session.connection()
+    if connection.execute(_NOT_GONE, {"of_case_id": case_id}).first() is None:
+        return  # as a rule; and who holds the case knows that none is added meanwhile
     ended = {"now": now, "of_case_id": case_id, "of_promise_id": promise_id, "of_automatic": True}
     for statement in _TAKE_BACK:
-        session.connection().execute(statement, ended)
+        connection.execute(statement, ended)
 
 
 def change_link(session: Session, case_id: int, *, now: datetime) -> None:
@@ -345,6 +350,11 @@ _RESTATE = (
     update(_LETTER)
     .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _TELLS_MORE)
     .values(valid_until=bindparam("now", type_=UtcDateTime))
+)
+_NOT_GONE = (
+    select(_LETTER.c.id)
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_((*_WAITING, LetterState.HELD)))
+    .limit(1)
 )
 _TAKE_BACK = (
     # A notice lists several promises and names the next step alone.
