@@ -473,6 +473,8 @@ def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> Non
     (letter,) = letters(session, case, LetterKind.CLOSED)
     assert read(letter).sender.startswith(JONAS)
     assert "Geliefert." in read(letter).text
+    assert "Bis Dienstag, 8. Dezember, können Sie den Vorgang wieder öffnen." in read(letter).text
+    assert "Der Link gilt bis Montag, 22. Februar 2027." in read(letter).text
 
 
 def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:
