@@ -203,7 +203,7 @@ def load(session: Session, *, now: datetime) -> Directory:
 def keep(session: Session, *, now: datetime) -> None:
     """Load it, and let this writing transaction see it so until its end.
 
-    For whoever changes nothing of it and already holds an open case: an absence waits for them (``absences``).
+    For whoever changes nothing of it and lets nobody enter an absence meanwhile (``absences.none_meanwhile``).
     """
     session.info["directory"] = load(session, now=now)
 

@@ -1,9 +1,10 @@
 """The steps that watch promises: what they take and when, several workers at once, and one broken case among others."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,7 +12,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
-from portal.cases import delaying
+from portal.cases import delaying, settling
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
@@ -194,6 +195,28 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
     with at(NOTICE + promises.PUT_OFF):
         assert step()
     assert count(LetterKind.DELAY_NOTICE) == 3
+
+
+def test_no_more_cases_are_taken_than_there_is_time_for(
+    core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is taken in vain is read in vain, and held from others meanwhile."""
+    take(7)
+    real, taken = settling.take, []
+
+    def counted(session: Session, *args: Any) -> Sequence[Case]:
+        taken.append(len(found := real(session, *args)))
+        return found
+
+    monkeypatch.setattr(settling, "take", counted)
+    monkeypatch.setattr(promises, "LONGEST", -1)  # one case, and the time is over
+    step = promises.give_notice()
+    with at(NOTICE):
+        assert [step() for _ in range(4)] == [1, 1, 1, 1]
+        monkeypatch.setattr(promises, "LONGEST", 60)
+        assert [step() for _ in range(3)] == [2, 1, 0]
+
+    assert taken == [7, 2, 2, 2, 2, 1]
 
 
 def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
