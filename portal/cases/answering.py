@@ -110,7 +110,7 @@ def await_reply(
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
     ``kept_open``: nothing was written, the customer only wants the case to stay open.
     """
-    _end_waiting(session, directory, case, now=now)
+    end_waiting(session, directory, case, now=now)
     schedule = scheduling.answer_to_message(directory, case, now=now)
     reply = promises.of_kind(promises.open_of(session, case.id), PromiseKind.REPLY)
     if reply is None:
@@ -218,13 +218,13 @@ def log_contact(
     )
     ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
     if ended:
-        _end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
+        end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
     _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
         await_reply(session, directory, case, entry_id, now=now)
         return
     if contact in _WRITTEN_TO_US:
-        _end_waiting(session, directory, case, now=now)
+        end_waiting(session, directory, case, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     if promise is None and ended and not promises.open_of(session, case.id):
         promise = _promise_reply(
@@ -532,7 +532,7 @@ def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
     return promise
 
 
-def _end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+def end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
     """The customer was heard from: the date after which we would have asked again falls away.
 
     What a person promised to come back to stands: a word of thanks takes no call from anybody.
