@@ -12,12 +12,13 @@ from portal.cases.sparing import spared
 from worker.loop import GOES_ON
 
 FORGET_EVERY = timedelta(hours=1)
+_WISH = select(LinkWish.id).limit(1)
 
 
 def answer_link_wish() -> bool:
     """Send the links of one mailbox that somebody asked for."""
-    with db.reading() as session:
-        if session.scalars(select(LinkWish.id).limit(1)).first() is None:
+    with db.looking() as connection:
+        if connection.execute(_WISH).first() is None:
             return False
     with db.writing() as session:
         return linking.answer_wish(session, now=clock.utc_now())
@@ -38,8 +39,8 @@ class Erasing:
             self._day, self._failed = today, set()
         # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
         due = select(Case.id).where(NOT_ERASED, Case.state != CaseState.OPEN, Case.erase_on <= today)
-        with db.reading() as session:
-            if session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
+        with db.looking() as connection:
+            if connection.execute(due.where(Case.id.not_in(self._failed)).limit(1)).first() is None:
                 return 0
         with db.writing() as session:
             case = closing.next_to_erase(session, today=today, but=self._failed)

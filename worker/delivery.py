@@ -85,8 +85,8 @@ class Delivery:
 
 def return_expired() -> bool:
     """Put back letters whose worker died or hung."""
-    with db.reading() as session:
-        if not outbox.has_expired(session, now=clock.utc_now()):
+    with db.looking() as connection:
+        if not outbox.has_expired(connection, now=clock.utc_now()):
             return False
     with db.writing() as session:
         count = outbox.return_expired(session, now=clock.utc_now(), base=config.current().mail_retry_base)

@@ -64,9 +64,10 @@ class Watch:
             return GOES_ON
 
     def _is_due(self, now: datetime) -> bool:
-        with db.reading() as session:
-            if session.connection().execute(self.look, {"now": now}).first() is None:
+        with db.looking() as connection:
+            if connection.execute(self.look, {"now": now}).first() is None:
                 return False
+        with db.reading() as session:
             return session.execute(self._next(session, now).limit(1), {"now": now}).first() is not None
 
     def _some(self, session: Session, done: list[int], now: datetime) -> int:

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import chain
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, case, not_, null, or_, select, update
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -91,7 +91,12 @@ def outdated(session: Session, *, now: datetime) -> int | None:
 
     Only the first of its case and recipient: the others have their turn once it has left.
     """
-    found = session.connection().execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
+    return next_outdated(session.connection(), now=now)
+
+
+def next_outdated(connection: Connection, *, now: datetime) -> int | None:
+    """The same for a look without a session."""
+    found = connection.execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
     return None if found is None else found[0]
 
 
@@ -429,7 +434,13 @@ def _end_claim(session: Session, claimed: Claimed, **values: object) -> bool:
 _END_CLAIM = update(_LETTER).where(_LETTER.c.id == bindparam("letter"), _LETTER.c.lease_token == bindparam("token"))
 
 
-def has_expired(session: Session, *, now: datetime) -> bool:
+def has_expired(connection: Connection, *, now: datetime) -> bool:
     """Whether a lease ran out; an empty look costs one index entry."""
-    query = select(Letter.id).where(Letter.state == LetterState.SENDING, Letter.lease_until <= now).limit(1)
-    return session.execute(query).first() is not None
+    return connection.execute(_EXPIRED, {"now": now}).first() is not None
+
+
+_EXPIRED = (
+    select(Letter.id)
+    .where(Letter.state == LetterState.SENDING, Letter.lease_until <= bindparam("now", type_=UtcDateTime))
+    .limit(1)
+)
