@@ -121,7 +121,8 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
         return False
     if promise.ended_at > due_at:
         return True  # whatever else was promised meanwhile
-    if promise.state in ("kept", "withdrawn") or promise.told_at > promise.ended_at:
+    is_resolved = promise.state in ("kept", "withdrawn") and not promise.kept_by_letter
+    if is_resolved or promise.told_at > promise.ended_at:
         return False
     newer = (one for one in case.promises if one is not promise and one.due_at > due_at)
     return not any(one.told_at <= due_at and one.given_at > promise.given_at for one in newer)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -43,8 +43,10 @@ class PromiseRecord:
     ended_at: datetime
     state: str
     replaces_id: int | None
+    kept_by_letter: bool = False
+    """Whether nothing but a letter of the ladder of waiting keeps it: not before that letter is there."""
     told_at: datetime = NEVER
-    """When the first letter that says it was stored."""
+    """When the first letter that says its date was stored, be it that of a promise with the same date before it."""
     told_by: str = ""
     """The kind of that letter, or where none was stored of the first that was to say it."""
 
@@ -197,13 +199,15 @@ class Record:
             number = number_of.get(row.reference) or found[row.continues_id or 0].number
             team = self.directory.teams[self.directory.people[row.owner_id or 0].team_id]
             found[row.id] = CaseRecord(row.id, number, row.reference, number in self._refusing, team)
+        by_itself = Entry.kind.in_((Kind.REMINDED, Kind.CLOSING_ANNOUNCED))
         for promise in session.execute(
             select(Promise.id, Promise.case_id, Promise.given_at, Promise.due_at, Promise.ended_at, Promise.state,
-                   Promise.replaces_id).order_by(Promise.id)
+                   Promise.replaces_id, Entry.id.label("letter"))
+            .outerjoin(Entry, and_(Entry.id == Promise.kept_by_entry_id, by_itself)).order_by(Promise.id)
         ):  # fmt: skip
             found[promise.case_id].promises.append(
                 PromiseRecord(promise.id, promise.given_at, promise.due_at, promise.ended_at or NEVER, promise.state,
-                              promise.replaces_id)
+                              promise.replaces_id, promise.letter is not None)
             )  # fmt: skip
         changes = _changes(session)
         for row in rows:
@@ -260,10 +264,13 @@ class Record:
 
 
 def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
-    """A letter tells the promise it is about, and a notice all that were given with it."""
+    """A letter tells the date of the promise it is about, and a notice those of all that were given with it.
+
+    Who was promised a date once more has it in writing already.
+    """
+    dates = {one.due_at for one in case.promises if one.id == row.promise_id or _is_told_with(one, row)}
     for promise in case.promises:
-        tells = promise.id == row.promise_id or _is_told_with(promise, row)
-        if tells and (at < promise.told_at or not promise.told_by):
+        if promise.due_at in dates and (at < promise.told_at or not promise.told_by):
             promise.told_at, promise.told_by = at, row.kind
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from portal.simulation import figures
-from portal.simulation.record import NEVER, CaseRecord, LetterRecord, PromiseRecord, Record
+from portal.simulation.record import NEVER, CaseRecord, LetterRecord, PromiseRecord, Record, _tell
 from portal.simulation.spans import Spans
 
 
@@ -22,7 +22,8 @@ def promise(
     """A promise, its times in hours; told at once unless said otherwise."""
     told_at = at(given if told is None else told)
     ended_at = NEVER if ended is None else at(ended)
-    return PromiseRecord(1, at(given), at(due), ended_at, "open" if ended is None else state, None, told_at, "reply")
+    state = "open" if ended is None else state
+    return PromiseRecord(1, at(given), at(due), ended_at, state, None, told_at=told_at, told_by="reply")
 
 
 class Lived(Record):
@@ -73,6 +74,31 @@ def test_a_date_that_did_not_move_is_excused_by_the_night_of_the_machine_alone(f
     lived = Lived(promise(0, 10, 11), promise(0, 20, 20, state="kept"), **fault)
 
     assert lapses(lived) == {10: "while_off" if "off" in fault else "in_silence"}
+
+
+@pytest.mark.parametrize(("by_letter", "told", "expected"), [
+    (True, 11, {10: "in_silence"}),
+    (True, 10, {}),
+    (False, 11, {}),
+], ids=["too late", "in time", "by a person"])  # fmt: skip
+def test_what_a_letter_of_ours_alone_keeps_is_kept_when_that_letter_is_there(
+    by_letter: bool, told: float, expected: dict[int, str]
+) -> None:
+    asked = promise(0, 10, 9, state="kept")
+    asked.kept_by_letter = by_letter
+
+    assert lapses(Lived(asked, promise(9, 200, told=told))) == expected
+
+
+def test_who_was_promised_a_date_once_more_has_it_in_writing_already() -> None:
+    first, again, other = promise(0, 10, 2, told=90), promise(2, 10, 3, told=90), promise(3, 20, told=90)
+    case = Lived(first, again, other).cases[0]
+    for number, one in enumerate(case.promises):
+        one.id = number
+
+    _tell(case, SimpleNamespace(kind="reply", promise_id=first.id, queued_at=at(0)), at(1))
+
+    assert [one.told_at for one in case.promises] == [at(1), at(1), at(90)]
 
 
 def lapses(lived: Lived) -> dict[int, str]:
