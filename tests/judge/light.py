@@ -8,7 +8,7 @@ from functools import cached_property
 from tests.judge.dates import moments
 from tests.judge.evidence import UNASKED, Story
 from tests.judge.spans import Span, cut, joined, within, without
-from tests.judge.timeline import ANNOUNCED, CLOSED, GIVEN, GONE, KEPT, MOVED, Stretch
+from tests.judge.timeline import ANNOUNCED, ASKED_AGAIN, CLOSED, GIVEN, GONE, KEPT, MOVED, Stretch
 
 FRESH = timedelta(minutes=15)
 """So long the page alone tells a step, while its letter is on its way."""
@@ -58,7 +58,7 @@ class Seen:
             for step in arrival.steps:
                 found.setdefault(step, arrival.kind in UNASKED)
         for page, shown in zip(self.pages, self.shown, strict=True):
-            moved = any(MOVED.match(line) or ANNOUNCED.match(line) for line in page.lines)
+            moved = any(by.match(line) for line in page.lines for by in (MOVED, ANNOUNCED, ASKED_AGAIN))
             for step, since in shown.items():
                 found.setdefault(step, moved and since == page.start)
         return {step for step, unasked in found.items() if unasked}
