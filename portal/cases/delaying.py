@@ -41,6 +41,20 @@ class Move:
     known: Promise
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What customer and colleagues are told at once."""
+
+    moves: Sequence[Move]
+    """The earliest date first."""
+    number: int
+    """Which in a row it is; 0 where a new calendar alone moves the dates."""
+    lead_id: int | None
+    """Who is there too from now on."""
+    before_id: int
+    """Who acted until now."""
+
+
 def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     """Move every promise of this case whose notice is due, with one letter that lists them all.
 
@@ -113,9 +127,10 @@ def _move(
     if delayed:
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
     settle(session, case, now=now, steps=[*steps, *(move.new for move in moves)])
-    _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+    notice = Notice(moves, number, lead_id, before_id)
+    _tell_customer(session, directory, case, notice, now=now)
     if delayed:
-        _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+        _tell_staff(session, directory, case, notice, now=now)
 
 
 def follows_up(directory: Directory, case: Case, number: int, *, now: datetime) -> int:
@@ -187,34 +202,24 @@ def _note_notice(
         record(kind=Kind.TAKEN_OVER, person_id=person_id)
 
 
-def _tell_customer(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    moves: Sequence[Move],
-    number: int,
-    *,
-    lead_id: int | None,
-    before_id: int,
-    now: datetime,
-) -> None:
-    voice, first = directory.voice_of(case), moves[0]
+def _tell_customer(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
+    voice, first, number = directory.voice_of(case), notice.moves[0], notice.number
     says: dict[str, Any] = {
         "late": first.known.due_at <= now,
-        "moves": [_in_words(directory, case, move, voice, now=now) for move in moves],
-        "reason": first.old.reason if len(moves) == 1 else None,  # of several, each has its own
+        "moves": [_in_words(directory, case, move, voice, now=now) for move in notice.moves],
+        "reason": first.old.reason if len(notice.moves) == 1 else None,  # of several, each has its own
     }
     told = reaching.notices_told(session, case.id, at=now) if number > 1 else 0
     if number < LEAD_TAKES_OVER:
         kind = LetterKind.DELAY_NOTICE
         says |= {
             "number": min(number, told + 1),  # as the customer counts
-            "lead_id": lead_id,  # for whoever writes the letter anew, as is a promise's number
-            "lead": None if lead_id is None else writing.card(directory, case, lead_id, now=now),
+            "lead_id": notice.lead_id,  # for whoever writes the letter anew, as is a promise's number
+            "lead": None if notice.lead_id is None else writing.card(directory, case, notice.lead_id, now=now),
         }
     else:
         kind = LetterKind.LEAD_TAKES_OVER
-        known_id = before_id if first.known is first.old else first.known.person_id
+        known_id = notice.before_id if first.known is first.old else first.known.person_id
         says |= {"again": told > 0, "before_name": directory.people[known_id].name}
     writing.to_customer(
         session,
@@ -230,19 +235,9 @@ def _tell_customer(
     )
 
 
-def _tell_staff(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    moves: Sequence[Move],
-    number: int,
-    *,
-    lead_id: int | None,
-    before_id: int,
-    now: datetime,
-) -> None:
+def _tell_staff(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
     """Whoever had it hears of the new date, and whoever comes in, why."""
-    first, voice = moves[0], writing.staff_voice(directory, case, before_id)
+    first, voice = notice.moves[0], writing.staff_voice(directory, case, notice.before_id)
     writing.to_staff(
         session,
         directory,
@@ -250,14 +245,14 @@ def _tell_staff(
         LetterKind.STAFF_DELAYED,
         key=f"staff_delayed:{first.old.id}",
         promise=first.new,
-        reader_id=before_id,
+        reader_id=notice.before_id,
         now=now,
-        says={"before": voice.moment(first.old.due_at, now=now), "number": number},
+        says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
     )
-    if number < NAMES_THE_LEAD:
+    if notice.number < NAMES_THE_LEAD:
         return
-    comes_in = directory.acting(lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
-    if comes_in == before_id:
+    comes_in = directory.acting(notice.lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
+    if comes_in == notice.before_id:
         return
     assert case.owner_id is not None
     writing.to_staff(
@@ -270,9 +265,9 @@ def _tell_staff(
         reader_id=comes_in,
         now=now,
         says={
-            "number": number,
-            "owner": directory.people[case.owner_id if lead_id else before_id].name,
-            "takes_over": lead_id is None,
+            "number": notice.number,
+            "owner": directory.people[case.owner_id if notice.lead_id else notice.before_id].name,
+            "takes_over": notice.lead_id is None,
         },
     )
 
