@@ -103,12 +103,20 @@ def customer_message(session: Session, case: Case, text: str, *, now: datetime) 
 
 
 def await_reply(
-    session: Session, directory: Directory, case: Case, entry_id: int, *, now: datetime, kept_open: bool = False
+    session: Session,
+    directory: Directory,
+    case: Case,
+    entry_id: int,
+    *,
+    now: datetime,
+    came_at: datetime | None = None,
+    kept_open: bool = False,
 ) -> None:
     """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
-    ``kept_open``: nothing was written, the customer only wants the case to stay open.
+    ``came_at`` is when it came, where that was not now. ``kept_open``: nothing was written, the customer only wants the
+    case to stay open.
     """
     end_waiting(session, directory, case, now=now)
     schedule = scheduling.answer_to_message(directory, case, now=now)
@@ -128,7 +136,7 @@ def await_reply(
         key=f"message_received:{entry_id}",
         promise=_step_ahead(session, case, now=now),
         now=now,
-        says={"received": directory.voice_of(case).moment(now, now=now), "kept_open": kept_open},
+        says={"received": directory.voice_of(case).moment(came_at or now, now=now), "kept_open": kept_open},
     )
     writing.to_staff(
         session,
@@ -221,7 +229,7 @@ def log_contact(
         end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
     _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
-        await_reply(session, directory, case, entry_id, now=now)
+        await_reply(session, directory, case, entry_id, now=now, came_at=at)
         return
     if contact in _WRITTEN_TO_US:
         end_waiting(session, directory, case, now=now)
