@@ -169,6 +169,7 @@ def test_a_letter_that_did_not_arrive_stands_above_the_list_and_at_its_row(app: 
     page = desk.get("/staff/").text
 
     assert "Nachrichten, die nicht ankamen (1)" in headings(page)
+    assert f"Di., 24. November, 9:12 Uhr Sabine Krüger {reference} Eingangsbestätigung" in text(page)
     assert "Nachricht kam nicht an" in text(page)
     assert "550 no such user" in text(desk.get(f"/staff/cases/{reference}").text)
 

@@ -30,7 +30,7 @@ def worklist() -> Response:
             groups=grouped(rows, now=now, tz=voice.tz),
             doubtful=waiting,
             unsent=cases.unsent(session, now=now),
-            undelivered=cases.undelivered(session, voice=voice, now=now),
+            undelivered=cases.undelivered(session),
         )
 
 
