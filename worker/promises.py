@@ -26,6 +26,8 @@ AT_ONCE = 20
 """Cases done in one transaction at most: beginning, finding and committing cost as much as a case."""
 LONGEST = 0.04
 """Seconds after which such a transaction takes no further case: on SQLite nobody else writes meanwhile."""
+AT_LEAST = 5
+"""Cases done however slow the machine is: one by one they would take twice as much of what it lacks."""
 
 Due = Callable[[BindParameter[datetime]], ColumnElement[bool]]
 
@@ -75,9 +77,8 @@ class Watch:
 
         One that breaks is put off, and those before it are done again without it.
         """
-        end = time.monotonic() + LONGEST
-        cases = self._take(session, now)
-        for case in cases:
+        end, is_late = time.monotonic() + LONGEST, False
+        for case in self._take(session, now):
             case_id = case.id
             try:
                 self._do(session, case, now=now)
@@ -89,10 +90,11 @@ class Watch:
                 self._broke(case_id, fault, now)
                 return GOES_ON
             done.append(case_id)
-            if time.monotonic() > end:
+            is_late = time.monotonic() > end
+            if is_late and len(done) >= AT_LEAST:
                 break
-        if self._at_once > 1:  # what was taken in vain was read in vain
-            self._at_once = max(2, len(done)) if len(done) < len(cases) else min(2 * self._at_once, AT_ONCE)
+        if self._at_once > 1:  # what is taken in vain is read in vain
+            self._at_once = max(AT_LEAST, len(done)) if is_late else min(2 * self._at_once, AT_ONCE)
         return len(done)
 
     def _refused(self, done: list[int], fault: IntegrityError, now: datetime) -> None:
