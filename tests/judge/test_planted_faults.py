@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from portal import clock
 from portal.app import create_app
-from portal.cases import closing, delaying, reminding, scheduling, writing
+from portal.cases import closing, delaying, reminding, scheduling
 from portal.cases.delaying import Move
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.mail import outbox
-from portal.mail.letters import LetterKind
+from portal.people.presence import Acting
 from portal.promises import service
 from portal.promises.models import Promise
 from portal.simulation import customers, life
@@ -50,19 +50,12 @@ def notices_after_the_date(patch: Patch) -> None:
 
 
 def reminders_to_whoever_is_named(patch: Patch) -> None:
-    def remind(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
-        writing.to_staff(
-            session,
-            directory,
-            case,
-            LetterKind.STAFF_REMINDER,
-            key=f"staff_reminder:{promise.id}",
-            promise=promise,
-            reader_id=promise.person_id,
-            now=now,
-            says={"notice": "", "left": "", "number": 0, "for_name": None},
-        )
+    def remind(
+        session: Session, directory: Directory, case: Case, promise: Promise, acting: Acting, *, now: datetime
+    ) -> None:
+        real(session, directory, case, promise, Acting(promise.person_id, None, False), now=now)
 
+    real = reminding._remind
     patch.setattr(reminding, "_remind", remind)
 
 
