@@ -1,6 +1,7 @@
 """The same company life with a fault planted in the program: simulation and judge must both see it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from portal import clock
 from portal.app import create_app
 from portal.cases import closing, delaying, reminding, scheduling
-from portal.cases.delaying import Move
+from portal.cases.delaying import Notice
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.mail import outbox
@@ -97,8 +98,9 @@ def a_close_that_forgets_an_open_step(patch: Patch) -> None:
 def a_third_notice_that_nobody_follows_up(patch: Patch) -> None:
     real = delaying._tell_customer
 
-    def tell(session: Session, directory: Directory, case: Case, moves: list[Move], number: int, **more: Any) -> None:
-        real(session, directory, case, moves, min(number, delaying.NAMES_THE_LEAD), **more)
+    def tell(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
+        second = replace(notice, number=min(notice.number, delaying.NAMES_THE_LEAD))
+        real(session, directory, case, second, now=now)
 
     patch.setattr(delaying, "_tell_customer", tell)
     patch.setattr(delaying, "follows_up", lambda directory, case, number, now: case.owner_id)
