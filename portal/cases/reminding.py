@@ -12,11 +12,10 @@ from portal.cases import directory as directories
 from portal.cases import scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.settling import hold
+from portal.cases.settling import first_look, hold
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.people.presence import Acting
-from portal.promises import service as promises
 from portal.promises import wording
 from portal.promises.models import Promise
 
@@ -27,7 +26,7 @@ def remind(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    for promise in promises.open_of(session, case.id):
+    for promise in first_look(session, case):
         if promise.remind_at is None or promise.remind_at > now or promise.reminded_at is not None:
             continue
         if promise.notice_at <= now:  # then the notice itself tells them
