@@ -203,6 +203,13 @@ def reading() -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def looking() -> Iterator[Connection]:
+    """As ``reading``, for one look without objects: a session around it would cost more than the look."""
+    with db.engine.connect() as connection:
+        yield connection.execution_options(**read_options(db.engine))
+
+
 def read_options(engine: Engine) -> dict[str, Any]:
     """The execution options of a reading transaction of this engine."""
     return {**READS, **SNAPSHOT} if engine.dialect.name == "postgresql" else READS

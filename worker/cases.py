@@ -13,12 +13,13 @@ from portal.journal import files
 from worker.loop import GOES_ON
 
 FORGET_EVERY = timedelta(hours=1)
+_WISH = select(LinkWish.id).limit(1)
 
 
 def answer_link_wish() -> bool:
     """Send the links of one mailbox that somebody asked for."""
-    with db.reading() as session:
-        if session.scalars(select(LinkWish.id).limit(1)).first() is None:
+    with db.looking() as connection:
+        if connection.execute(_WISH).first() is None:
             return False
     with db.writing() as session:
         return linking.answer_wish(session, now=clock.utc_now())
@@ -40,8 +41,8 @@ class Erasing:
             self._day, self._failed = today, set()
         # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
         due = select(Case.id).where(erasing.is_due(today))
-        with db.reading() as session:
-            is_due = session.scalars(due.where(Case.id.not_in(self._failed)).limit(1)).first() is not None
+        with db.looking() as connection:
+            is_due = connection.execute(due.where(Case.id.not_in(self._failed)).limit(1)).first() is not None
         if not is_due:
             self._log_is_emptied = self._log_is_emptied or db.empty_log()
             return 0

@@ -92,8 +92,8 @@ class ReturnExpired:
 
     def __call__(self) -> bool:
         """Put back all; not for the length of a lease after the clock was set: one that seems over may not be."""
-        with db.reading() as session:
-            if not outbox.has_expired(session, now=clock.utc_now()):
+        with db.looking() as connection:
+            if not outbox.has_expired(connection, now=clock.utc_now()):
                 return False
         if self._jumps is not None and not self._jumps.is_settled(config.current().mail_lease):
             return False

@@ -8,8 +8,8 @@ from portal.mail import outbox
 def renew_letter() -> bool:
     """Write one letter anew, or drop it; False where every letter that is due is still true."""
     now = clock.utc_now()
-    with db.reading() as session:
-        if outbox.outdated(session, now=now) is None:
+    with db.looking() as connection:
+        if outbox.next_outdated(connection, now=now) is None:
             return False
     with db.writing() as session:
         letter_id = outbox.outdated(session, now=now)

@@ -113,15 +113,17 @@ def await_reply(
     entry_id: int,
     *,
     now: datetime,
+    came_at: datetime | None = None,
     kept_open: bool = False,
     attached: Sequence[str] = (),
 ) -> None:
     """Something came in that awaits an answer: promise a reply within the service level, confirm it, tell the person.
 
     A reply already promised for later is brought forward; the date after which *we* would have asked again falls away.
-    ``kept_open``: nothing was written, the customer only wants the case to stay open. ``attached``: names of files.
+    ``came_at`` is when it came, where that was not now. ``kept_open``: nothing was written, the customer only wants the
+    case to stay open. ``attached``: names of files.
     """
-    _end_waiting(session, directory, case, now=now)
+    end_waiting(session, directory, case, now=now)
     schedule = scheduling.answer_to_message(directory, case, now=now)
     reply = promises.of_kind(promises.open_of(session, case.id), PromiseKind.REPLY)
     if reply is None:
@@ -140,7 +142,7 @@ def await_reply(
         promise=_step_ahead(session, case, now=now),
         now=now,
         says={
-            "received": directory.voice_of(case).moment(now, now=now),
+            "received": directory.voice_of(case).moment(came_at or now, now=now),
             "kept_open": kept_open,
             "files": list(attached),
         },
@@ -237,13 +239,13 @@ def log_contact(
     )
     ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
     if ended:
-        _end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
+        end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
     _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
-        await_reply(session, directory, case, entry_id, now=now)
+        await_reply(session, directory, case, entry_id, now=now, came_at=at)
         return
     if contact in _WRITTEN_TO_US:
-        _end_waiting(session, directory, case, now=now)
+        end_waiting(session, directory, case, now=now)
     promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
     if promise is None and ended and not promises.open_of(session, case.id):
         promise = _promise_reply(
@@ -554,7 +556,7 @@ def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
     return promise
 
 
-def _end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+def end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
     """The customer was heard from: the date after which we would have asked again falls away.
 
     What a person promised to come back to stands: a word of thanks takes no call from anybody.

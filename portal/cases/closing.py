@@ -381,7 +381,8 @@ def _tell_closed(
     now: datetime,
 ) -> None:
     voice = directory.voice_of(case)
-    assert case.outcome is not None and case.closed_at is not None
+    last_day = link_until(case, voice)
+    assert case.outcome is not None and case.closed_at is not None and last_day is not None
     assert case.reopen_until is not None and case.erase_on is not None
     writing.to_customer(
         session,
@@ -399,6 +400,7 @@ def _tell_closed(
             "outcome": outcome_sentence(case.outcome, voice),
             "outcome_text": "" if actor == Actor.CUSTOMER else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
+            "link_until": voice.day(last_day, now=now),
             "erase_on": voice.day(case.erase_on, now=now),
         },
     )

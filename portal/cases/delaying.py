@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, scheduling, writing
+from portal.cases import opening, reaching, scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.settling import hold, settle
+from portal.cases.settling import first_look, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
@@ -34,10 +34,25 @@ LEAD_TAKES_OVER = 3
 
 @dataclass(frozen=True)
 class Move:
-    """A promise that is moved by a notice, and its successor."""
+    """A promise that is moved by a notice, its successor, and the one before it whose date the customer knows."""
 
     old: Promise
     new: Promise
+    known: Promise
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What customer and colleagues are told at once."""
+
+    moves: Sequence[Move]
+    """The earliest date first."""
+    number: int
+    """Which in a row it is; 0 where a new calendar alone moves the dates."""
+    lead_id: int | None
+    """Who is there too from now on."""
+    before_id: int
+    """Who acted until now."""
 
 
 def give_notice(session: Session, case: Case, *, now: datetime) -> None:
@@ -51,7 +66,7 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    steps = promises.open_of(session, case.id)
+    steps = first_look(session, case)
     ours = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in ours if promise.notice_at <= now]
     if not _all_as_planned(directory, case, due, now=now):
@@ -112,9 +127,10 @@ def _move(
     if delayed:
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
     settle(session, case, now=now, steps=[*steps, *(move.new for move in moves)])
-    _tell_customer(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+    notice = Notice(moves, number, lead_id, before_id)
+    _tell_customer(session, directory, case, notice, now=now)
     if delayed:
-        _tell_staff(session, directory, case, moves, number, lead_id=lead_id, before_id=before_id, now=now)
+        _tell_staff(session, directory, case, notice, now=now)
 
 
 def follows_up(directory: Directory, case: Case, number: int, *, now: datetime) -> int:
@@ -171,7 +187,7 @@ def _moved(
         now=now,
         facts={**opening.promise_facts(directory, moved), "before": promise.due_at.isoformat()},
     )
-    return Move(promise, moved)
+    return Move(promise, moved, reaching.given_up(session, moved))
 
 
 def _note_notice(
@@ -186,33 +202,25 @@ def _note_notice(
         record(kind=Kind.TAKEN_OVER, person_id=person_id)
 
 
-def _tell_customer(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    moves: Sequence[Move],
-    number: int,
-    *,
-    lead_id: int | None,
-    before_id: int,
-    now: datetime,
-) -> None:
-    voice, first = directory.voice_of(case), moves[0]
+def _tell_customer(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
+    voice, first, number = directory.voice_of(case), notice.moves[0], notice.number
     says: dict[str, Any] = {
-        "late": first.old.due_at <= now,
-        "moves": [_in_words(directory, case, move, voice, now=now) for move in moves],
-        "reason": first.old.reason if len(moves) == 1 else None,  # of several, each has its own
+        "late": first.known.due_at <= now,
+        "moves": [_in_words(directory, case, move, voice, now=now) for move in notice.moves],
+        "reason": first.old.reason if len(notice.moves) == 1 else None,  # of several, each has its own
     }
+    told = reaching.notices_told(session, case.id, at=now) if number > 1 else 0
     if number < LEAD_TAKES_OVER:
         kind = LetterKind.DELAY_NOTICE
         says |= {
-            "number": number,
-            "lead_id": lead_id,  # for whoever writes the letter anew, as is a promise's number
-            "lead": None if lead_id is None else writing.card(directory, case, lead_id, now=now),
+            "number": min(number, told + 1),  # as the customer counts
+            "lead_id": notice.lead_id,  # for whoever writes the letter anew, as is a promise's number
+            "lead": None if notice.lead_id is None else writing.card(directory, case, notice.lead_id, now=now),
         }
     else:
         kind = LetterKind.LEAD_TAKES_OVER
-        says |= {"before_name": directory.people[before_id].name}
+        known_id = notice.before_id if first.known is first.old else first.known.person_id
+        says |= {"again": told > 0, "before_name": directory.people[known_id].name}
     writing.to_customer(
         session,
         directory,
@@ -222,24 +230,14 @@ def _tell_customer(
         promise=case.promise,  # the next step: one that is not moved may come first
         now=now,
         unasked=True,
-        old_due_at=first.old.due_at,
+        old_due_at=first.known.due_at,
         says=says,
     )
 
 
-def _tell_staff(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    moves: Sequence[Move],
-    number: int,
-    *,
-    lead_id: int | None,
-    before_id: int,
-    now: datetime,
-) -> None:
+def _tell_staff(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
     """Whoever had it hears of the new date, and whoever comes in, why."""
-    first, voice = moves[0], writing.staff_voice(directory, case, before_id)
+    first, voice = notice.moves[0], writing.staff_voice(directory, case, notice.before_id)
     writing.to_staff(
         session,
         directory,
@@ -247,14 +245,14 @@ def _tell_staff(
         LetterKind.STAFF_DELAYED,
         key=f"staff_delayed:{first.old.id}",
         promise=first.new,
-        reader_id=before_id,
+        reader_id=notice.before_id,
         now=now,
-        says={"before": voice.moment(first.old.due_at, now=now), "number": number},
+        says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
     )
-    if number < NAMES_THE_LEAD:
+    if notice.number < NAMES_THE_LEAD:
         return
-    comes_in = directory.acting(lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
-    if comes_in == before_id:
+    comes_in = directory.acting(notice.lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
+    if comes_in == notice.before_id:
         return
     assert case.owner_id is not None
     writing.to_staff(
@@ -267,9 +265,9 @@ def _tell_staff(
         reader_id=comes_in,
         now=now,
         says={
-            "number": number,
-            "owner": directory.people[case.owner_id if lead_id else before_id].name,
-            "takes_over": lead_id is None,
+            "number": notice.number,
+            "owner": directory.people[case.owner_id if notice.lead_id else notice.before_id].name,
+            "takes_over": notice.lead_id is None,
         },
     )
 
@@ -277,7 +275,7 @@ def _tell_staff(
 def _in_words(directory: Directory, case: Case, move: Move, voice: Voice, *, now: datetime) -> dict[str, Any]:
     return {
         "promise_id": move.new.id,  # for whoever writes the letter anew: the name in the sentence may be another
-        "before": voice.moment(move.old.due_at, now=now),
+        "before": voice.moment(move.known.due_at, now=now),
         "sentence": writing.sentence(directory, case, move.new, voice, now=now),
         "what": move.new.what,
         "reason": move.old.reason,

@@ -200,6 +200,14 @@ def load(session: Session, *, now: datetime) -> Directory:
     return directory
 
 
+def keep(session: Session, *, now: datetime) -> None:
+    """Load it, and let this writing transaction see it so until its end.
+
+    For whoever changes nothing of it and lets nobody enter an absence meanwhile (``absences.none_meanwhile``).
+    """
+    session.info["directory"] = load(session, now=now)
+
+
 def _read(session: Session, *, now: datetime) -> Directory:
     """Read everything, as rows of their own that belong to no session; of the absences those not yet over.
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
+from portal.cases import absences, doubting, limiting, routing, scheduling, submissions, writing
 from portal.cases import directory as directories
-from portal.cases import doubting, limiting, routing, scheduling, submissions, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
@@ -164,6 +164,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
             raise
         return earlier
     doubt = drafted.doubt or over
+    absences.none_meanwhile(session)
     if doubt != drafted.doubt or directories.load(session, now=drafted.now) is not drafted.directory:
         drafted = draft(session, drafted.wish, doubt=doubt, now=drafted.now)
     case_id = _write(session, drafted, channel=Channel.FORM, by_stranger=network is not None)

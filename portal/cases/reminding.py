@@ -1,17 +1,21 @@
-"""Reminding: whoever acts hears of a promise while there is time to keep it, or to call and give an interim status."""
+"""Reminding: whoever acts hears of a promise while there is time to keep it, or to call and give an interim status.
+
+Where somebody else will act before the customer is told of a delay (a planned absence, a day off, somebody who comes
+back), the promise is not reminded of for the last time: it waits, as before, for its next ``remind_at``.
+"""
 
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import writing
+from portal.cases import scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.settling import hold
+from portal.cases.settling import first_look, hold
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.promises import service as promises
+from portal.people.presence import Acting
 from portal.promises import wording
 from portal.promises.models import Promise
 
@@ -22,16 +26,44 @@ def remind(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    for promise in promises.open_of(session, case.id):
+    for promise in first_look(session, case):
         if promise.remind_at is None or promise.remind_at > now or promise.reminded_at is not None:
             continue
-        promise.reminded_at = now
-        if promise.notice_at > now:  # otherwise the notice itself tells them
-            _remind(session, directory, case, promise, now=now)
+        if promise.notice_at <= now:  # then the notice itself tells them
+            promise.reminded_at = now
+            continue
+        acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
+        _remind(session, directory, case, promise, acting, now=now)
+        next_at = _somebody_else_acts_at(directory, case, promise, acting, now=now)
+        if next_at is None:
+            promise.reminded_at = now
+        else:
+            promise.remind_at = next_at
 
 
-def _remind(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
-    acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
+def _somebody_else_acts_at(
+    directory: Directory, case: Case, promise: Promise, acting: Acting, *, now: datetime
+) -> datetime | None:
+    """When, before its notice, a promise passes to somebody else than now; None where it does not."""
+    changes = {change for absence in directory.absences for change in (absence.starts_at, absence.ends_at) if change}
+    day = scheduling.end_of_day(directory, case, now=now)
+    while day < promise.notice_at:
+        changes.add(day)
+        day = scheduling.end_of_day(directory, case, now=day)
+    return next(
+        (
+            at
+            for at in sorted(changes)
+            if now < at < promise.notice_at
+            and directory.acting(promise.person_id, at, topic_id=case.topic_id).person_id != acting.person_id
+        ),
+        None,
+    )
+
+
+def _remind(
+    session: Session, directory: Directory, case: Case, promise: Promise, acting: Acting, *, now: datetime
+) -> None:
     key = f"staff_reminder:{promise.id}:{acting.person_id}"
     if outbox.is_written(session, key):
         return  # an absence was entered that changes nothing for this promise

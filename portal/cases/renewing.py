@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, erasure_wishes, writing
+from portal.cases import closing, erasure_wishes, reaching, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.sparing import spared
 from portal.cases.writing import Written
 from portal.mail import outbox
-from portal.mail.letters import NAMES_WHAT_IS_AHEAD, LetterKind
+from portal.mail.letters import NAMES_WHAT_IS_AHEAD, NOTICES, LetterKind
 from portal.mail.models import Letter
 from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState
@@ -69,7 +69,7 @@ def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterK
         return
     if kind == LetterKind.STAFF_REMINDER and promise is not None:
         outbox.drop_untrue(letter, now=now)
-        promise.reminded_at = None  # how much time is left is another question by now: it is reminded of anew
+        promise.reminded_at, promise.remind_at = None, now  # how much time is left is another question by now
         return
     directory = directories.load(session, now=now)
     reader_id = directory.acting(letter.person_id, now, topic_id=case.topic_id).person_id
@@ -110,6 +110,8 @@ def _write(
 ) -> Written | None:
     kind, says = LetterKind(letter.kind), writing.values_of(letter.says)
     unasked, old_due_at = writing.asked_by_nobody(letter.says)
+    if kind in NOTICES:
+        says, old_due_at = _noticed_as_of_now(session, directory, case, letter, says, now=now)
     return writing.write_customer(
         directory,
         case,
@@ -120,34 +122,40 @@ def _write(
         old_due_at=old_due_at,
         says=closing.link_says(directory, case, replaced=says["replaced"], now=now)
         if kind == LetterKind.LINK
-        else _as_of_now(session, directory, case, says, old_due_at, now=now),
+        else says,
     )
 
 
-def _as_of_now(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    says: dict[str, Any],
-    old_due_at: datetime | None,
-    *,
-    now: datetime,
-) -> dict[str, Any]:
-    """The letter's own values, with the people of now where they name any."""
-    if "late" in says and old_due_at is not None:
-        says["late"] = old_due_at <= now
-    if "moves" in says:
-        voice = directory.voice_of(case)
-        ahead = [move for move in says["moves"] if _still_ahead(session, move, now=now)]
-        says["moves"] = [
-            {**move, "sentence": writing.sentence(directory, case, _moved(session, move), voice, now=now)}
-            for move in ahead
-        ]
-        if len(ahead) == 1:  # of several, each has its own
-            says["reason"] = ahead[0].get("reason")
+def _noticed_as_of_now(
+    session: Session, directory: Directory, case: Case, letter: Letter, says: dict[str, Any], *, now: datetime
+) -> tuple[dict[str, Any], datetime]:
+    """A notice's own values with the people of now, and the date it says we do not keep.
+
+    That is the one the customer knows: notices before it may never have left.
+    """
+    voice = directory.voice_of(case)
+    ahead = [move for move in says["moves"] if _still_ahead(session, move, now=now)]
+    known = [reaching.given_up(session, _moved(session, move)) for move in ahead]
+    says["moves"] = [
+        {
+            **move,
+            "before": voice.moment(before.due_at, now=now),
+            "sentence": writing.sentence(directory, case, _moved(session, move), voice, now=now),
+        }
+        for move, before in zip(ahead, known, strict=True)
+    ]
+    if len(ahead) == 1:  # of several, each has its own
+        says["reason"] = ahead[0].get("reason")
     if says.get("lead_id"):
         says["lead"] = writing.card(directory, case, says["lead_id"], now=now)
-    return says
+    told = reaching.notices_told(session, case.id, at=letter.queued_at)
+    if says.get("number"):
+        says["number"] = told + 1
+    if "before_name" in says:
+        says["again"] = told > 0
+        if known[0].id != _moved(session, ahead[0]).replaces_id:
+            says["before_name"] = directory.people[known[0].person_id].name
+    return {**says, "late": known[0].due_at <= now}, known[0].due_at
 
 
 def _still_ahead(session: Session, move: Mapping[str, Any], *, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from portal.cases import absences
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
 from portal.cases.models import Case, CaseState
 from portal.mail import outbox
@@ -21,10 +22,23 @@ def take(session: Session, query: Select[Case], values: Mapping[str, object]) ->
     then. And ``query`` loads nothing beside the case that may change with it: only the row that is held is sure to be
     as it is now, what is joined is as it was when the statement began.
     """
+    absences.none_meanwhile(session)
     held = query.with_for_update(of=Case, skip_locked=True)
     cases = session.scalars(held, values).unique().all()
-    session.info["held"] = session.get_transaction(), {case.id for case in cases}
+    case_ids = {case.id for case in cases}
+    session.info["held"] = session.get_transaction(), case_ids
+    session.info["steps"] = promises.open_of_each(session, case_ids)
     return cases
+
+
+def first_look(session: Session, case: Case) -> list[Promise]:
+    """The open promises of a case that was just held, the next one first; nothing has changed them since.
+
+    Those of cases that were taken together are read together; asked for again, they are read anew.
+    """
+    taken: dict[int, list[Promise]] = session.info.get("steps", {}) if _is_held(session, case) else {}
+    steps = taken.pop(case.id, None)
+    return promises.open_of(session, case.id) if steps is None else steps
 
 
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:
@@ -33,6 +47,7 @@ def hold(session: Session, case: Case, *, version: int | None = None) -> None:
     Raises StaleCase when the page that asks showed another ``version``.
     """
     if not _is_held(session, case):
+        absences.none_meanwhile(session)
         session.flush()  # a refresh would drop what is still pending
         # Only the case: what was loaded with it comes by an outer join, and PostgreSQL locks nothing behind one.
         session.refresh(case, with_for_update={"of": Case})

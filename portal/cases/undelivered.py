@@ -1,4 +1,4 @@
-"""When a letter dies: the case shows it, and somebody phones the customer."""
+"""When a letter dies, or has nowhere to go: the case shows it, and somebody phones the customer."""
 
 from datetime import datetime
 
@@ -49,7 +49,22 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
         outbox.withdraw(session, case.id, automatic=True, now=now)
         closing.reopen_row(session, directory, case, promise=task, now=now)
     settle(session, case, now=now)
-    _tell_staff(session, directory, case, letter, task, now=now)
+    why = _why(letter, _staff_voice(directory, case, task, now=now), now=now)
+    key = f"staff_undeliverable:{letter.id}"
+    _tell_staff(session, directory, case, letter.kind, task, key=key, why=why, now=now)
+
+
+def leave_to_a_person(session: Session, directory: Directory, case: Case, kind: LetterKind, *, now: datetime) -> None:
+    """There is no address for a letter of this kind: a dated call (a letter by post where there is no number either).
+
+    The caller holds the case and has ended what would have written it. Raises NothingToPromise.
+    """
+    task = _leave_a_call(session, directory, case, now=now)
+    settle(session, case, now=now)
+    voice = _staff_voice(directory, case, task, now=now)
+    why = voice.say("There is no e-mail address for this request.")
+    key = f"staff_undeliverable:{kind}:{task.id}"
+    _tell_staff(session, directory, case, kind, task, key=key, why=why, now=now)
 
 
 def _closed_by_us(session: Session, case: Case) -> bool:
@@ -66,10 +81,11 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
     open_one = promises.of_kind(promises.open_of(session, case.id), kind)
     if open_one is not None and open_one.due_at > now:
         return open_one
+    medium = Medium.CALL if by_call else Medium.MAIL if case.customer.email else Medium.LETTER
     schedule = scheduling.next_update(directory, case, now=now)
     if open_one is not None:
         outbox.take_back(session, case.id, open_one.id, now=now)
-        moved = promises.move(session, open_one, schedule, now=now)
+        moved = promises.move(session, open_one, schedule, medium=medium, now=now)
         before = {"before": open_one.due_at.isoformat()}
         _note_task(session, directory, case, Kind.PROMISE_MOVED, moved, before, now=now)
         return moved
@@ -80,7 +96,7 @@ def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: da
             case_id=case.id,
             person_id=case.owner_id,
             kind=kind,
-            medium=Medium.CALL if by_call else Medium.MAIL,
+            medium=medium,
             schedule=schedule,
             now=now,
         ),
@@ -111,25 +127,39 @@ def _note_task(
 
 
 def _tell_staff(
-    session: Session, directory: Directory, case: Case, letter: Letter, task: Promise, *, now: datetime
+    session: Session,
+    directory: Directory,
+    case: Case,
+    letter: str,
+    task: Promise,
+    *,
+    key: str,
+    why: str,
+    now: datetime,
 ) -> None:
-    reader_id = directory.acting(task.person_id, now, topic_id=case.topic_id).person_id
-    voice = writing.staff_voice(directory, case, reader_id)
     writing.to_staff(
         session,
         directory,
         case,
         LetterKind.STAFF_UNDELIVERABLE,
-        key=f"staff_undeliverable:{letter.id}",
+        key=key,
         promise=task,
-        reader_id=reader_id,
+        reader_id=_acting(directory, case, task, now=now),
         now=now,
         says={
-            "letter": letter.kind,
-            "why": _why(letter, voice, now=now),
+            "letter": letter,
+            "why": why,
             "has_number": case.customer.phone_e164 is not None,
         },
     )
+
+
+def _acting(directory: Directory, case: Case, task: Promise, *, now: datetime) -> int:
+    return directory.acting(task.person_id, now, topic_id=case.topic_id).person_id
+
+
+def _staff_voice(directory: Directory, case: Case, task: Promise, *, now: datetime) -> Voice:
+    return writing.staff_voice(directory, case, _acting(directory, case, task, now=now))
 
 
 def _why(letter: Letter, voice: Voice, *, now: datetime) -> str:

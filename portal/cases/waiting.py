@@ -5,6 +5,8 @@ the case is closed for want of an answer. Anything heard from the customer ends 
 button on the status page. A case in which we owe something too is never closed: its customer is only reminded, until
 the question is all that is open; an announced closing falls back to that (``settling.settle``).
 
+Whoever has no address cannot be told of any of this: a person calls them instead, and only that leads to a closing.
+
 These promises move by no delay notice, count as none, and remind no colleague.
 """
 
@@ -14,12 +16,12 @@ from typing import NamedTuple
 from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, opening, scheduling, writing
+from portal.cases import answering, closing, opening, scheduling, undelivered, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Outcome
-from portal.cases.settling import hold, settle
+from portal.cases.settling import first_look, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.mail import outbox
@@ -65,11 +67,13 @@ def go_on(session: Session, case: Case, *, now: datetime) -> None:
     hold(session, case)
     if case.state != CaseState.OPEN:
         return
-    steps = promises.open_of(session, case.id)
+    steps = first_look(session, case)
     promise = promises.waits(steps)
     if promise is None or now < (promise.due_at if promise.waiting == Waiting.CLOSING else promise.notice_at):
         return
-    if len(steps) > 1 and _is_day_of_a_notice(session, case, steps, now=now):
+    if not case.customer.email:
+        _leave_to_a_person(session, case, promise, now=now)
+    elif len(steps) > 1 and _is_day_of_a_notice(session, case, steps, now=now):
         _put_off(session, case, promise, now=now)
     elif len(steps) > 1 or promise.waiting == Waiting.ASKED:
         _climb(session, case, promise, _REMIND, now=now)
@@ -123,6 +127,14 @@ def _is_day_of_a_notice(session: Session, case: Case, steps: list[Promise], *, n
     tomorrow = scheduling.end_of_day(directory, case, now=now)
     noticed = scheduling.quiet_until(directory, case, now=now) is not None
     return noticed or any(step.waiting is None and step.notice_at < tomorrow for step in steps)
+
+
+def _leave_to_a_person(session: Session, case: Case, promise: Promise, *, now: datetime) -> None:
+    """No letter can go on with the waiting: it ends, and a call takes its place."""
+    directory = directories.load(session, now=now)
+    rung = _REMIND if promise.waiting == Waiting.ASKED else _ANNOUNCE
+    answering.end_waiting(session, directory, case, now=now)
+    undelivered.leave_to_a_person(session, directory, case, rung.letter, now=now)
 
 
 def _put_off(session: Session, case: Case, promise: Promise, *, now: datetime) -> None:

@@ -14,7 +14,6 @@ from portal.cases import sending, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Doubt
 from portal.customers.models import Customer
-from portal.languages import Voice
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 from portal.promises import wording
 from portal.promises.models import Medium, Promise, PromiseKind, Waiting
@@ -102,22 +101,24 @@ class Undelivered:
     """A letter that will not arrive."""
 
     reference: str
+    customer_name: str
     kind: str
     audience: Audience
-    ended: str
+    ended_at: datetime
 
 
-def undelivered(session: Session, *, voice: Voice, now: datetime) -> list[Undelivered]:
+def undelivered(session: Session) -> list[Undelivered]:
     """Letters that died while their case is open, and those to staff about an entry that waits; the newest first."""
     waits = and_(Case.state == CaseState.RECEIVED, Letter.audience == Audience.STAFF)
     rows = session.execute(
-        select(Letter.kind, Letter.audience, Letter.ended_at, Case.reference)
+        select(Case.reference, Customer.name, Letter.kind, Letter.audience, Letter.ended_at)
         .join(Case, Case.id == Letter.case_id)
+        .join(Customer, Customer.id == Case.customer_id)
         .where(Letter.state == LetterState.FAILED, or_(Case.state == CaseState.OPEN, waits))
         .order_by(Letter.ended_at.desc())
         .limit(50)
     )
-    return [Undelivered(row.reference, row.kind, row.audience, voice.moment(row.ended_at, now=now)) for row in rows]
+    return [Undelivered(row.reference, row.name, row.kind, row.audience, row.ended_at) for row in rows]
 
 
 @dataclass(frozen=True)

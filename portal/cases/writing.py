@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import sending
+from portal.cases import reaching, sending
 from portal.cases.directory import Directory
 from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer
 from portal.cases.models import Case
@@ -184,7 +184,8 @@ def tell_promise(
 ) -> None:
     """Write the customer what is promised until when, and which date it replaces; ``also`` says more, or otherwise."""
     voice = directory.voice_of(case)
-    before = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
+    replaced = session.get(Promise, promise.replaces_id) if promise.replaces_id is not None else None
+    before = None if replaced is None else reaching.last_known(session, replaced)
     later = before is not None and promise.due_at > before.due_at  # an earlier date needs no apology
     to_customer(
         session,

@@ -7,9 +7,10 @@ What is promised: written at most once per key, delivered to the relay at least 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import chain
 from random import uniform
 
-from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, not_, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, case, not_, null, or_, select, update
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -67,10 +68,14 @@ def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime)
 
     Automatic ones are withdrawn; those that tell the reader something else besides (RESTATED) are written anew.
     """
-    session.flush()
+    if any(isinstance(row, Letter) for row in chain(session.new, session.dirty)):
+        session.flush()
+    connection = session.connection()
+    if connection.execute(_NOT_GONE, {"of_case_id": case_id}).first() is None:
+        return  # as a rule; and who holds the case knows that none is added meanwhile
     ended = {"now": now, "of_case_id": case_id, "of_promise_id": promise_id, "of_automatic": True}
     for statement in _TAKE_BACK:
-        session.connection().execute(statement, ended)
+        connection.execute(statement, ended)
 
 
 def change_link(session: Session, case_id: int, *, now: datetime) -> None:
@@ -86,7 +91,12 @@ def outdated(session: Session, *, now: datetime) -> int | None:
 
     Only the first of its case and recipient: the others have their turn once it has left.
     """
-    found = session.connection().execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
+    return next_outdated(session.connection(), now=now)
+
+
+def next_outdated(connection: Connection, *, now: datetime) -> int | None:
+    """The same for a look without a session."""
+    found = connection.execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
     return None if found is None else found[0]
 
 
@@ -358,6 +368,11 @@ _RESTATE = (
     .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _TELLS_MORE)
     .values(valid_until=bindparam("now", type_=UtcDateTime))
 )
+_NOT_GONE = (
+    select(_LETTER.c.id)
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_((*_WAITING, LetterState.HELD)))
+    .limit(1)
+)
 _TAKE_BACK = (
     # A notice lists several promises and names the next step alone.
     _RESTATE.where(or_(_LETTER.c.promise_id == bindparam("of_promise_id"), _LETTER.c.kind.in_(sorted(NOTICES)))),
@@ -431,7 +446,13 @@ def _end_claim(session: Session, claimed: Claimed, **values: object) -> bool:
 _END_CLAIM = update(_LETTER).where(_LETTER.c.id == bindparam("letter"), _LETTER.c.lease_token == bindparam("token"))
 
 
-def has_expired(session: Session, *, now: datetime) -> bool:
+def has_expired(connection: Connection, *, now: datetime) -> bool:
     """Whether a lease ran out; an empty look costs one index entry."""
-    query = select(Letter.id).where(Letter.state == LetterState.SENDING, Letter.lease_until <= now).limit(1)
-    return session.execute(query).first() is not None
+    return connection.execute(_EXPIRED, {"now": now}).first() is not None
+
+
+_EXPIRED = (
+    select(Letter.id)
+    .where(Letter.state == LetterState.SENDING, Letter.lease_until <= bindparam("now", type_=UtcDateTime))
+    .limit(1)
+)

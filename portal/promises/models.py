@@ -123,9 +123,11 @@ class Promise(Base):
     """Who gave it; None when the service level did."""
     given_at: Mapped[datetime] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    first_due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    first_due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     remind_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When whoever acts then is reminded next: it moves to where somebody else begins to act before the notice."""
     reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When that happened for the last time; None while somebody is still to be reminded."""
     notice_at: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the worker moves it, unless it is kept before: with the notice, or earlier where a person planned a date."""
     reason: Mapped[str | None] = mapped_column(Text)

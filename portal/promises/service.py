@@ -1,12 +1,13 @@
 """Promises: given, kept, moved, withdrawn. Only rows of this subject change here; the whole steps are in cases."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Integer, bindparam, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, bindparam, select, update
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
-from portal.db import columns_of
+from portal.db import columns_of, insert_row, table_of
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
 from portal.promises.service_level import Schedule
 
@@ -62,9 +63,9 @@ def move(
     reason: str | None = None,
 ) -> Promise:
     """End a promise and open its successor, which carries the first date on."""
-    promise.state, promise.ended_at, promise.reason = PromiseState.MOVED, now, reason
-    session.flush()  # by itself: there is one open promise of a kind at any moment
-    moved = Promise(
+    _end_as_moved(session, promise, reason=reason, now=now)
+    return _insert(
+        session,
         case_id=promise.case_id,
         person_id=person_id or promise.person_id,
         kind=promise.kind,
@@ -79,9 +80,6 @@ def move(
         notice_at=schedule.notice_at,
         replaces_id=promise.id,
     )
-    session.add(moved)
-    session.flush()
-    return moved
 
 
 def keep(promise: Promise, *, entry_id: int, now: datetime) -> None:
@@ -99,11 +97,24 @@ _OPEN = (
     .where(Promise.case_id == bindparam("case_id", type_=Integer), Promise.state == PromiseState.OPEN)
     .order_by(Promise.due_at, Promise.id)
 )
+_OPEN_OF_EACH = (
+    select(Promise)
+    .where(Promise.case_id.in_(bindparam("case_ids", expanding=True)), Promise.state == PromiseState.OPEN)
+    .order_by(Promise.due_at, Promise.id)
+)
 
 
 def open_of(session: Session, case_id: int) -> list[Promise]:
     """The open promises of a case, the next one first."""
     return list(session.scalars(_OPEN, {"case_id": case_id}))
+
+
+def open_of_each(session: Session, case_ids: Collection[int]) -> dict[int, list[Promise]]:
+    """The open promises of several cases, of each the next one first."""
+    found: dict[int, list[Promise]] = {case_id: [] for case_id in case_ids}
+    for promise in session.scalars(_OPEN_OF_EACH, {"case_ids": list(case_ids)}):
+        found[promise.case_id].append(promise)
+    return found
 
 
 def of_kind(open_promises: Collection[Promise], kind: PromiseKind) -> Promise | None:
@@ -121,7 +132,36 @@ def ahead(open_promises: Collection[Promise], *, now: datetime) -> Promise | Non
     return next((promise for promise in open_promises if promise.due_at > now), None)
 
 
+def _end_as_moved(session: Session, promise: Promise, *, reason: str | None, now: datetime) -> None:
+    """End it at once: there is one open promise of a kind at any moment, and its successor is written next."""
+    if session.is_modified(promise):
+        session.flush()  # what changed while it was open
+    ended = {"state": PromiseState.MOVED, "ended_at": now, "reason": reason}
+    session.connection().execute(_END, {"ended_id": promise.id, **ended})
+    for name, value in ended.items():
+        set_committed_value(promise, name, value)
+
+
 def _insert(session: Session, **values: object) -> Promise:
-    """Write the row at once, because the case must point at it, and leave whatever else is pending for later."""
-    with session.no_autoflush:
-        return session.scalars(insert(Promise).returning(Promise), [values]).one()
+    """Write the row at once, because the case must point at it, and leave whatever else is pending for later.
+
+    The unit of work would take several times as long, and flush all the rest with it.
+    """
+    row = {**_EMPTY, **{name: _in_utc(value) for name, value in values.items()}}
+    promise = Promise(id=insert_row(session, Promise, **row), **row)
+    make_transient_to_detached(promise)
+    session.add(promise)
+    return promise
+
+
+def _in_utc(value: object) -> object:
+    """An instant as it would be read back."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+_EMPTY = dict.fromkeys(name for name in table_of(Promise).c.keys() if name != "id")  # noqa: SIM118  # no mapping
+_END = (
+    update(table_of(Promise))
+    .where(table_of(Promise).c.id == bindparam("ended_id"))
+    .values(state=bindparam("state"), ended_at=bindparam("ended_at"), reason=bindparam("reason"))
+)

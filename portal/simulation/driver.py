@@ -121,8 +121,8 @@ class Driver:
 
     def _ask(self) -> None:
         """When the database wants the worker next: to deliver, and for anything else."""
-        with db.reading() as session:
-            self._letters_at, self._others_at = session.execute(_AHEAD, {"now": self._now}).one()
+        with db.looking() as connection:
+            self._letters_at, self._others_at = connection.execute(_AHEAD, {"now": self._now}).one()
 
     def _stand_at(self, instant: datetime) -> None:
         """Everything of one instant: what people do, then what the worker does, then what arrived.

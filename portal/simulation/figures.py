@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 from statistics import median
 
@@ -90,21 +90,27 @@ def _lapses(record: Record) -> Figures:
         for promise in case.promises:
             if promise.due_at >= record.ends_at or not _passed(record, case, promise):
                 continue
-            figure = f"promises_lapsed_{_excuse(record, case, promise.due_at)}"
+            figure = f"promises_lapsed_{_excuse(record, case, promise)}"
             lapses[figure] += 1
             if figure in ZERO:
                 record.note(figure, case, promise.due_at)
     return lapses
 
 
-def _excuse(record: Record, case: CaseRecord, at: datetime) -> str:
-    """Why no letter came by then. What the mail kept back counts as excused only while the page says a step ahead."""
+def _excuse(record: Record, case: CaseRecord, promise: PromiseRecord) -> str:
+    """Why no letter came by then. What the mail kept back counts as excused only while the page says a step ahead.
+
+    A date that had not even moved passed in silence whatever the mail did: the worker runs without it, and the page
+    says the new date before the old one passes.
+    """
+    at = promise.due_at
+    moved = promise.ended_at <= at
     shown = [one for one in case.promises if one.given_at <= at < min(one.ended_at, one.due_at)]
-    if case.refuses and shown:
+    if moved and case.refuses and shown:
         return OUT_OF_REACH
     if spans.holds(record.asleep(case), at):
         return WHILE_OFF
-    if any(spans.holds(record.mail_down(case, one.told_by), at) for one in shown):
+    if moved and any(spans.holds(record.mail_down(case, one.told_by), at) for one in shown):
         return WHILE_MAIL_DOWN
     return "in_silence"
 
@@ -115,7 +121,8 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
         return False
     if promise.ended_at > due_at:
         return True  # whatever else was promised meanwhile
-    if promise.state in ("kept", "withdrawn") or promise.told_at > promise.ended_at:
+    is_resolved = promise.state in ("kept", "withdrawn") and not promise.kept_by_letter
+    if is_resolved or promise.told_at > promise.ended_at:
         return False
     newer = (one for one in case.promises if one is not promise and one.due_at > due_at)
     return not any(one.told_at <= due_at and one.given_at > promise.given_at for one in newer)
@@ -191,7 +198,8 @@ def _outside(record: Record, letter: LetterRecord) -> bool:
         return False
     if record.may_send(case, letter.at):
         return False
-    could_wait = letter.old_due_at is None or letter.old_due_at > record.next_sending(case, letter.at)
+    opens = record.next_sending(case, letter.at)
+    could_wait = not any(letter.queued_at < old <= opens for old in letter.instead_of)
     if could_wait:
         record.note("letters_outside_sending_hours", case, letter.at)
     return could_wait

@@ -1,13 +1,13 @@
 """What a run left behind, read once: cases with their promises and letters, and beside them what the plan knew."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -43,8 +43,10 @@ class PromiseRecord:
     ended_at: datetime
     state: str
     replaces_id: int | None
+    kept_by_letter: bool = False
+    """Whether nothing but a letter of the ladder of waiting keeps it: not before that letter is there."""
     told_at: datetime = NEVER
-    """When the first letter that says it was stored."""
+    """When the first letter that says its date was stored, be it that of a promise with the same date before it."""
     told_by: str = ""
     """The kind of that letter, or where none was stored of the first that was to say it."""
 
@@ -81,7 +83,8 @@ class LetterRecord:
     queued_at: datetime
     person_id: int
     step_due_at: datetime | None
-    old_due_at: datetime | None
+    instead_of: frozenset[datetime]
+    """The dates that what it tells replaces, back to the first: the one its reader knows is among them."""
     by_itself: bool
     """A closing that neither a person nor the customer wanted at that moment."""
     automatic: bool
@@ -196,13 +199,15 @@ class Record:
             number = number_of.get(row.reference) or found[row.continues_id or 0].number
             team = self.directory.teams[self.directory.people[row.owner_id or 0].team_id]
             found[row.id] = CaseRecord(row.id, number, row.reference, number in self._refusing, team)
+        by_itself = Entry.kind.in_((Kind.REMINDED, Kind.CLOSING_ANNOUNCED))
         for promise in session.execute(
             select(Promise.id, Promise.case_id, Promise.given_at, Promise.due_at, Promise.ended_at, Promise.state,
-                   Promise.replaces_id).order_by(Promise.id)
+                   Promise.replaces_id, Entry.id.label("letter"))
+            .outerjoin(Entry, and_(Entry.id == Promise.kept_by_entry_id, by_itself)).order_by(Promise.id)
         ):  # fmt: skip
             found[promise.case_id].promises.append(
                 PromiseRecord(promise.id, promise.given_at, promise.due_at, promise.ended_at or NEVER, promise.state,
-                              promise.replaces_id)
+                              promise.replaces_id, promise.letter is not None)
             )  # fmt: skip
         changes = _changes(session)
         for row in rows:
@@ -241,10 +246,11 @@ class Record:
             if at is None:
                 continue
             case, stated = cases[row.case_id], promises.get(row.promise_id)
-            old = None if stated is None or stated.replaces_id is None else promises[stated.replaces_id].due_at
+            told = [one for one in case.promises if one is stated or _is_told_with(one, row)]
             letter = LetterRecord(
                 case, case.number, row.kind, at, row.queued_at, row.person_id,
-                None if stated is None else stated.due_at, old,
+                None if stated is None else stated.due_at,
+                frozenset(old.due_at for one in told for old in _before(promises, one)),
                 by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
                 automatic=(case.id, row.queued_at) in given,
                 planned=(case.id, row.queued_at) in planned,
@@ -258,11 +264,26 @@ class Record:
 
 
 def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
-    """A letter tells the promise it is about, and a notice all that were given with it."""
+    """A letter tells the date of the promise it is about, and a notice those of all that were given with it.
+
+    Who was promised a date once more has it in writing already.
+    """
+    dates = {one.due_at for one in case.promises if one.id == row.promise_id or _is_told_with(one, row)}
     for promise in case.promises:
-        together = row.kind in NOTICES and promise.given_at == row.queued_at
-        if (promise.id == row.promise_id or together) and (at < promise.told_at or not promise.told_by):
+        if promise.due_at in dates and (at < promise.told_at or not promise.told_by):
             promise.told_at, promise.told_by = at, row.kind
+
+
+def _is_told_with(promise: PromiseRecord, row: Any) -> bool:
+    """Whether a notice gave this promise, be it another than the next step, which it names."""
+    return row.kind in NOTICES and promise.given_at == row.queued_at
+
+
+def _before(promises: Mapping[int, PromiseRecord], promise: PromiseRecord) -> Iterator[PromiseRecord]:
+    """The promises in whose place it came, the last one first."""
+    while promise.replaces_id is not None:
+        promise = promises[promise.replaces_id]
+        yield promise
 
 
 def _changes(session: Session) -> defaultdict[int | None, list[tuple[datetime, bool]]]:

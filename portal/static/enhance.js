@@ -39,8 +39,6 @@
     const form = { weekday: "short", hour: "2-digit", minute: "2-digit" };
     const ours = at.toLocaleString("en", { ...form, timeZone: time.dataset.zone });
     if (ours === at.toLocaleString("en", form)) return;
-    const hint = document.createElement("span");
-    hint.textContent = " (" + time.dataset.here + " " + at.toLocaleString(document.documentElement.lang, form) + ")";
-    time.after(hint);
+    time.textContent = "(" + time.dataset.here + " " + at.toLocaleString(document.documentElement.lang, form) + ")";
   });
 })();

@@ -701,6 +701,15 @@ def test_a_message_is_confirmed_with_the_date_of_the_reply(session: Session) -> 
     assert "Miriam Albrecht antwortet bis Mittwoch, 25. November, 17 Uhr." in mail.text
 
 
+def test_what_is_logged_later_is_confirmed_with_the_day_on_which_it_came(session: Session) -> None:
+    case = waiting_for(session, PromiseKind.FOLLOW_UP, Medium.MAIL)
+
+    log(session, case, Contact.LETTER_IN, keeps=(), next_step=None, happened=berlin("2026-11-20 11:00"))
+
+    mail = read(letters(session, case, LetterKind.MESSAGE_RECEIVED)[0])
+    assert "Ihre Nachricht ist am Freitag, 20. November, 11 Uhr, bei uns eingegangen" in mail.text
+
+
 def test_a_message_is_told_to_the_acting_person_without_its_words(session: Session) -> None:
     case = delivered_case(session)
 

@@ -137,7 +137,7 @@ def test_the_closing_letter_names_person_outcome_and_both_dates(session: Session
     mail = read(letters(session, case, LetterKind.CLOSED)[0])
     assert "Ergebnis: Erledigt Die Palette ist da." in mail.text
     assert "Bis Dienstag, 8. Dezember, können Sie den Vorgang wieder öffnen." in mail.text
-    assert "Der Link gilt noch 90 Tage." in mail.text
+    assert "Der Link gilt bis Montag, 22. Februar 2027." in mail.text
     assert "am Mittwoch, 26. Mai 2027." in mail.text
     assert "Sandra Neumann – Beispielwerke" in mail.sender
 

@@ -424,6 +424,81 @@ def test_whoever_stands_in_suddenly_is_reminded_too(session: Session, case: Case
     ]
 
 
+@pytest.mark.parametrize("entered", ["before", "afterwards"])
+def test_whoever_stands_in_as_planned_is_reminded_too_and_once(
+    session: Session, case: Case, people: dict[str, int], entered: str
+) -> None:
+    goes = REMINDER + timedelta(hours=1)
+    for moment in ("before", "afterwards"):
+        if moment == entered:
+            absences.enter(
+                session,
+                person_id=people["Miriam Albrecht"],
+                starts_at=goes,
+                ends_at=None,
+                deputy_id=people["Jonas Weidner"],
+                by_id=people["Dr. Katharina Voss"],
+                now=REMINDER,
+            )
+            step(session)
+        for _ in range(2):
+            remind(session, case)
+    assert len(letters(session, case, LetterKind.STAFF_REMINDER)) == 1
+
+    for _ in range(2):
+        remind(session, case, at=goes)
+
+    assert [letter.to_address for letter in letters(session, case, LetterKind.STAFF_REMINDER)] == [
+        "m.albrecht@beispielwerke.example",
+        "j.weidner@beispielwerke.example",
+    ]
+
+
+def test_an_absence_that_begins_before_a_planned_one_reminds_whoever_acts_then(
+    session: Session, case: Case, people: dict[str, int]
+) -> None:
+    away(session, people["Miriam Albrecht"], since=REMINDER + timedelta(hours=2), deputy_id=people["Jonas Weidner"])
+    remind(session, case)
+    sooner = REMINDER + timedelta(hours=1)
+    enter = {"ends_at": None, "deputy_id": None, "by_id": people["Dr. Katharina Voss"], "now": REMINDER}
+    absences.enter(session, person_id=people["Miriam Albrecht"], starts_at=sooner, **enter)
+    absences.enter(session, person_id=people["Jonas Weidner"], starts_at=REMINDER + timedelta(hours=2), **enter)
+    step(session)
+
+    for at in (sooner, REMINDER + timedelta(hours=2)):
+        remind(session, case, at=at)
+
+    to = [letter.to_address for letter in letters(session, case, LetterKind.STAFF_REMINDER)]
+    assert to[:2] == ["m.albrecht@beispielwerke.example", "j.weidner@beispielwerke.example"]
+    assert len(set(to)) == 3, "whoever acts for both"
+
+
+def test_whoever_comes_back_before_the_notice_is_reminded_too(
+    session: Session, case: Case, people: dict[str, int]
+) -> None:
+    back = REMINDER + timedelta(hours=2)
+    away(session, people["Miriam Albrecht"], since=TUESDAY, until=back, deputy_id=people["Jonas Weidner"])
+
+    for at in (REMINDER, back - timedelta(minutes=1), back):
+        remind(session, case, at=at)
+
+    assert [letter.to_address for letter in letters(session, case, LetterKind.STAFF_REMINDER)] == [
+        "j.weidner@beispielwerke.example",
+        "m.albrecht@beispielwerke.example",
+    ]
+
+
+def test_an_absence_that_begins_with_the_notice_reminds_nobody(
+    session: Session, case: Case, people: dict[str, int]
+) -> None:
+    away(session, people["Miriam Albrecht"], since=NOTICE, deputy_id=people["Jonas Weidner"])
+    remind(session, case)
+
+    (promise,) = open_promises(session, case)
+
+    assert promise.reminded_at == REMINDER
+
+
 def test_a_reminder_comes_once_and_not_before_its_time(session: Session, case: Case) -> None:
     remind(session, case, at=REMINDER - timedelta(minutes=1))
     assert letters(session, case, LetterKind.STAFF_REMINDER) == []

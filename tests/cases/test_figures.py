@@ -18,7 +18,17 @@ from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.people.models import Hours
 from portal.promises.models import Medium, Promise, PromiseKind, Waiting
-from tests.support.cast import TUESDAY, berlin, open_case, open_promises, promise_of, statements, step, topic
+from tests.support.cast import (
+    TUESDAY,
+    berlin,
+    open_case,
+    open_promises,
+    planned_for_any_values,
+    promise_of,
+    statements,
+    step,
+    topic,
+)
 
 FRIDAY = berlin("2026-11-27 17:00")
 """When the figures are asked for. A case that came in on TUESDAY was promised an answer by Wednesday, 16:30."""
@@ -445,3 +455,13 @@ def test_ten_cases_need_no_more_queries_than_one(session: Session) -> None:
         counts.append(len(seen))
 
     assert counts == [4, 4]  # the directory's mark and one for each figure
+
+
+def test_only_promises_of_the_weeks_asked_for_are_read(session: Session) -> None:
+    with statements() as seen:
+        figures.report(session, weeks=4, now=FRIDAY)
+
+    plan = planned_for_any_values(session, next(statement for statement in seen if "first_due_at" in statement))
+
+    assert "ix_promise_first_due_at" in plan
+    assert "Seq Scan on promise" not in plan and "SCAN promise" not in plan, plan

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -15,6 +15,7 @@ from portal.cases import (
     closing,
     delaying,
     erasing,
+    opening,
     reminding,
     renewing,
     settling,
@@ -39,7 +40,10 @@ from tests.support.cast import (
     open_promises,
     promise_of,
     read,
+    send_form,
+    statements,
     step,
+    wish,
 )
 
 MIRIAM, JONAS, BRANDT = "Miriam Albrecht", "Jonas Weidner", "Thomas Brandt"
@@ -370,6 +374,95 @@ def test_whoever_stood_in_for_the_lead_makes_room_for_the_lead(session: Session,
     assert named == [False, True]
 
 
+def test_a_notice_names_the_date_the_customer_knows_and_not_that_of_a_notice_that_never_left(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    second = open_promises(session, case)[0].notice_at
+    notice(session, case)
+    step(session)
+
+    assert renew_all(session, at=second + timedelta(days=3)) == 2
+
+    (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    text = read(letter).text
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+    assert "27. November" not in text
+    assert "zum zweiten Mal" not in text
+    assert "Dr. Katharina Voss" in text, "the lead is there all the same"
+
+
+def test_a_notice_written_while_an_earlier_one_waits_names_the_date_the_customer_knows(session: Session) -> None:
+    """The mail works again on that very day: the second notice leaves as it was written."""
+    case = quiet(session)
+    notice(session, case)
+    notice(session, case)
+
+    text = read(letters(session, case, LetterKind.DELAY_NOTICE)[1]).text
+
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+
+
+def test_a_person_who_moves_a_date_names_the_one_the_customer_knows(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    later = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
+
+    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+
+    assert "Bisher zugesagt war: Mittwoch, 25. November, 16:30 Uhr." in read(letter).text
+
+
+@pytest.mark.parametrize("seen", ["left", "on the page", "by voice"])
+def test_a_date_the_customer_knows_is_named_however_they_know_it(session: Session, seen: str) -> None:
+    case = quiet(session)
+    notice(session, case)
+    (promise,) = open_promises(session, case)
+    if seen == "left":
+        deliver(session, at=promise.given_at)
+    elif seen == "on the page":
+        answering.customer_message(session, case, "Gut.", now=promise.given_at + timedelta(minutes=1))
+    else:
+        session.execute(delete(Letter).where(Letter.promise_id == promise.id))
+    step(session)
+    notice(session, case)
+
+    (letter,) = letters(session, case, LetterKind.DELAY_NOTICE)[-1:]
+    renew_all(session, at=berlin("2026-12-01 07:00"))
+
+    text = read(letter).text
+    assert "Freitag, 27. November" in text
+    assert ("zum zweiten Mal" in text) == (seen == "left")
+
+
+def test_whoever_heard_of_no_notice_is_not_told_of_one_more_by_the_lead(session: Session) -> None:
+    case = quiet(session)
+    for _ in range(4):
+        notice(session, case)
+    (lead,) = open_promises(session, case)
+
+    renew_all(session, at=lead.given_at + timedelta(hours=20))
+
+    (letter,) = letters(session, case, LetterKind.LEAD_TAKES_OVER)
+    text = read(letter).text
+    assert "nsere Zusage bis Mittwoch, 25. November, 16:30 Uhr haben wir nicht gehalten" in text
+    assert "bisher war Miriam Albrecht für Sie da" in text
+
+
+def test_a_notice_that_left_is_counted_in_the_ones_after_it(session: Session) -> None:
+    case = quiet(session)
+    notice(session, case)
+    deliver(session, at=berlin("2026-11-25 15:31"))
+    case = session.get_one(Case, case.id)
+    notice(session, case)
+    notice(session, case)
+
+    renew_all(session, at=open_promises(session, case)[0].given_at + timedelta(hours=20))
+
+    (letter,) = letters(session, case, LetterKind.LEAD_TAKES_OVER)
+    assert "auch die Zusage bis Freitag, 27. November, 14:30 Uhr haben wir nicht gehalten" in read(letter).text
+
+
 def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
@@ -381,6 +474,8 @@ def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> Non
     (letter,) = letters(session, case, LetterKind.CLOSED)
     assert read(letter).sender.startswith(JONAS)
     assert "Geliefert." in read(letter).text
+    assert "Bis Dienstag, 8. Dezember, können Sie den Vorgang wieder öffnen." in read(letter).text
+    assert "Der Link gilt bis Montag, 22. Februar 2027." in read(letter).text
 
 
 def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:
@@ -582,23 +677,15 @@ def test_a_letter_that_does_not_name_whoever_is_away_says_the_same_again(
 def test_a_letter_in_the_making_when_somebody_falls_ill_does_not_leave_with_their_name(
     core: Flask, session: Session, people: dict[str, int], who: str
 ) -> None:
-    """Whoever writes it holds the case: the absence waits for the letter, and then finds it."""
+    """Whoever writes it has read who is there: the absence waits for the letter, and then finds it."""
     case = quiet(session)
     if who == JONAS:
         away(session, people[MIRIAM], since=TUESDAY, deputy_id=people[JONAS])
         step(session)
 
-    def fall_ill() -> None:
-        with core.app_context(), db.writing() as other:
-            absences.enter(
-                other, person_id=people[who], starts_at=TUESDAY, ends_at=None, deputy_id=people[BRANDT],
-                by_id=people[who], now=TUESDAY,
-            )  # fmt: skip
-
     answering.customer_message(session, case, "Noch eine Frage.", now=TUESDAY)
     session.flush()
-    ill = threading.Thread(target=fall_ill)
-    ill.start()
+    ill = in_a_thread(core, who, people)
     ill.join(timeout=0.5)
     assert ill.is_alive(), "it waits for the letter"
     step(session)
@@ -609,6 +696,67 @@ def test_a_letter_in_the_making_when_somebody_falls_ill_does_not_leave_with_thei
     assert letter.valid_until == TUESDAY
 
 
+@pytest.mark.parametrize("who", [MIRIAM, JONAS])
+def test_the_first_letters_of_a_case_that_comes_in_when_somebody_falls_ill_do_not_leave_with_their_name(
+    core: Flask, session: Session, people: dict[str, int], who: str
+) -> None:
+    """Nobody else can see the new case yet: the absence waits for it all the same."""
+    if who == JONAS:
+        away(session, people[MIRIAM], since=TUESDAY, deputy_id=people[JONAS])
+    quiet(session)  # so that this customer has somebody to go to
+    submission = send_form(session)
+    session.flush()
+
+    ill = in_a_thread(core, who, people)
+    ill.join(timeout=0.5)
+    assert ill.is_alive(), "it waits for the letters"
+    step(session)
+    ill.join()
+
+    case = session.get_one(Case, submission.case_id)
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert read(letter).sender.startswith(who)
+    assert letter.valid_until == TUESDAY
+    assert renew_all(session, at=TUESDAY) == 1
+    assert not read(letters(session, case, LetterKind.CONFIRMATION)[0]).sender.startswith(who)
+
+
+def test_a_case_that_comes_in_while_an_absence_is_entered_waits_for_it(
+    core: Flask, session: Session, people: dict[str, int]
+) -> None:
+    """It was drafted before anybody was away."""
+    with db.reading() as reading:
+        drafted = opening.draft(reading, wish(session), doubt=None, now=TUESDAY)
+    session.commit()
+    absences.enter(
+        session, person_id=people[MIRIAM], starts_at=TUESDAY, ends_at=None, deputy_id=None, by_id=people[MIRIAM],
+        now=TUESDAY,
+    )  # fmt: skip
+
+    def keep() -> None:
+        with core.app_context(), db.writing() as other:
+            opening.keep(other, drafted, key="a form", body_hash="")
+
+    coming = threading.Thread(target=keep)
+    coming.start()
+    coming.join(timeout=0.5)
+    assert coming.is_alive(), "it waits for the absence"
+    step(session)
+    coming.join()
+
+    (letter,) = session.scalars(select(Letter).where(Letter.kind == LetterKind.CONFIRMATION))
+    assert not read(letter).sender.startswith(MIRIAM)
+
+
+def test_an_absence_holds_no_case(session: Session, people: dict[str, int]) -> None:
+    open_case(session)
+
+    with statements() as seen:
+        enter(session, people[MIRIAM], people[JONAS], starts_at=TUESDAY, now=TUESDAY)
+
+    assert not [statement for statement in seen if "FOR UPDATE" in statement]
+
+
 def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     answering.reply(session, case, by_id=people[MIRIAM], text="Ja.", keeps=(), step=None, now=TUESDAY)
@@ -617,6 +765,21 @@ def test_what_is_written_by_hand_stays_whoever_is_away(session: Session, people:
 
     assert letters(session, case, LetterKind.REPLY)[0].valid_until is None
     assert renew_all(session, at=TUESDAY) == 0
+
+
+def in_a_thread(core: Flask, who: str, people: dict[str, int]) -> threading.Thread:
+    """Somebody falls ill now, entered by another process."""
+
+    def fall_ill() -> None:
+        with core.app_context(), db.writing() as other:
+            absences.enter(
+                other, person_id=people[who], starts_at=TUESDAY, ends_at=None, deputy_id=people[BRANDT],
+                by_id=people[who], now=TUESDAY,
+            )  # fmt: skip
+
+    ill = threading.Thread(target=fall_ill)
+    ill.start()
+    return ill
 
 
 def enter(

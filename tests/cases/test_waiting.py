@@ -685,6 +685,37 @@ def test_an_announcement_that_cannot_be_delivered_leaves_a_call_and_closes_nothi
     }
 
 
+@pytest.mark.parametrize("rung", [Waiting.ASKED, Waiting.REMINDED, Waiting.CLOSING])
+def test_whoever_has_no_address_is_called_and_their_case_closed_by_nobody_but_a_person(
+    session: Session, rung: Waiting
+) -> None:
+    case = asked(session)
+    (promise,) = open_promises(session, case)
+    case.customer.email, case.customer.email_key, promise.waiting = None, None, rung
+    at = promise.due_at
+
+    assert work(session, at=at) == 1
+
+    (call,) = open_promises(session, case)
+    (told,) = letters(session, case, LetterKind.STAFF_UNDELIVERABLE)
+    assert (call.kind, call.medium, call.waiting, case.state) == (PromiseKind.CALL, Medium.CALL, None, CaseState.OPEN)
+    assert call.due_at > at
+    assert "Zu diesem Anliegen gibt es keine E-Mail-Adresse." in read(told).text
+    assert letters(session, case, LetterKind.WAITING_REMINDER, LetterKind.CLOSING_ANNOUNCED) == []
+    assert work(session, at=call.due_at + timedelta(days=60)) == 0, "it closes nothing and announces nothing"
+
+
+def test_whoever_has_neither_address_nor_number_gets_a_letter_by_post(session: Session) -> None:
+    case = asked(session, phone_e164=None, phone_shown=None)
+    (promise,) = open_promises(session, case)
+    case.customer.email, case.customer.email_key = None, None
+
+    work(session, at=promise.notice_at)
+
+    (task,) = open_promises(session, case)
+    assert (task.kind, task.medium) == (PromiseKind.REPLY, Medium.LETTER)
+
+
 # --- what the pages say ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ from portal.cases import directory as directories
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Doubt, Outcome
 from portal.cases.worklist import Row, Scope, Unsent
-from portal.languages import Voice
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
@@ -20,7 +19,6 @@ from portal.promises.models import Medium, PromiseKind
 from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, step
 
 TEN = berlin("2026-11-24 10:00")
-VOICE = Voice("de", "DE", "Europe/Berlin")
 
 
 def test_the_most_urgent_case_comes_first(session: Session, people: dict[str, int]) -> None:
@@ -208,10 +206,10 @@ def test_letters_that_did_not_arrive_are_listed_with_their_case(session: Session
     case = open_case(session)
     fail(session, case, LetterKind.CONFIRMATION)
 
-    (row,) = worklist.undelivered(session, voice=VOICE, now=TEN)
+    (row,) = worklist.undelivered(session)
 
-    assert (row.reference, row.kind) == (case.reference, LetterKind.CONFIRMATION)
-    assert row.ended == "Dienstag, 24. November, 10 Uhr"
+    assert (row.reference, row.customer_name) == (case.reference, case.customer.name)
+    assert (row.kind, row.ended_at) == (LetterKind.CONFIRMATION, TEN)
 
 
 def test_a_letter_to_staff_about_an_entry_in_doubt_is_listed_too(session: Session) -> None:
@@ -219,7 +217,7 @@ def test_a_letter_to_staff_about_an_entry_in_doubt_is_listed_too(session: Sessio
     entry = open_case(session, doubt=Doubt.TOO_FAST)
     fail(session, entry, LetterKind.STAFF_DOUBTFUL)
 
-    (row,) = worklist.undelivered(session, voice=VOICE, now=TEN)
+    (row,) = worklist.undelivered(session)
 
     assert row.reference == entry.reference
 
@@ -314,14 +312,14 @@ def test_letters_of_a_closed_case_are_no_longer_listed(session: Session) -> None
     closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
     step(session)
 
-    assert worklist.undelivered(session, voice=VOICE, now=TEN) == []
+    assert worklist.undelivered(session) == []
 
 
 def test_letters_that_arrived_are_not_listed(session: Session) -> None:
     open_case(session)
     deliver(session)
 
-    assert worklist.undelivered(session, voice=VOICE, now=TEN) == []
+    assert worklist.undelivered(session) == []
 
 
 def listed(session: Session, person_id: int, scope: Scope) -> list[Row]:

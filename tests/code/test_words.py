@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PORTAL = ROOT / "portal"
 BANNED = re.compile(
     r"zeitnah|schnellstmöglich|schnellst[- ]möglich|baldmöglichst|umgehend|in Kürze|leider|Unannehmlichkeit|"
-    r"hohe[sn]? (?:Anfrage)?aufkommen|uns(?:er|ere|eren|erem|eres) Team|no-?reply|noreply|"
+    r"hohe[sn]? (?:Anfrage)?aufkommen|uns(?:er|ere|eren|erem|eres) Team|(?<!über )\bhinaus\b|no-?reply|noreply|"
     r"as soon as possible|\basap\b|\bshortly\b|inconvenience|unfortunately|high demand|our team\b",
     re.IGNORECASE,
 )

@@ -23,6 +23,8 @@ UNTIL_SENT = 20
 EDITABLE = timedelta(minutes=16)
 """What a colleague plans is told after a quarter of an hour in which it can be changed."""
 BY_HAND = frozenset({"reply", "question"})
+OVERTAKES = BY_HAND | {"closed", "promise_given"}
+"""Letters that take the place of a receipt that could not leave before them."""
 LOOKS_AFTER = re.compile(r"kümmert sich darum|looks after it|übernimmt|takes over")
 ANSWERED_BY = {"reply": {"reply"}, "ask": {"question"}}
 COUNTED = (
@@ -186,10 +188,10 @@ def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], v
         return
     # What a customer did is answered as well by whatever was written by hand, or closed, before the receipt could go.
     by_customer = not kinds & {"reply", "question", "closed"}
-    if by_customer and any(one.kind in BY_HAND | {"closed", "promise_given"} for one in late):
+    if by_customer and any(one.kind in OVERTAKES for one in late):
         return
     if "message_received" in kinds and any(
-        one.kind == "confirmation" and at - INSTANT <= one.written and one.at <= deadline
+        one.kind in OVERTAKES | {"confirmation"} and at - INSTANT <= one.written and one.at <= deadline
         for other in evidence.stories.values()
         if not other.is_form and other.number == story.number
         for one in other.arrivals

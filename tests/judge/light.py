@@ -8,7 +8,7 @@ from functools import cached_property
 from tests.judge.dates import moments
 from tests.judge.evidence import UNASKED, Story
 from tests.judge.spans import Span, cut, joined, within, without
-from tests.judge.timeline import ANNOUNCED, CLOSED, GIVEN, GONE, KEPT, MOVED, Stretch
+from tests.judge.timeline import ANNOUNCED, ASKED_AGAIN, CLOSED, GIVEN, GONE, KEPT, MOVED, Stretch
 
 FRESH = timedelta(minutes=15)
 """So long the page alone tells a step, while its letter is on its way."""
@@ -58,7 +58,7 @@ class Seen:
             for step in arrival.steps:
                 found.setdefault(step, arrival.kind in UNASKED)
         for page, shown in zip(self.pages, self.shown, strict=True):
-            moved = any(MOVED.match(line) or ANNOUNCED.match(line) for line in page.lines)
+            moved = any(by.match(line) for line in page.lines for by in (MOVED, ANNOUNCED, ASKED_AGAIN))
             for step, since in shown.items():
                 found.setdefault(step, moved and since == page.start)
         return {step for step, unasked in found.items() if unasked}
@@ -132,30 +132,40 @@ def lapsed(seen: Seen) -> Iterator[tuple[datetime, str, str]]:
     dates = {step for page in seen.pages for step in page.steps} | set(seen.letters)
     for date in sorted(date for date in dates if seen.story.opened < date < seen.end):
         page = seen.page_at(date - timedelta(seconds=1))
-        if page is None or page.closed or not (why := _passed(seen, date)):
+        if page is None or page.closed:
             continue
-        ahead = [step for step in _shown_at(seen, date) if step > date]
-        if ahead and seen.refuses is not None and seen.refuses <= date:
-            yield date, "promises_lapsed_out_of_reach", f"{why}; the mailbox refuses letters, the page says a step"
-        elif within(date, seen.outages.off):
-            yield date, "promises_lapsed_while_off", f"{why}; the system was off"
-        elif any(within(date, seen.excused(step)) for step in ahead):
-            yield date, "promises_lapsed_while_mail_down", f"{why}; no mail left, the page says a step"
-        else:
-            yield date, "promises_lapsed_in_silence", why
+        if _is_open(seen, date):
+            yield date, _excused_by_the_machine(seen, date), "still promised"
+        elif _is_moved(seen, date):
+            yield date, _excused(seen, date), "moved, and no letter said so"
 
 
-def _passed(seen: Seen, date: datetime) -> str:
-    """Why a date passed in silence; empty if it was kept, needed no longer, or a newer one told in time."""
-    if _is_open(seen, date):
-        return "still promised"
+def _excused(seen: Seen, date: datetime) -> str:
+    """The figure of a date that the page had moved in time: a letter may be kept back while the page says a step."""
+    ahead = [step for step in _shown_at(seen, date) if step > date]
+    if ahead and seen.refuses is not None and seen.refuses <= date:
+        return "promises_lapsed_out_of_reach"
+    figure = _excused_by_the_machine(seen, date)
+    if figure == "promises_lapsed_in_silence" and any(within(date, seen.excused(step)) for step in ahead):
+        return "promises_lapsed_while_mail_down"
+    return figure
+
+
+def _excused_by_the_machine(seen: Seen, date: datetime) -> str:
+    """The figure of a date that the page did not move either: nothing but the whole machine's night excuses that."""
+    off = within(date, seen.outages.off)
+    return "promises_lapsed_while_off" if off else "promises_lapsed_in_silence"
+
+
+def _is_moved(seen: Seen, date: datetime) -> bool:
+    """Whether a date that a letter had told was taken back, and by then no letter had told the newer one."""
     gone = max((page.end for page in seen.pages if date in page.steps and page.start < date), default=None)
     if _is_resolved(seen, date) or (gone is not None and seen.letters.get(date, gone) > gone):
-        return ""
+        return False
     if gone is not None and date not in seen.letters:
-        return ""  # moved before any letter told it
+        return False  # moved before any letter told it
     newer = (step for step in _shown_at(seen, date) if step > date)
-    return "" if any(seen.letters.get(step, seen.end) <= date for step in newer) else "moved, and no letter said so"
+    return not any(seen.letters.get(step, seen.end) <= date for step in newer)
 
 
 def _is_open(seen: Seen, date: datetime) -> bool:

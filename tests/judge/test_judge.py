@@ -320,6 +320,38 @@ def notice_kept_back(life: Life, *, until: str, up: str = "26 20:00") -> None:
 Change = Callable[[Life], None]
 
 
+def unmoved(life: Life, kind: str) -> None:
+    """A date passes, the page goes on saying it beside another step, and mail cannot leave."""
+    both = f"{THURSDAY} | {TUESDAY}"
+    life.form("24 9:12")
+    life.letter("24 9:12", "confirmation", f"{THURSDAY}.")
+    life.letter("24 9:12", "promise_given", f"{TUESDAY}.")
+    life.says("24 9:12", both)
+    if kind == "refuses":
+        life.act("25 9:00", "refuses", email="c1@kunde.example")
+    else:
+        off(life, "26 12:00", "26 20:00", kind=kind)
+    life.says("26 18:00", TUESDAY, "Zusage eingehalten")
+    handmade.close(life, "30 10:00")
+
+
+def promised_once_more(life: Life) -> None:
+    """A second answer gives the date that a letter has told already; its own letter comes an hour late."""
+    opened(life)
+    life.told("25 9:00", "reply", TUESDAY, "Zusage eingehalten", f"Zugesagt: {DUE}")
+    life.says("25 10:00", TUESDAY, "Zusage eingehalten", f"Zugesagt: {DUE}")
+    life.letter("25 11:00", "reply", f"{TUESDAY}.", written="25 10:00")
+    handmade.close(life, "30 10:00")
+
+
+def asked_again(life: Life, *, at_last: str) -> None:
+    """The letter that keeps the date on which we wanted to ask again comes late."""
+    opened(life)
+    life.says("26 13:00", TUESDAY, "Wir haben Sie noch einmal gefragt")
+    life.letter(at_last, "waiting_reminder", f"{TUESDAY}.", written="26 13:00")
+    handmade.close(life, "30 10:00")
+
+
 def story(*changes: Change) -> Change:
     """One change after the other."""
 
@@ -415,6 +447,18 @@ FAULTS: dict[str, tuple[Change, dict[str, float]]] = {
         ),
         {"minutes_in_the_dark": 4 * 60, "promises_lapsed_in_silence": 1},
     ),
+    "a reminder that comes after the date it keeps": (
+        lambda life: asked_again(life, at_last="26 14:15"),
+        {"promises_lapsed_in_silence": 1, "minutes_in_the_dark": 60},
+    ),
+    "a date that did not move while SMTP was down": (
+        lambda life: unmoved(life, "smtp_down"),
+        {"promises_lapsed_in_silence": 1},
+    ),
+    "a date that did not move, of a mailbox that refuses": (
+        lambda life: unmoved(life, "refuses"),
+        {"promises_lapsed_in_silence": 1},
+    ),
     "a letter with a date that has passed": (past_date, {"letters_untrue": 1}),
     "a reopening that fails, and the page after it": (
         also(lambda life: fails(life, "31 9:00")),
@@ -466,6 +510,10 @@ BLAMELESS: dict[str, Change] = {
     ),
     "a message answered by its receipt": lambda life: lost_message(life, answered="message_received"),
     "a message that opened a new case": lambda life: lost_message(life, answered="confirmation", number=101),
+    "a message that opened a new case, and was answered before that could be confirmed": lambda life: lost_message(
+        life, answered="reply", number=101
+    ),
+    "a date promised once more, and told again an hour later": promised_once_more,
     "the third notice by the lead": lambda life: third_notice_without_lead(life, kind="lead_takes_over"),
     "a kept promise between the notices": lambda life: third_notice_without_lead(life, kept_between=True),
     "a night notice because the date is earlier than the morning": story(
@@ -492,6 +540,7 @@ BLAMELESS: dict[str, Change] = {
         lambda life: notice(life, "26 15:15", 4, text="Ihr Anliegen hat ein neues Datum."),
         lambda life: handmade.close(life, "30 10:00"),
     ),
+    "a date that did not move while the machine was off": lambda life: unmoved(life, "machine_off"),
     "a mailbox that refuses": story(
         lambda life: life.act("24 9:00", "refuses", email="c1@kunde.example"),
         lambda life: life.form("24 9:12"),
@@ -555,6 +604,21 @@ def test_a_mailbox_that_refuses_is_stated_apart(tmp_path: Path) -> None:
     assert figures["minutes_in_the_dark_out_of_reach"] == 6 * 24 * 60 + 48 - 2 * 15
     assert figures["promises_lapsed_out_of_reach"] == 0  # no letter had ever told the old date
     assert figures["minutes_in_the_dark_while_off"] == figures["minutes_in_the_dark_while_mail_down"] == 0
+
+
+def test_a_step_that_nobody_saw_has_its_quarter_of_an_hour_too(tmp_path: Path) -> None:
+    life = Life()
+    life.act("24 9:00", "refuses", email="c1@kunde.example")
+    life.form("24 9:12")
+    life.says("24 9:12", f"{THURSDAY} | {TUESDAY}")
+    life.line("25 9:00", "Wir haben Sie noch einmal gefragt")
+    life.says("25 9:30", TUESDAY, "Zusage eingehalten")
+    handmade.close(life, "25 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["minutes_in_the_dark_out_of_reach"] == 24 * 60 + 48 - 2 * 15
+    assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
 
 
 def test_a_step_that_passes_is_no_step_for_a_mailbox_that_refuses_either(tmp_path: Path) -> None:

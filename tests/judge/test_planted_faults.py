@@ -1,6 +1,7 @@
 """The same company life with a fault planted in the program: simulation and judge must both see it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from portal import clock
 from portal.app import create_app
-from portal.cases import closing, delaying, reminding, scheduling, writing
-from portal.cases.delaying import Move
+from portal.cases import closing, delaying, reminding, scheduling
+from portal.cases.delaying import Notice
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.mail import outbox
-from portal.mail.letters import LetterKind
+from portal.people.presence import Acting
 from portal.promises import service
 from portal.promises.models import Promise
 from portal.simulation import customers, life
@@ -50,19 +51,12 @@ def notices_after_the_date(patch: Patch) -> None:
 
 
 def reminders_to_whoever_is_named(patch: Patch) -> None:
-    def remind(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
-        writing.to_staff(
-            session,
-            directory,
-            case,
-            LetterKind.STAFF_REMINDER,
-            key=f"staff_reminder:{promise.id}",
-            promise=promise,
-            reader_id=promise.person_id,
-            now=now,
-            says={"notice": "", "left": "", "number": 0, "for_name": None},
-        )
+    def remind(
+        session: Session, directory: Directory, case: Case, promise: Promise, acting: Acting, *, now: datetime
+    ) -> None:
+        real(session, directory, case, promise, Acting(promise.person_id, None, False), now=now)
 
+    real = reminding._remind
     patch.setattr(reminding, "_remind", remind)
 
 
@@ -104,8 +98,9 @@ def a_close_that_forgets_an_open_step(patch: Patch) -> None:
 def a_third_notice_that_nobody_follows_up(patch: Patch) -> None:
     real = delaying._tell_customer
 
-    def tell(session: Session, directory: Directory, case: Case, moves: list[Move], number: int, **more: Any) -> None:
-        real(session, directory, case, moves, min(number, delaying.NAMES_THE_LEAD), **more)
+    def tell(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
+        second = replace(notice, number=min(notice.number, delaying.NAMES_THE_LEAD))
+        real(session, directory, case, second, now=now)
 
     patch.setattr(delaying, "_tell_customer", tell)
     patch.setattr(delaying, "follows_up", lambda directory, case, number, now: case.owner_id)

@@ -17,9 +17,12 @@ GIVEN = re.compile(r"^(?:Zugesagt|Datum zugesagt|Promised|Date promised)")
 GONE = re.compile(r"^(?:Zusage hat sich erledigt|Date no longer needed)")
 CLOSED = re.compile(r"abgeschlossen|^Closed|^Abgeschlossen")
 ANNOUNCED = re.compile(r"^(?:Abschluss angekündigt|Closing announced)")
+ASKED_AGAIN = re.compile(r"^(?:Wir haben Sie noch einmal gefragt|We asked you again)")
 REOPENED = re.compile(r"wieder geöffnet|^Wieder geöffnet|^Reopened")
 
 ONE_SECOND = timedelta(seconds=1)
+UNSEEN = timedelta(days=3650)
+"""So far ahead is put what a page promised that nobody saw: a date of its own that is never waited for."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,19 @@ def _seen(fetches: list[Fetch], start: datetime, until: datetime, lines: tuple[s
 def _told_by(story: Story, lines: tuple[str, ...], before: Stretch | None, span: Span, final_at: datetime) -> Stretch:
     """A stretch in which nobody fetched the page: what the history says was promised, and letters of its moment say.
 
-    What is kept, moved or needed no longer is taken to be the earliest.
+    What is kept, moved or needed no longer is taken to be the earliest. A line that says we asked again promises too,
+    and does not say when.
     """
     steps, closed = (sorted(before.steps), before.closed) if before else ([], False)
     for line in lines:
         if CLOSED.search(line) or REOPENED.search(line):
             steps, closed = [], bool(CLOSED.search(line))
-        elif KEPT.match(line) or GONE.match(line) or MOVED.match(line) or ANNOUNCED.match(line):
+        elif any(ends.match(line) for ends in (KEPT, GONE, MOVED, ANNOUNCED, ASKED_AGAIN)):
             steps = steps[1:]
         if GIVEN.match(line) or MOVED.match(line) or ANNOUNCED.match(line):
             steps, closed = sorted([*steps, *moments(line, story.team.tz, final_at)[:1]]), False
+        elif ASKED_AGAIN.match(line):
+            steps = [*steps, span[0] + UNSEEN]
     letters = (one for one in story.arrivals if span[0] <= one.written < min(span[0] + ONE_SECOND, span[1]))
     told = frozenset(step for one in letters for step in one.steps)
     return Stretch(

@@ -352,8 +352,8 @@ def test_a_lease_that_is_over_is_noticed_by_a_look(session: Session) -> None:
     letter(session)
     claim(session)
 
-    assert outbox.has_expired(session, now=NOW + LEASE - timedelta(seconds=1)) is False
-    assert outbox.has_expired(session, now=NOW + LEASE) is True
+    assert outbox.has_expired(session.connection(), now=NOW + LEASE - timedelta(seconds=1)) is False
+    assert outbox.has_expired(session.connection(), now=NOW + LEASE) is True
 
 
 def test_a_letter_keeps_its_words_and_its_message_id_on_every_try(session: Session) -> None:

@@ -372,6 +372,7 @@ def test_where_all_we_wait_for_is_an_answer_nothing_is_planned(app: Flask, desk:
     page = desk.get(at(reference, "choices")).text
 
     assert "Wir warten nur auf eine Antwort von Sabine Krüger" in text(page)
+    assert "Wir warten auf Sabine Krüger" in text(page) and "Sabine Krüger wartet" not in text(page)
     assert "Neues Datum mit Grund" not in text(page)
     assert at(reference, "plan") not in actions(page)
 

@@ -139,14 +139,14 @@ def test_an_empty_list_says_where_to_go_on(desk: Desk) -> None:
 
 
 def test_a_living_worker_needs_no_banner(desk: Desk) -> None:
-    assert "Zurzeit geht keine Nachricht hinaus." not in desk.get("/staff/").text
+    assert "Zurzeit wird keine E-Mail verschickt." not in desk.get("/staff/").text
 
 
 def test_a_silent_worker_is_announced_with_the_time_it_was_last_heard(desk: Desk) -> None:
     with time_machine.travel(NOW + timedelta(seconds=61), tick=False):
         page = text(desk.get("/staff/").text)
 
-    assert "Zurzeit geht keine Nachricht hinaus." in page
+    assert "Zurzeit wird keine E-Mail verschickt." in page
     assert "schweigt seit Dienstag, 24. November, 9:12 Uhr" in page
 
 
@@ -169,6 +169,7 @@ def test_a_letter_that_did_not_arrive_stands_above_the_list_and_at_its_row(app: 
     page = desk.get("/staff/").text
 
     assert "Nachrichten, die nicht ankamen (1)" in headings(page)
+    assert f"Di., 24. November, 9:12 Uhr Sabine Krüger {reference} Eingangsbestätigung" in text(page)
     assert "Nachricht kam nicht an" in text(page)
     assert "550 no such user" in text(desk.get(f"/staff/cases/{reference}").text)
 

@@ -3,6 +3,8 @@
 import gzip
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,10 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import create_engine, text
 
-from portal.app import create_app
 from portal.commands import main
 from portal.simulation import scratch, showing
 from portal.simulation.figures import ZERO
-from portal.simulation.life import Outcome, Wanted, simulate
+from portal.simulation.life import Outcome, Wanted
 from portal.simulation.story import number_of
 from tests.simulation.conftest import SHORT, TRACED, ShortRun, live
 
@@ -182,26 +183,13 @@ def test_the_named_postgresql_database_stays_untouched_and_nothing_is_left_behin
     assert not [name for name in databases if name.startswith("durchwahl_simulation")]
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-def test_two_months_of_five_seeds(seed: int) -> None:
-    outcome = live(Wanted(days=60, seed=seed))
+def test_the_peak_of_memory_is_not_that_of_whoever_started_the_run() -> None:
+    held = bytearray(500_000_000)
+    asks = "from portal.simulation import life; print(life._peak_memory_mb())"
 
-    print(json.dumps(outcome.figures))  # what `make nightly` is read for
-    assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
-    assert outcome.figures["notices_per_case_p95"] <= 2
+    told = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)
 
-
-@pytest.mark.nightly
-@pytest.mark.timeout(3600)
-def test_two_months_on_postgresql(postgresql: str) -> None:
-    with scratch.database({"PORTAL_DATABASE_URL": postgresql % "postgres"}) as url:
-        outcome = simulate(create_app, url, Wanted(days=60))
-
-    print(json.dumps(outcome.figures))
-    assert {name: outcome.figures[name] for name in ZERO} == dict.fromkeys(ZERO, 0), outcome.noted
-    assert outcome.figures["notices_per_case_p95"] <= 2
+    assert 10 < int(told.stdout) < len(held) / 1024**2
 
 
 def _lived(outcome: Outcome) -> dict[str, float]:

@@ -145,6 +145,18 @@ def statements() -> Iterator[list[str]]:
         event.remove(db.db.engine, "before_cursor_execute", note)
 
 
+def planned_for_any_values(session: Session, statement: str) -> str:
+    """How the database would run it without a look at the values that are bound, as it does once it is prepared."""
+    if session.get_bind().dialect.name == "sqlite":
+        found = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+        return " ".join(str(row[-1]) for row in found)
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    for number, name in enumerate(names, 1):
+        statement = statement.replace(f"%({name})s", f"${number}")
+    found = session.connection().exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
+    return " ".join(str(row[0]) for row in found)
+
+
 def step(session: Session) -> None:
     """End a step as a page does: commit, and forget what was read."""
     session.commit()

@@ -1,10 +1,10 @@
 """The steps that watch promises: what they take and when, several workers at once, and one broken case among others."""
 
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,13 +12,13 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
-from portal.cases import delaying
+from portal.cases import delaying, settling
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
 from portal.promises.models import Promise, PromiseState
 from tests.bench import watching
-from tests.support.cast import berlin, statements
+from tests.support.cast import berlin, planned_for_any_values, statements
 from worker import cases, promises, waiting
 from worker.loop import GOES_ON, Loop
 from worker.promises import Watch
@@ -197,6 +197,29 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
     assert count(LetterKind.DELAY_NOTICE) == 3
 
 
+def test_no_more_cases_are_taken_than_there_is_time_for(
+    core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is taken in vain is read in vain, and held from others meanwhile."""
+    take(7)
+    real, taken = settling.take, []
+
+    def counted(session: Session, *args: Any) -> Sequence[Case]:
+        taken.append(len(found := real(session, *args)))
+        return found
+
+    monkeypatch.setattr(settling, "take", counted)
+    monkeypatch.setattr(promises, "LONGEST", -1)  # the time is over from the beginning
+    monkeypatch.setattr(promises, "AT_LEAST", 2)
+    step = promises.give_notice()
+    with at(NOTICE):
+        assert [step() for _ in range(2)] == [2, 2]
+        monkeypatch.setattr(promises, "LONGEST", 60)
+        assert [step() for _ in range(3)] == [2, 1, 0]
+
+    assert taken == [7, 2, 2, 1]
+
+
 def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
     core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,18 +286,6 @@ def ten_thousand(core: Flask) -> Flask:
     """Ten thousand open cases, and statistics of them."""
     watching.fill(10_000)
     return core
-
-
-def planned_for_any_values(session: Session, statement: str) -> str:
-    """How the database would run it without a look at the values that are bound, as it does once it is prepared."""
-    if session.get_bind().dialect.name == "sqlite":
-        found = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
-        return " ".join(str(row[-1]) for row in found)
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    for number, name in enumerate(names, 1):
-        statement = statement.replace(f"%({name})s", f"${number}")
-    found = session.connection().exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
-    return " ".join(str(row[0]) for row in found)
 
 
 def count(kind: LetterKind) -> int:

@@ -38,7 +38,7 @@ def worklist() -> Response:
             unsent=cases.unsent(session, now=now),
             held=holding.held(session, voice=voice, now=now),
             disorders=sum(reconciling.counted(session, now=now).values()) if person.role in TOLD_OF_DISORDERS else 0,
-            undelivered=cases.undelivered(session, voice=voice, now=now),
+            undelivered=cases.undelivered(session),
         )
 
 
