@@ -50,7 +50,9 @@ class Erasing:
             if case is None:
                 return 0
             case_id = case.id
-            if not spared(session, lambda: erasing.carry_out(session, case, now=now), failed="not erased", case=case_id):
+            if not spared(
+                session, lambda: erasing.carry_out(session, case, now=now), failed="not erased", case=case_id
+            ):
                 self._failed.add(case_id)
                 return GOES_ON
         self._log_is_emptied = False
