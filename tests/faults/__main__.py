@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and truth, kept afterwards")
     parser.add_argument("--json", action="store_true", help="one JSON object and nothing else")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the house is left as after any other end
     with tempfile.TemporaryDirectory(prefix="durchwahl-faults-") as folder:
         verdict = run(
             PROFILES[options.profile],

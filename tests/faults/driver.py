@@ -64,7 +64,7 @@ class Driver:
 
     def run(self, *, at_once: int = 4) -> threading.Thread:
         """Begin; the thread ends when every customer has been answered or has given up."""
-        thread = threading.Thread(target=self._all, args=(at_once,))
+        thread = threading.Thread(target=self._all, args=(at_once,), daemon=True)
         thread.start()
         return thread
 
@@ -75,8 +75,10 @@ class Driver:
 
     def _all(self, at_once: int) -> None:
         forms: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
-        visitors = [threading.Thread(target=self._each, args=(forms, self._write_first)) for _ in range(at_once)]
-        coming_back = threading.Thread(target=self._come_back)
+        visitors = [
+            threading.Thread(target=self._each, args=(forms, self._write_first), daemon=True) for _ in range(at_once)
+        ]
+        coming_back = threading.Thread(target=self._come_back, daemon=True)
         for thread in (*visitors, coming_back):
             thread.start()
         pause = self._plan.profile.spread / max(len(self.sent), 1)

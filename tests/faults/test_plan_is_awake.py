@@ -24,7 +24,7 @@ class Planted:
 AT_ONCE = (
     Planted("mark_before_send", "sent, and the relay never had it (O3)"),
     Planted("quit_is_failure", "doubles more than ambiguous endings"),
-    Planted("swallow_commit", "answered, and no case (O1)", "postgresql", replace(TINY, databases=6, spread=6)),
+    Planted("swallow_commit", "(O1)", "postgresql", replace(TINY, databases=6, spread=6)),
 )
 EACH_NIGHT = (
     Planted("short_lease", "doubles more than ambiguous endings"),
