@@ -74,9 +74,9 @@ class Forgetting:
         self._next_at: datetime | None = None
 
     def __call__(self) -> bool:
-        """Forget, if an hour has passed; never more than once a round."""
+        """Forget, if an hour has passed or the clock was set back; never more than once a round."""
         now = clock.utc_now()
-        if self._next_at is not None and now < self._next_at:
+        if self._next_at is not None and self._next_at - FORGET_EVERY <= now < self._next_at:
             return False
         with db.writing() as session:
             limits.forget(session, now=now)
