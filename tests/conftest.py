@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from sqlalchemy.engine import Engine
 from portal import db, demo, schema
 from portal.app import create_app
 from portal.pages.staff.login import passwords
+from tests.support import leaks
 from tests.support.compiled import Compiled
 
 COMPILED = Compiled()
@@ -39,9 +40,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Mark what takes long."""
+    config.addinivalue_line("markers", "speaks_of_people: says a name or an address aloud, on purpose")
+    leaks.listen()
     config.addinivalue_line("markers", "slow: takes several seconds")
     config.addinivalue_line("markers", "nightly: left to `make nightly`")
     config.addinivalue_line("markers", "nightly_on(*values): left to `make nightly` where a parameter has such a value")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test whose output, or whose look at the metrics, holds what belongs to people (``leaks``)."""
+    report = yield
+    if item.get_closest_marker("speaks_of_people") is None:
+        # pytest's own "log" is left out: it keeps the records themselves, and not what our handlers write of them.
+        said = [text for name, text in report.sections if name.endswith(f"stdout {report.when}")]
+        said += [text for name, text in report.sections if name.endswith(f"stderr {report.when}")]
+        found = leaks.leaks("\n".join([*said, *leaks.overheard]), leaks.typed)
+        if found and report.outcome == "passed":
+            report.outcome, report.longrepr = "failed", "\n".join(["Said aloud by this test:", *found])
+    leaks.overheard.clear()
+    if report.when == "teardown":
+        leaks.forget()
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -51,7 +51,9 @@ class Erasing:
             if case is None:
                 return 0
             case_id = case.id
-            if not spared(session, lambda: erasing.carry_out(session, case, now=now), failed="not erased", case=case_id):
+            if not spared(
+                session, lambda: erasing.carry_out(session, case, now=now), failed="not erased", case=case_id
+            ):
                 self._failed.add(case_id)
                 return GOES_ON
         self._log_is_emptied = False
@@ -73,9 +75,9 @@ class Forgetting:
         self._next_at: datetime | None = None
 
     def __call__(self) -> bool:
-        """Forget, if an hour has passed; never more than once a round."""
+        """Forget, if an hour has passed or the clock was set back; never more than once a round."""
         now = clock.utc_now()
-        if self._next_at is not None and now < self._next_at:
+        if self._next_at is not None and self._next_at - FORGET_EVERY <= now < self._next_at:
             return False
         with db.writing() as session:
             limits.forget(session, now=now)

@@ -388,14 +388,15 @@ def _word(case: Case, steps: tuple[PromiseView, ...]) -> StatusWord:
 
 def _can(case: Case, steps: list[Promise], reopenable: bool) -> frozenset[str]:
     always = {"replace_link", "not_me", "export"}
+    erase = {"erase"} if case.customer.email else set()  # confirmed through the mailbox, so there must be one
     if case.state == CaseState.OPEN:
-        return frozenset(always | {"message", "close", "erase"} | ({"keep_open"} if waiting.closes(steps) else set()))
+        return frozenset(always | erase | {"message", "close"} | ({"keep_open"} if waiting.closes(steps) else set()))
     if case.state != CaseState.CLOSED:
         return frozenset()
     if case.partly_erased_at is not None:
         return frozenset({"export", "replace_link"})
-    answer = "reopen" if reopenable else "message"
-    return frozenset(always | {answer, "erase" if case.erasure_confirmed_at is None else "keep_details"})
+    answer = {"reopen" if reopenable else "message"}
+    return frozenset(always | answer | (erase if case.erasure_confirmed_at is None else {"keep_details"}))
 
 
 def _initials(name: str) -> str:

@@ -138,8 +138,8 @@ def test_a_lapsed_date_to_ask_again_is_our_delay_and_not_the_customers(session: 
 @pytest.mark.parametrize(
     ("make", "actions"),
     [
-        (fresh, {"message", "close", "replace_link", "not_me"}),
-        (closed, {"reopen", "replace_link", "not_me"}),
+        (fresh, {"message", "close", "replace_link", "not_me", "export", "erase"}),
+        (closed, {"reopen", "replace_link", "not_me", "export", "erase"}),
         (entry_in_doubt, set()),
         (denied, set()),
     ],

@@ -1,6 +1,7 @@
 """A house of real processes in which one dies at a named point, and the checks of what must be true afterwards."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -26,7 +27,7 @@ from portal.mail.models import Letter, LetterState
 from portal.promises.models import Promise, PromiseState
 from tests.killing import points
 from tests.killing.points import Point
-from tests.support.processes import Running, Sink, Web, Worker, wait_until
+from tests.support.processes import ROOT, Running, Sink, Web, Worker, wait_until
 
 INSIDE = Path(__file__).parent / "inside"
 LETTERS = 2
@@ -74,7 +75,7 @@ class House:
             # The harness lets leases run out itself; a busy machine must not.
             "PORTAL_MAIL_DEADLINE": "60",
             "PORTAL_MAIL_LEASE": "90",
-            "PYTHONPATH": str(INSIDE),
+            "PYTHONPATH": os.pathsep.join((str(INSIDE), str(ROOT))),
             "DURCHWAHL_KILL": str(self._folder),
             "DURCHWAHL_BUG": self._bug,
         }

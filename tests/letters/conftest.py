@@ -196,6 +196,7 @@ class Desk:
         self.as_colleague(story, "close", text="Das Angebot ist angenommen.", outcome="done")
         self.as_colleague(story, "reopen", text="Die Lieferung fehlt noch.")
         self.post_form("/link", email=story)
+        self.on_page(story, "erase")
         self.on_page(story, "replace-link")
         self.on_page(story, "not-me")
 

@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, func, insert, select
 
 from portal import clock, db, logs
 from portal.app import create_app
+from portal.cases import erasure_wishes
 from portal.customers.models import Customer
 from portal.links import new_secret
 from portal.mail.models import Letter, LetterState
@@ -168,7 +169,12 @@ class Journey:
             f"{quote(FORGED)}%0A{quote(FORGED)}",
         ):
             self.browser.get(f"/s/{token}{page}")
-        for step in ("message", "close", "message", "close", "replace-link"):
+        self.browser.post(f"/s/{token}/erase", data={"key": new_secret()})
+        with self.house.app.app_context():
+            proof = self.secrets["proof"] = erasure_wishes.proof(self.house.case(CORRECTED))
+        for page in ("/export", "/erase", f"/erase/{proof}", f"/erase/{proof[:-1]}"):
+            self.browser.get(f"/s/{token}{page}")
+        for step in ("message", "close", "message", "close", f"erase/{proof}", "keep-details", "replace-link"):
             words = {"message": f"{MESSAGE}\r\n{FORGED}", "key": new_secret()}
             self.browser.post(f"/s/{token}/{step}", data=words)
         self.browser.post(f"/s/{token}/message", data={"message": MESSAGE * 5000})
@@ -302,6 +308,8 @@ def test_no_secret_is_logged_in_a_journey_with_faults(own_house: House, books: B
     journey.of_link()
     journey.of_colleague()
     deliver(own_house)
+    metrics = journey.browser.get("/metrics")
+    assert (metrics.code, leaks(metrics.text, journey.secrets)) == (200, {})
     with customers_gone(own_house.app):
         assert journey.write(EMAIL).code >= 500
     with database_gone(own_house.app):
@@ -381,6 +389,8 @@ def test_real_processes_log_no_secret_either(house: House, environment: dict[str
         journey.of_colleague()
         for request in mumbled(journey.secrets["token"]):
             shout(web.port, request)
+        metrics = browser.get("/metrics")
+        assert (metrics.code, leaks(metrics.text, journey.secrets)) == (200, {})
         with customers_gone(house.app):
             assert journey.write(EMAIL).code >= 500
         with house.app.app_context():

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal import db, demo, heartbeat
-from portal.cases import closing, finding, opening
+from portal.cases import closing, erasing, finding, opening
 from portal.cases.models import Case, CaseState, Doubt, Topic
 from portal.cases.opening import Wish
 from portal.customers.models import Customer
@@ -288,7 +288,7 @@ def test_an_erased_case_shows_nothing_but_that(app: Flask, desk: Desk) -> None:
         case = finding.by_reference(session, reference)
         assert case is not None
         closing.not_me(session, case, now=NOW)
-        closing.erase(session, case, now=NOW)
+        erasing.erase(session, case, now=NOW)
 
     page = desk.get(f"/staff/cases/{reference}")
 

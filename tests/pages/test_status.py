@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 import portal
 from portal import db
-from portal.cases import answering, closing, delaying, finding, opening, waiting
+from portal.cases import answering, closing, delaying, erasing, finding, opening, waiting
 from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
@@ -728,7 +728,7 @@ def test_posting_to_a_link_that_leads_nowhere_gets_that_page_too(client: FlaskCl
 
 def test_an_erased_case_is_like_one_that_never_was(page: Page) -> None:
     page.close()
-    page.do(closing.erase)
+    page.do(erasing.erase)
 
     answer = page.client.get(page.address, headers={"Accept-Language": "en"})
 

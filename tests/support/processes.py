@@ -11,9 +11,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.leaks import leaks
 
 ROOT = Path(__file__).parent.parent.parent
 START_TIME = 30.0
@@ -26,7 +29,7 @@ class Running:
 
     def __init__(self, module: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("PORTAL_", "DURCHWAHL_"))}
-        self._log = log
+        self._log, self._module = log, list(module)
         with log.open("ab") as lines:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", *module],
@@ -67,7 +70,16 @@ class Running:
         return _state(self.pid) == "T"
 
     def stop(self) -> int:
-        """End it: SIGTERM first, SIGKILL for one that does not listen. Returns the exit code."""
+        """End it: SIGTERM first, SIGKILL for one that does not listen. Returns the exit code.
+
+        Raises AssertionError where its log holds what belongs to people.
+        """
+        code = self._end()
+        if self._module[:1] == ["portal"] and self._module[1:2] != ["run"]:  # `run` prints the logins
+            assert leaks(self.said()) == []
+        return code
+
+    def _end(self) -> int:
         if not self.has_ended():
             self._child.send_signal(signal.SIGCONT)
             self._child.terminate()
@@ -91,12 +103,27 @@ class Web(Running):
             self.stop()
             raise
 
+    def stop(self) -> int:
+        """End it as any; its metrics are looked through too, if it still gives some."""
+        metrics = ""
+        if not self.has_ended() and not self.is_stopped():
+            with suppress(OSError, HTTPException), self._open("/metrics") as answer:
+                metrics = answer.read().decode()
+        code = super().stop()
+        assert leaks(metrics) == []
+        return code
+
     def _answers(self) -> bool:
         if self.has_ended():
             raise AssertionError(f"the web server ended at once: {self.said()}")
-        with suppress(OSError), urllib.request.urlopen(f"{self.address}/healthz", timeout=2):
+        with suppress(OSError), self._open("/healthz"):
             return True
         return False
+
+    def _open(self, path: str) -> HTTPResponse:
+        answer = urllib.request.urlopen(f"{self.address}{path}", timeout=2)
+        assert isinstance(answer, HTTPResponse)
+        return answer
 
 
 class Worker(Running):

@@ -7,7 +7,7 @@ from flask_babel import lazy_gettext as _
 
 from portal.cases import doubting
 from portal.cases.answering import Contact
-from portal.cases.models import Doubt, Outcome
+from portal.cases.models import Outcome
 from portal.cases.worklist import Scope
 from portal.mail.letters import LetterKind
 from portal.mail.models import HoldReason, LetterState

@@ -7,16 +7,24 @@ It is told by files in the folder DURCHWAHL_KILL: ``plan`` is a JSON object {"at
 {"at": null} to write all points to ``points``; taken, it becomes ``done``, so that nobody dies of it twice. While
 ``shut`` is there, the worker delivers nothing: then the numbers begin with the first letter and not with an idle look.
 
-DURCHWAHL_BUG plants one of the bugs at the end, to show that the harness finds it.
+Told by files in the folder DURCHWAHL_FAULTS (tests/faults), it lets the disk be full (``full``) and the clock be wrong
+(``clock``, by so many seconds).
+
+DURCHWAHL_BUG plants one of the bugs at the end, to show that the harnesses find it.
 """
 
 import json
 import os
 import re
 import smtplib
+import sqlite3
+import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +267,87 @@ def two_commits() -> None:
     around(writing, "queue", committed_first)
 
 
-BUGS = {bug.__name__: bug for bug in (mark_before_send, quit_is_failure, no_fencing, two_commits)}
+def send_before_commit() -> None:
+    """The letter leaves before what it speaks of is kept."""
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    from portal import config
+    from portal.mail.models import Letter, LetterState
+
+    def send_now(session: Any) -> None:
+        waiting = list(session.info.pop("early", []))
+        for letter_id in waiting:
+            row = session.get_one(Letter, letter_id)
+            sender, settings = config.current().mail_default_sender, config.current()
+            with smtplib.SMTP("127.0.0.1", settings.mail_port, timeout=3) as relay:
+                relay.starttls()
+                relay.sendmail(sender, [row.to_address], row.message)
+            row.state, row.ended_at = LetterState.SENT, row.queued_at
+        if waiting:
+            session.flush()
+            time.sleep(0.3)  # so that a kill meets the gap more often
+
+    def remembered(queue: Callable[..., int], session: Any, **values: Any) -> int:
+        letter_id = queue(session, **values)
+        session.info.setdefault("early", []).append(letter_id)
+        return letter_id
+
+    from portal.mail import outbox
+
+    around(outbox, "queue", remembered)
+    event.listen(Session, "before_commit", send_now)
+
+
+def deferred() -> None:
+    """SQLite's transactions begin as readers, and nobody waits for a turn."""
+    from portal import db
+
+    def begin(_begin: Callable[..., None], connection: Any) -> None:
+        connection.connection.dbapi_connection.execute("PRAGMA query_only=OFF")
+        connection.exec_driver_sql("BEGIN DEFERRED")
+
+    around(db, "_begin_sqlite", begin)
+    around(db.Turn, "__enter__", lambda _enter, turn: None)
+    around(db.Turn, "__exit__", lambda _leave, turn, *_: None)
+
+
+def short_lease() -> None:
+    """A letter is taken from its worker before that has had the time to send it."""
+    from portal.mail import outbox
+
+    def claimed(claim: Callable[..., Any], session: Any, **values: Any) -> Any:
+        return claim(session, **{**values, "lease": timedelta(seconds=0.2)})
+
+    around(outbox, "claim", claimed)
+
+
+def swallow_commit() -> None:
+    """Whatever COMMIT says, the visitor is thanked."""
+    from sqlalchemy.engine.default import DefaultDialect
+
+    def hopeful(commit: Callable[..., Any], dialect: Any, connection: Any) -> None:
+        if "serve" in sys.argv:
+            time.sleep(1.0)  # so that a restart meets a COMMIT more often
+        with suppress(Exception):
+            commit(dialect, connection)
+
+    around(DefaultDialect, "do_commit", hopeful)
+
+
+BUGS = {
+    bug.__name__: bug
+    for bug in (
+        mark_before_send,
+        quit_is_failure,
+        no_fencing,
+        two_commits,
+        send_before_commit,
+        deferred,
+        short_lease,
+        swallow_commit,
+    )
+}
 
 
 def watch() -> None:
@@ -283,7 +371,44 @@ def watch() -> None:
     event.listen(Engine, "after_cursor_execute", after_statement)
 
 
+# --- episodes of the fault plan ---
+
+EPISODES = Path(os.environ.get("DURCHWAHL_FAULTS", ""))
+ROOM = 1_000_000
+"""Pages that a SQLite file may grow to when the disk is not full."""
+
+
+def on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A connection of SQLite is told how far its file may grow."""
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    full = (EPISODES / "full").exists()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0] if full else ROOM
+    connection.execute(f"PRAGMA max_page_count={pages}")
+
+
+def wrong_clock() -> datetime:
+    """The time of a machine whose clock was set."""
+    try:
+        ahead = int((EPISODES / "clock").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        ahead = 0
+    return datetime.now(UTC) + timedelta(seconds=ahead)
+
+
+def befall() -> None:
+    """Listen for the episodes."""
+    from sqlalchemy import Pool, event
+
+    from portal import clock
+
+    event.listen(Pool, "checkout", on_checkout)
+    clock._driven = wrong_clock
+
+
 if "DURCHWAHL_KILL" in os.environ:
     watch()
-    if os.environ.get("DURCHWAHL_BUG"):
-        BUGS[os.environ["DURCHWAHL_BUG"]]()
+if "DURCHWAHL_FAULTS" in os.environ:
+    befall()
+if os.environ.get("DURCHWAHL_BUG"):
+    BUGS[os.environ["DURCHWAHL_BUG"]]()

@@ -1,0 +1,186 @@
+"""The customers, who are never killed: they send until they are answered, and write down what they were told.
+
+The truth file is on disk before a form is sent and before its answer counts. Every answer is kept with its time.
+"""
+
+import json
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from tests.faults.plan import Act, Plan, Visit
+
+PATIENCE = 90.0
+"""Seconds after which a customer gives up; none should."""
+READ_TIMEOUT = 30.0
+HIDDEN = re.compile(r'name="(csrf_token|key)"[^>]* value="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the house."""
+
+    at: float
+    seconds: float
+    method: str
+    path: str
+    code: int
+    retry_after: str | None
+
+
+@dataclass
+class Sent:
+    """What one customer knows: their key, and what they were answered in the end."""
+
+    visit: Visit
+    key: str = ""
+    location: str | None = None
+    answered_at: float = 0.0
+    tries: int = 0
+    act_key: str | None = None
+    acted: bool = False
+    wrong: list[str] = field(default_factory=list)
+
+
+class Driver:
+    """All customers of a plan, a few at a time."""
+
+    def __init__(self, plan: Plan, address: str, truth: Path, links: Callable[[], Mapping[str, str]]) -> None:
+        self._plan, self._address, self._links = plan, address, links
+        self._truth = truth.open("ab", buffering=0)
+        self._writing = threading.Lock()
+        self.sent = [Sent(visit) for visit in plan.visits]
+        self.answers: list[Answer] = []
+        self.errors = 0
+        self.done = 0
+        self.waits = threading.Condition()
+
+    def run(self, *, at_once: int = 4) -> threading.Thread:
+        """Begin; the thread ends when every customer has been answered or has given up."""
+        thread = threading.Thread(target=self._all, args=(at_once,), daemon=True)
+        thread.start()
+        return thread
+
+    def wait_for(self, count: int) -> None:
+        """Until so many forms have been answered."""
+        with self.waits:
+            self.waits.wait_for(lambda: self.done >= count)
+
+    def _all(self, at_once: int) -> None:
+        forms: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
+        visitors = [
+            threading.Thread(target=self._each, args=(forms, self._write_first), daemon=True) for _ in range(at_once)
+        ]
+        coming_back = threading.Thread(target=self._come_back, daemon=True)
+        for thread in (*visitors, coming_back):
+            thread.start()
+        pause = self._plan.profile.spread / max(len(self.sent), 1)
+        for sent in self.sent:
+            forms.put(sent)
+            time.sleep(pause)
+        for _ in visitors:
+            forms.put(None)
+        for thread in (*visitors, coming_back):
+            thread.join()
+        self._truth.close()
+
+    def _each(self, forms: "queue.SimpleQueue[Sent | None]", do: Callable[[Sent], None]) -> None:
+        while (sent := forms.get()) is not None:
+            try:
+                do(sent)
+            except TimeoutError as fault:
+                sent.wrong.append(str(fault))
+            with self.waits:
+                self.done += 1
+                self.waits.notify_all()
+
+    def _write_first(self, sent: Sent) -> None:
+        """Open the form and send it until it is taken; some press the button twice."""
+        visit = sent.visit
+        token = self._field("/contact", "csrf_token")
+        sent.key = token.partition(".")[0]
+        self._note(key=sent.key, email=visit.email, told="sent")
+        form = {"csrf_token": token, "topic": "angebot", "name": "Erika Quellmalz"}
+        form |= {"email": visit.email, "message": visit.text}
+        sent.location = self._send_until_taken(sent, "/contact", form)
+        sent.answered_at = time.time()
+        self._note(key=sent.key, email=visit.email, told="answered")
+        if visit.twice and self._send_until_taken(sent, "/contact", form) != sent.location:
+            sent.wrong.append("a second press of the button was answered differently")
+
+    def _come_back(self) -> None:
+        """Whoever has had the letter with the link may write again or close."""
+        waiting = [sent for sent in self.sent if sent.visit.act is not None]
+        end = time.monotonic() + self._plan.profile.spread + 2 * PATIENCE
+        while waiting and time.monotonic() < end:
+            links = self._links()
+            ready = [sent for sent in waiting if sent.visit.email in links and sent.location]
+            for sent in ready:
+                try:
+                    self._act(sent, links[sent.visit.email])
+                except TimeoutError as fault:
+                    sent.wrong.append(str(fault))
+            waiting = [sent for sent in waiting if sent not in ready]
+            time.sleep(0.1)
+        for sent in waiting:
+            sent.wrong.append("the letter with the link did not come")
+
+    def _act(self, sent: Sent, link: str) -> None:
+        if sent.visit.act is Act.MESSAGE:
+            path, form = f"{link}/message", {"message": f"Nachtrag: {sent.visit.text}"}
+            key = self._field(link, "key")
+        else:
+            path, form = f"{link}/close", {"outcome": "done"}
+            key = self._field(path, "key")
+        self._note(key=key, email=sent.visit.email, told="act sent")
+        sent.act_key = key
+        self._send_until_taken(sent, path, {"key": key, **form})
+        sent.acted = True
+        self._note(key=key, email=sent.visit.email, told="act answered")
+
+    # --- the wire ---
+
+    def _field(self, path: str, name: str) -> str:
+        page = self._until("GET", path, 200).text
+        return next(value for found, value in HIDDEN.findall(page) if found == name)
+
+    def _send_until_taken(self, sent: Sent, path: str, form: Mapping[str, str]) -> str:
+        return self._until("POST", path, 303, form, sent).headers["Location"]
+
+    def _until(
+        self, method: str, path: str, wanted: int, form: Mapping[str, str] | None = None, sent: Sent | None = None
+    ) -> requests.Response:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if sent is not None:
+                sent.tries += 1
+            begun = time.monotonic()
+            try:
+                answer = requests.request(
+                    method, self._address + path, data=form, allow_redirects=False, timeout=READ_TIMEOUT
+                )
+            except requests.RequestException:
+                self.errors += 1
+                time.sleep(0.1)
+                continue
+            took = time.monotonic() - begun
+            where = re.sub(r"/s/[^/]+", "/s/…", path)
+            self.answers.append(
+                Answer(begun, took, method, where, answer.status_code, answer.headers.get("Retry-After"))
+            )
+            if answer.status_code == wanted:
+                return answer
+            time.sleep(0.3)
+        raise TimeoutError(f"{method} was not answered by {wanted}")
+
+    def _note(self, **words: str) -> None:
+        with self._writing:
+            self._truth.write(json.dumps(words).encode() + b"\n")
+            os.fsync(self._truth.fileno())
