@@ -199,7 +199,8 @@ def _outside(record: Record, letter: LetterRecord) -> bool:
     if record.may_send(case, letter.at):
         return False
     opens = record.next_sending(case, letter.at)
-    could_wait = not any(letter.queued_at < old <= opens for old in letter.instead_of)
+    known = letter.instead_of | {promise.due_at for promise in case.promises if promise.told_at < letter.at}
+    could_wait = not any(letter.queued_at < date <= opens for date in known)
     if could_wait:
         record.note("letters_outside_sending_hours", case, letter.at)
     return could_wait

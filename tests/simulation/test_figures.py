@@ -126,3 +126,13 @@ def test_a_notice_leaves_at_night_where_a_date_it_replaces_would_pass_before_the
     notice = LetterRecord(lived.cases[0], 1, "delay_notice", at(18), at(18), 1, at(40), dates, False, True, False)
 
     assert figures._outside(lived, notice) is outside
+
+
+def test_a_letter_leaves_at_night_where_a_date_its_reader_was_told_would_pass_before_the_morning() -> None:
+    told, untold = Lived(promise(0, 20, told=1)), Lived(promise(0, 20, told=19))
+
+    for lived, outside in ((told, False), (untold, True)):
+        announced = LetterRecord(
+            lived.cases[0], 1, "closing_announced", at(18), at(18), 1, at(40), frozenset(), False, True, False
+        )
+        assert figures._outside(lived, announced) is outside
