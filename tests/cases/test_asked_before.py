@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import db, schema
@@ -70,12 +70,17 @@ def test_one_that_somebody_planned_a_date_for_stays_planned(session: Session) ->
 def test_the_way_back_leaves_them_and_can_be_gone_again(session: Session) -> None:
     case = asked_before(session)
     migrate(session)
+    waiting = select(Promise.waiting).where(Promise.case_id == case.id, Promise.kind == PromiseKind.FOLLOW_UP)
+    step(session)
 
     schema.unmigrate(db.db.engine, "0002")
-    promise = promise_of(session, case, PromiseKind.FOLLOW_UP)
-    assert (schema.present(db.db.engine), promise.waiting) == ("0002", Waiting.ASKED)
-    step(session)
-    schema.migrate(db.db.engine)
+    # By its column: what a case has in the newest version is not there. Whatever is found, the tests after this one
+    # share the database.
+    try:
+        assert (schema.present(db.db.engine), session.scalar(waiting)) == ("0002", Waiting.ASKED)
+    finally:
+        session.rollback()
+        schema.migrate(db.db.engine)
 
 
 def asked_before(session: Session) -> Case:
