@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, directory, erasing, linking
+from portal.cases import answering, closing, directory, erasing, erasure_wishes, linking
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import (
     DateOutOfReach,
@@ -1098,6 +1098,7 @@ def a_long_story(session: Session, language: str) -> Case:
     linking.answer_wish(session, now=TEN)
     closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
     closing.reopen(session, case, by_id=None, text="", now=TEN)
+    erasure_wishes.ask(session, case, now=TEN)
     step(session)
     return case
 
