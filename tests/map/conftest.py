@@ -412,6 +412,10 @@ class House:
         """The one rule of an endpoint."""
         return next(self.app.url_map.iter_rules(endpoint))
 
+    def below(self, token: str, endpoint: str) -> str:
+        """The address of a form below a status link, whatever that link is worth."""
+        return path_of(self.rule(endpoint), {"token": token, "proof": self.proof()})
+
     def open_promise(self, story: str) -> Promise:
         """The promise the case waits for."""
         with self.app.app_context(), db.reading() as session:

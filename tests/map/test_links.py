@@ -34,7 +34,6 @@ from tests.map.conftest import (
     House,
     csrf_of,
     let_go,
-    path_of,
 )
 from tests.support.dump import changes
 
@@ -43,7 +42,7 @@ SHOWN = 150
 """How many of the many are asked for as pages; a page takes a hundred times as long as the look at a token."""
 SAFE = string.ascii_letters + string.digits + "-_"
 NEW_KEY = "another-key-for-tests-9876543210-zyxw"
-PAGES = ("", "/close", "/replace-link", "/not-me")
+PAGES = ("", "/close", "/replace-link", "/not-me", "/erase")
 
 pytestmark = pytest.mark.usefixtures("tuesday")
 
@@ -229,9 +228,7 @@ def test_an_expired_link_says_so_and_names_the_person(house: House, tuesday: Any
     visitor, before = house.visitor(), house.dump()
 
     pages = [visitor.get(f"/s/{token}{page}") for page in PAGES]
-    posted = [
-        house.visitor().post(path_of(house.rule(name), {"token": token}), data={"message": "x"}) for name in OF_A_LINK
-    ]
+    posted = [house.visitor().post(house.below(token, name), data={"message": "x"}) for name in OF_A_LINK]
 
     assert {page.status_code for page in [*pages, *posted]} == {410}
     assert [page for page in pages if "Thomas Brandt" not in page.text or "089 99998-300" not in page.text] == []
@@ -258,7 +255,7 @@ def test_erased_discarded_revoked_and_unknown_take_no_form(house: House) -> None
     before = house.dump()
 
     answers = {
-        (why, name): house.visitor().post(path_of(house.rule(name), {"token": token}), data=FORMS[name].body)
+        (why, name): house.visitor().post(house.below(token, name), data=FORMS[name].body)
         for why, token in tokens.items()
         for name in OF_A_LINK
     }
