@@ -310,7 +310,10 @@ def test_the_figures_tell_how_much_was_mended(
     letters_are_missing(open_case())
     Reconciling()()
 
-    told = create_app(environment).test_client().get("/metrics").text
+    app = create_app(environment)
+    told = app.test_client().get("/metrics").text
+    with app.app_context():
+        db.db.engine.dispose()
 
     assert 'durchwahl_disorders{disorder="letter"} 1.0' in told
     assert 'durchwahl_disorders{disorder="step"} 0.0' in told

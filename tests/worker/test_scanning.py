@@ -147,7 +147,7 @@ def scanned(environment: dict[str, str]) -> Iterator[Callable[[str | None], Flas
         return core
 
     yield start
-    for context in opened:
+    for context in reversed(opened):  # each engine is that of the innermost context
         db.db.engine.dispose()
         context.pop()
 
