@@ -15,7 +15,7 @@ import flask
 from sqlalchemy import Engine, event
 
 SHAPES = {
-    "an address": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}"),
+    "an address": re.compile(r"[\w.+-]@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}"),
     "a token": re.compile(r"(?<![\w-])[\w-]{22}(?:\.\d{9,11})?\.[\w-]{43}(?![\w-])"),
     "a number": re.compile(r"\+49\d{8,}"),
 }
