@@ -11,11 +11,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, closing, scheduling
+from portal.cases import answering, closing, erasure_wishes, scheduling
 from portal.cases import directory as directories
 from portal.cases.models import Case, Doubt, Outcome, Topic
 from portal.mail.letters import LetterKind
-from portal.mail.models import Letter, LetterState
+from portal.mail.models import HoldReason, Letter, LetterState
 from portal.people.models import Person
 from portal.promises.models import Promise, ServiceLevel, Waiting
 from tests.browser.visitors import Visitor, send
@@ -33,6 +33,8 @@ class Stage:
     named: str
     doubtful: str
     expired: str
+    erasing: str
+    """Where Greta Gern confirms that her details are deleted."""
     caller: str
     """Who may call Emre Aydın."""
 
@@ -139,6 +141,11 @@ CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
     "close": (status("Sabine Krüger", "/close"), 200),
     "replace the link": (status("Sabine Krüger", "/replace-link"), 200),
     "not me": (status("Sabine Krüger", "/not-me"), 200),
+    "status, deletion asked for": (status("Greta Gern"), 200),
+    "status, deletion confirmed": (status("Bodo Bald"), 200),
+    "delete the details": (status("Sabine Krüger", "/erase"), 200),
+    "confirm the deletion": (lambda visitor, stage: visitor.go(stage.erasing), 200),
+    "deletion not to be confirmed": (status("Claudia Reiter", "/erase/not-a-proof"), 410),
     "link": (at("/link"), 200),
     "link without address": (after(at("/link"), send), 422),
     "link sent": (after(at("/link"), ask_for_link), 200),
@@ -178,6 +185,7 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "choices, with errors": (after(choices("Sabine Krüger"), plan_nothing), 422),
     "choices, planned": (after(choices("Claudia Reiter"), plan_something), 200),
     "case, planned": (case("Claudia Reiter"), 200),
+    "case, letter held": (case("Hanna Halt"), 200),
     "no such case": (at("/staff/cases/AAA-AAA"), 404),
     "figures, for leads only": (at("/staff/figures"), 403),
 }
@@ -227,7 +235,33 @@ def arrange(site: Site) -> Stage:
     with site.writing() as session:
         _announce_closing(session, case_of(session, "Nora Offen"), now=clock.utc_now())
     doubtful = site.open_case("Dora Doubt", doubt=Doubt.TOO_FAST)
-    return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, caller)
+    erasing = _erasures_wished(site)
+    site.open_case("Hanna Halt")
+    site.wait_until_quiet()  # no worker holds the letter any more
+    with site.writing() as session:
+        _hold_letters(session, case_of(session, "Hanna Halt"))
+    return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, erasing, caller)
+
+
+def _erasures_wished(site: Site) -> str:
+    """One customer asked for deletion and one confirmed it; the page on which the first confirms it."""
+    for name in ("Greta Gern", "Bodo Bald"):
+        site.open_case(name)
+    with site.writing() as session:
+        asked, confirmed = case_of(session, "Greta Gern"), case_of(session, "Bodo Bald")
+        for wished in (asked, confirmed):
+            erasure_wishes.ask(session, wished, now=clock.utc_now())
+        erasure_wishes.confirm(session, confirmed, erasure_wishes.proof(confirmed), now=clock.utc_now())
+        proof = erasure_wishes.proof(asked)
+    return f"{site.status_page('Greta Gern')}/erase/{proof}"
+
+
+def _hold_letters(session: Session, case: Case) -> None:
+    """As if the customer's mailbox had got too many letters today."""
+    held = {"state": LetterState.HELD, "hold_reason": HoldReason.MAILBOX_CAP, "ended_at": None}
+    session.execute(
+        update(Letter).where(Letter.case_id == case.id, Letter.kind == LetterKind.CONFIRMATION).values(held)
+    )
 
 
 def _announce_closing(session: Session, asked: Case, *, now: datetime) -> None:

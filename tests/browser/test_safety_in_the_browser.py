@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, closing, linking, scheduling
+from portal.cases import answering, closing, erasure_wishes, linking, scheduling
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome
@@ -62,6 +62,7 @@ def journey(site: Site) -> Iterator[str]:
     step("Linus Link", wish)
     step("Linus Link", closing.close, by_id=None, outcome=Outcome.DONE, text="")
     step("Linus Link", closing.reopen, by_id=None, text="Doch nicht.")
+    step("Linus Link", erasure_wishes.ask)
     yield site.open_case("Nina Nein").reference
     site.wait_until_quiet()
     step("Nina Nein", closing.not_me)
