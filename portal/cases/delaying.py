@@ -220,7 +220,11 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
     else:
         kind = LetterKind.LEAD_TAKES_OVER
         known_id = notice.before_id if first.known is first.old else first.known.person_id
-        says |= {"again": told > 0, "before_name": directory.people[known_id].name}
+        says |= {
+            "again": told > 0,
+            "before_id": known_id,  # for whoever writes it anew, too
+            "before_name": writing.card(directory, case, known_id, now=now)["name"],
+        }
     writing.to_customer(
         session,
         directory,

@@ -149,8 +149,9 @@ def _noticed_as_of_now(
         says["number"] = told + 1
     if "before_name" in says:
         says["again"] = told > 0
-        if known[0].id != _moved(session, ahead[0]).replaces_id:
-            says["before_name"] = directory.people[known[0].person_id].name
+        if known[0].id != _moved(session, ahead[0]).replaces_id or "before_id" not in says:
+            says["before_id"] = known[0].person_id
+        says["before_name"] = writing.card(directory, case, says["before_id"], now=now)["name"]
     return {**says, "late": known[0].due_at <= now}, known[0].due_at
 
 

@@ -309,6 +309,19 @@ def test_from_the_third_on_the_promise_is_the_leads(session: Session, case: Case
     assert read(letters(session, case, LetterKind.STAFF_ESCALATION)[1]).text.count("ist ab jetzt Ihre") == 1
 
 
+def test_until_then_it_was_with_whoever_really_acted(session: Session, case: Case, people: dict[str, int]) -> None:
+    """The customer knows the first date alone, and whose it was; they have been ill since."""
+    notices(session, case, NOTICE, SECOND)
+    away(session, people["Miriam Albrecht"], since=SECOND + timedelta(minutes=5), deputy_id=people["Jonas Weidner"])
+    step(session)
+
+    notice(session, case, at=THIRD)
+
+    text = read(letters(session, case, LetterKind.LEAD_TAKES_OVER)[0]).text
+    assert "bisher war Jonas Weidner für Sie da" in text
+    assert "Miriam Albrecht" not in text
+
+
 def test_then_the_leads_deputy_then_the_last_instance_and_it_never_ends(
     session: Session, case: Case, people: dict[str, int]
 ) -> None:
