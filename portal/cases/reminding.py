@@ -4,6 +4,7 @@ Where somebody else will act before the customer is told of a delay (a planned a
 back), the promise is not reminded of for the last time: it waits, as before, for its next ``remind_at``.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -39,6 +40,12 @@ def remind(session: Session, case: Case, *, now: datetime) -> None:
             promise.reminded_at = now
         else:
             promise.remind_at = next_at
+
+
+def reminded_of(session: Session, promises: Collection[Promise]) -> set[int]:
+    """The ids of those of these promises of which somebody has been reminded."""
+    ids = [promise.id for promise in promises if promise.remind_at is not None]
+    return outbox.told_of(session, ids, LetterKind.STAFF_REMINDER) if ids else set()
 
 
 def _somebody_else_acts_at(
