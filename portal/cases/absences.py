@@ -78,6 +78,6 @@ def _remind_anew(session: Session, *, from_at: datetime) -> None:
     session.execute(
         update(Promise)
         .where(Promise.state == PromiseState.OPEN, or_(Promise.reminded_at.is_not(None), goes_on))
-        .where(Promise.notice_at > from_at, Promise.planned_at.is_(None))
+        .where(Promise.notice_at > from_at, or_(Promise.moves_to.is_(None), Promise.planned_by_id.is_(None)))
         .values(reminded_at=None, remind_at=from_at)
     )

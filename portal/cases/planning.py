@@ -49,9 +49,11 @@ def plan_move(
             raise NotLater
         scheduling.chosen(directory, case, to, now=now)
     promise.reason = reason or None
-    promise.reminded_at = promise.reminded_at or now
     if to is None:
         _without_a_date(session, directory, case, promise, now=now)
+        reminding.knows(directory, case, promise, now=now)
+    else:
+        promise.reminded_at = promise.reminded_at or now
     if to is not None or promise.moves_to is None:
         promise.planned_by_id, promise.planned_at = by_id, now
     if to is not None:
@@ -66,7 +68,8 @@ def plan_move(
 def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime, version: int | None = None) -> None:
     """Take back what a person planned: the promise stands as it was given, and whoever acts is reminded of it.
 
-    A date that a calendar moves it to stays. Raises NotOpen, StaleCase: also where no person planned anything.
+    Whoever has been reminded is not reminded again. A date that a calendar moves it to stays. Raises NotOpen,
+    StaleCase: also where no person planned anything.
     """
     hold_open(session, case, version=version)
     promise = _open_one(session, case, promise_id)
@@ -74,8 +77,7 @@ def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime,
         raise StaleCase
     promise.reason = None
     _without_a_date(session, directories.load(session, now=now), case, promise, now=now)
-    if promise.remind_at is not None and promise.remind_at > now:
-        promise.reminded_at = None
+    promise.reminded_at = None
     settle(session, case, now=now)
 
 
