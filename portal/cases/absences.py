@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from time import sleep
 
 from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
@@ -17,6 +19,10 @@ from portal.promises.models import IS_OPEN, Promise
 
 _TURN = 4_051_977
 """The number of PostgreSQL's advisory lock: shared by whoever writes letters, alone for whoever enters an absence."""
+_NOT_AVAILABLE = "55P03"
+"""What PostgreSQL says when a lock was not free in time."""
+_MOMENT_MS, _BETWEEN, _ATTEMPTS = 500, 0.1, 8
+"""How long one attempt at the lock waits, the seconds until the next, and how many there are: five seconds in all."""
 
 
 def enter(
@@ -68,10 +74,25 @@ def none_meanwhile(session: Session) -> None:
 def _wait_for_letters_in_the_making(session: Session) -> None:
     """Whoever is writing letters has read who is there: their letters are to be found, and no more begin meanwhile.
 
-    PostgreSQL serves those who wait in turn: neither side starves the other. On SQLite one writes at a time anyway.
+    PostgreSQL serves those who wait in turn, so whoever begins a letter after us waits behind us: we ask for a moment
+    only, and again, so that one case that hangs does not hold up every form. Raises OperationalError after some
+    seconds. On SQLite one writes at a time anyway.
     """
-    if _on_postgresql(session):
-        session.connection().exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+    if not _on_postgresql(session):
+        return
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            with session.begin_nested():
+                connection = session.connection()
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_MOMENT_MS}")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+                connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE or not left:
+                raise
+            sleep(_BETWEEN)
+        else:
+            return
 
 
 def _on_postgresql(session: Session) -> bool:

@@ -1,14 +1,21 @@
 """Absences: who is reminded when somebody begins to act for another, and who waits for whom meanwhile."""
 
-from datetime import datetime, timedelta
+import threading
+from datetime import timedelta
+from time import monotonic, sleep
 
 import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, answering, reminding
+from portal import db
+from portal.cases import absences, answering, reminding, settling
 from portal.cases.answering import Step
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
+from portal.people.models import Absence
 from portal.promises.models import Medium, PromiseKind
 from tests.support.cast import (
     TUESDAY,
@@ -77,6 +84,57 @@ def test_an_absence_looks_at_the_promises_of_those_it_concerns_alone(session: Se
         assert "SCAN" not in plan, plan
 
 
+# --- who waits for whom ----------------------------------------------------------------------------------------------
+
+
+def test_while_a_step_hangs_an_absence_waits_and_holds_up_no_other_step(
+    core: Flask, session: Session, people: dict[str, int]
+) -> None:
+    if session.get_bind().dialect.name == "sqlite":
+        pytest.skip("one writes at a time")
+    case = open_case(session)
+    step(session)
+    settling.hold(session, session.get_one(Case, case.id))  # and does not come to an end
+
+    def fall_ill() -> None:
+        with core.app_context(), db.writing() as other:
+            enter_in(other, people[MIRIAM], None)
+            waits.extend(other.connection().exec_driver_sql("SHOW lock_timeout").scalars())
+
+    waits: list[str] = []
+    ill = threading.Thread(target=fall_ill)
+    ill.start()
+    longest = 0.0
+    for _ in range(5):
+        sleep(0.2)
+        began = monotonic()
+        with db.writing() as another:
+            absences.none_meanwhile(another)
+        longest = max(longest, monotonic() - began)
+    assert ill.is_alive(), "it waits for the step"
+    assert longest < 2
+    step(session)
+    ill.join()
+
+    assert waits == ["5s"], "whatever comes after it waits as long as ever"
+    assert session.scalars(select(Absence.person_id)).all() == [people[MIRIAM]]
+
+
+def test_an_absence_that_is_kept_waiting_too_long_is_not_entered(
+    core: Flask, session: Session, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if session.get_bind().dialect.name == "sqlite":
+        pytest.skip("one writes at a time")
+    monkeypatch.setattr(absences, "_ATTEMPTS", 2)
+    monkeypatch.setattr(absences, "_MOMENT_MS", 50)
+    absences.none_meanwhile(session)
+
+    with pytest.raises(OperationalError), db.writing() as other:
+        enter_in(other, people[MIRIAM], None)
+
+    assert session.scalars(select(Absence.person_id)).all() == []
+
+
 def too_short(session: Session) -> Case:
     """A case whose letters have arrived, with a reply promised for so soon that nobody is reminded of it."""
     case = open_case(session)
@@ -89,16 +147,21 @@ def too_short(session: Session) -> Case:
     return case
 
 
-def enter(session: Session, person_id: int, deputy_id: int | None, *, at: datetime = ILL) -> None:
+def enter(session: Session, person_id: int, deputy_id: int | None) -> None:
     """Somebody falls ill."""
-    absences.enter(
-        session, person_id=person_id, starts_at=at, ends_at=None, deputy_id=deputy_id, by_id=person_id, now=at
-    )
+    enter_in(session, person_id, deputy_id)
     step(session)
 
 
-def remind(session: Session, case: Case, *, at: datetime = ILL) -> None:
-    reminding.remind(session, case, now=at)
+def enter_in(session: Session, person_id: int, deputy_id: int | None) -> None:
+    """The same, not committed yet."""
+    absences.enter(
+        session, person_id=person_id, starts_at=ILL, ends_at=None, deputy_id=deputy_id, by_id=person_id, now=ILL
+    )
+
+
+def remind(session: Session, case: Case) -> None:
+    reminding.remind(session, case, now=ILL)
     step(session)
 
 
