@@ -63,7 +63,7 @@ def leave_to_a_person(session: Session, directory: Directory, case: Case, kind: 
     settle(session, case, now=now)
     voice = _staff_voice(directory, case, task, now=now)
     why = voice.say("There is no e-mail address for this request.")
-    key = f"staff_undeliverable:{kind}:{task.id}"
+    key = f"staff_undeliverable:{kind}:{task.id}:{case.version}"  # the same call may stand in for several letters
     _tell_staff(session, directory, case, kind, task, key=key, why=why, now=now)
 
 
