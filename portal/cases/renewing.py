@@ -108,6 +108,10 @@ def _write(
     unasked, old_due_at = writing.asked_by_nobody(letter.says)
     if kind in NOTICES:
         says, old_due_at = _noticed_as_of_now(session, directory, case, letter, says, now=now)
+    elif kind == LetterKind.CLOSED:
+        says |= closing.link_day(directory, case, now=now)  # one from before it was said lacks it
+    elif kind == LetterKind.LINK:
+        says = closing.link_says(directory, case, replaced=says["replaced"], now=now)
     return writing.write_customer(
         directory,
         case,
@@ -116,9 +120,7 @@ def _write(
         now=now,
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
-        says=closing.link_says(directory, case, replaced=says["replaced"], now=now)
-        if kind == LetterKind.LINK
-        else says,
+        says=says,
     )
 
 

@@ -497,6 +497,25 @@ def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> Non
     assert "Der Link gilt bis Montag, 22. Februar 2027." in read(letter).text
 
 
+def test_a_closing_from_before_an_update_says_until_when_the_link_works(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
+    step(session)
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert letter.says is not None
+    until = letter.says["link_until"]
+    letter.says = {name: value for name, value in letter.says.items() if name != "link_until"}
+    step(session)
+
+    assert renew_all(session, at=WEDNESDAY) == 1
+
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert letter.valid_until is not None and letter.valid_until > WEDNESDAY
+    assert until in read(letter).text
+
+
 def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
