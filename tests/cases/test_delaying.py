@@ -148,6 +148,29 @@ def test_a_customer_who_reads_english_gets_it_in_english(session: Session) -> No
     assert "2:30 pm on Friday 27 November" in read(letters(session, case, LetterKind.DELAY_NOTICE)[0]).text
 
 
+def test_whoever_has_no_address_is_called_about_the_new_date(session: Session, case: Case) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    notice(session, case)
+
+    call, moved = promise_of(session, case, PromiseKind.CALL), promise_of(session, case, PromiseKind.REPLY)
+    (told,) = letters(session, case, LetterKind.STAFF_UNDELIVERABLE)
+    assert call.due_at > NOTICE and moved.given_at == NOTICE
+    assert "„Verzögerungsmeldung“ an Sabine Krüger konnten wir nicht schicken." in " ".join(read(told).text.split())
+    assert letters(session, case, LetterKind.DELAY_NOTICE) == []
+
+
+def test_the_call_that_nobody_makes_is_moved_like_any_other_and_becomes_no_second_one(
+    session: Session, case: Case
+) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    for _ in range(4):
+        notice(session, case, at=min(promise.notice_at for promise in open_promises(session, case)))
+
+    assert sorted(promise.kind for promise in open_promises(session, case)) == [PromiseKind.CALL, PromiseKind.REPLY]
+
+
 # --- several promises ------------------------------------------------------------------------------------------------
 
 
