@@ -33,6 +33,9 @@ from tests.support.cast import (
 MIRIAM, JONAS, BRANDT = "Miriam Albrecht", "Jonas Weidner", "Thomas Brandt"
 ILL = TUESDAY + timedelta(minutes=10)
 
+# On SQLite one writes at a time.
+postgresql_only = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 
 # --- who is reminded -------------------------------------------------------------------------------------------------
 
@@ -87,11 +90,10 @@ def test_an_absence_looks_at_the_promises_of_those_it_concerns_alone(session: Se
 # --- who waits for whom ----------------------------------------------------------------------------------------------
 
 
+@postgresql_only
 def test_while_a_step_hangs_an_absence_waits_and_holds_up_no_other_step(
     core: Flask, session: Session, people: dict[str, int]
 ) -> None:
-    if session.get_bind().dialect.name == "sqlite":
-        pytest.skip("one writes at a time")
     case = open_case(session)
     step(session)
     settling.hold(session, session.get_one(Case, case.id))  # and does not come to an end
@@ -120,11 +122,10 @@ def test_while_a_step_hangs_an_absence_waits_and_holds_up_no_other_step(
     assert session.scalars(select(Absence.person_id)).all() == [people[MIRIAM]]
 
 
+@postgresql_only
 def test_an_absence_that_is_kept_waiting_too_long_is_not_entered(
     core: Flask, session: Session, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if session.get_bind().dialect.name == "sqlite":
-        pytest.skip("one writes at a time")
     monkeypatch.setattr(absences, "_ATTEMPTS", 2)
     monkeypatch.setattr(absences, "_MOMENT_MS", 50)
     absences.none_meanwhile(session)
