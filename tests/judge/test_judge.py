@@ -621,6 +621,20 @@ def test_a_step_that_nobody_saw_has_its_quarter_of_an_hour_too(tmp_path: Path) -
     assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
 
 
+def test_a_case_that_goes_on_begins_with_its_history_and_not_with_its_first_letter(tmp_path: Path) -> None:
+    life = handmade.good_life()
+    off(life, "31 9:00", "31 11:00", kind="smtp_down")
+    life.act("31 9:00", "customer", case=1, act="message", status=303)
+    life.says("31 9:00", f"{MIRIAM} antwortet bis Freitag, 4. Dezember, 9 Uhr", "Anliegen eingegangen", number=101)
+    life.says("31 10:00", LATER, f"{MIRIAM} hat geantwortet", "Zusage eingehalten", number=101)
+    life.letter("31 11:05", "reply", f"{LATER}.", number=101, written="31 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["minutes_in_the_dark_while_mail_down"] == 60 - 15 + 65 - 15
+    assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
+
+
 def test_a_step_that_passes_is_no_step_for_a_mailbox_that_refuses_either(tmp_path: Path) -> None:
     life = Life()
     life.act("24 9:00", "refuses", email="c1@kunde.example")
