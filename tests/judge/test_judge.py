@@ -590,6 +590,20 @@ def test_a_date_that_passed_while_no_mail_left_is_stated_apart(tmp_path: Path) -
     assert figures["notices_per_case_p95"] == 1
 
 
+def test_a_date_that_a_letter_had_moved_in_time_did_not_lapse_when_it_moved_once_more(tmp_path: Path) -> None:
+    life = Life()
+    opened(life, THURSDAY)
+    notice(life, "26 10:00", 1)
+    off(life, "26 13:00", "26 16:00", kind="smtp_down")
+    life.says("26 13:30", LATER, "Datum verschoben auf Montag, 7. Dezember, 12 Uhr")
+    life.letter("26 16:05", "promise_given", f"{LATER}.", written="26 13:30")
+    handmade.close(life, "30 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["promises_lapsed_while_mail_down"] == figures["promises_lapsed_in_silence"] == 0
+
+
 def test_a_mailbox_that_refuses_is_stated_apart(tmp_path: Path) -> None:
     life = Life()
     life.act("24 9:00", "refuses", email="c1@kunde.example")
