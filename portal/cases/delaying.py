@@ -245,19 +245,24 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
 
 
 def _tell_staff(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
-    """Whoever had it hears of the new date, and whoever comes in, why."""
+    """Whoever had it hears of the new date, and whoever comes in, why.
+
+    Where no letter could go to the customer, the call that stands in for it has its own letter to whoever makes it.
+    """
     first, voice = notice.moves[0], writing.staff_voice(directory, case, notice.before_id)
-    writing.to_staff(
-        session,
-        directory,
-        case,
-        LetterKind.STAFF_DELAYED,
-        key=f"staff_delayed:{first.old.id}",
-        promise=first.new,
-        reader_id=notice.before_id,
-        now=now,
-        says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
-    )
+    customer_reads = bool(case.customer.email)
+    if customer_reads:
+        writing.to_staff(
+            session,
+            directory,
+            case,
+            LetterKind.STAFF_DELAYED,
+            key=f"staff_delayed:{first.old.id}",
+            promise=first.new,
+            reader_id=notice.before_id,
+            now=now,
+            says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
+        )
     if notice.number < NAMES_THE_LEAD:
         return
     comes_in = directory.acting(notice.lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
@@ -277,6 +282,7 @@ def _tell_staff(session: Session, directory: Directory, case: Case, notice: Noti
             "number": notice.number,
             "owner": directory.people[case.owner_id if notice.lead_id else notice.before_id].name,
             "takes_over": notice.lead_id is None,
+            "customer_reads": customer_reads,
         },
     )
 

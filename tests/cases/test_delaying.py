@@ -158,6 +158,18 @@ def test_whoever_has_no_address_is_called_about_the_new_date(session: Session, c
     assert call.due_at > NOTICE and moved.given_at == NOTICE
     assert "„Verzögerungsmeldung“ an Sabine Krüger konnten wir nicht schicken." in " ".join(read(told).text.split())
     assert letters(session, case, LetterKind.DELAY_NOTICE) == []
+    assert letters(session, case, LetterKind.STAFF_DELAYED) == []  # it would say that a notice had been sent
+
+
+def test_a_lead_is_not_said_to_be_named_where_there_is_no_address(session: Session, case: Case) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    for _ in range(3):
+        notice(session, case, at=min(promise.notice_at for promise in open_promises(session, case)))
+
+    beside, over = (read(letter).text for letter in letters(session, case, LetterKind.STAFF_ESCALATION))
+    assert "Zuständig bleibt" in beside and "ab jetzt Ihre" in over
+    assert "nennt" not in beside + over
 
 
 def test_the_call_that_nobody_makes_is_moved_like_any_other_and_becomes_no_second_one(

@@ -288,6 +288,7 @@ def test_the_lead_is_told_whether_the_promise_is_theirs() -> None:
         "Jetzt bei Ihnen"
     )
     assert "die Zusage an Sabine Krüger ist zum 3. Mal in Folge verschoben worden." in said(over)
+    assert "nennt auch Sie mit Ihrer Durchwahl" in said(beside) and "nennt Sie mit Ihrer Durchwahl" in said(over)
 
 
 @pytest.mark.parametrize(
