@@ -201,6 +201,14 @@ def link_until(case: Case, voice: Voice) -> date | None:
     return None if case.closed_at is None else voice.local(case.closed_at).date() + timedelta(days=LINK_DAYS)
 
 
+def link_day(directory: Directory, case: Case, *, now: datetime) -> dict[str, str]:
+    """What the letter about a closing says of that day."""
+    voice = directory.voice_of(case)
+    last_day = link_until(case, voice)
+    assert last_day is not None
+    return {"link_until": voice.day(last_day, now=now)}
+
+
 def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
     """Whether the status link still opens the case: until the end of that day in the team's place."""
     last_day = link_until(case, voice)
@@ -381,8 +389,7 @@ def _tell_closed(
     now: datetime,
 ) -> None:
     voice = directory.voice_of(case)
-    last_day = link_until(case, voice)
-    assert case.outcome is not None and case.closed_at is not None and last_day is not None
+    assert case.outcome is not None and case.closed_at is not None
     assert case.reopen_until is not None and case.erase_on is not None
     writing.to_customer(
         session,
@@ -400,8 +407,8 @@ def _tell_closed(
             "outcome": outcome_sentence(case.outcome, voice),
             "outcome_text": "" if actor == Actor.CUSTOMER else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
-            "link_until": voice.day(last_day, now=now),
             "erase_on": voice.day(case.erase_on, now=now),
+            **link_day(directory, case, now=now),
         },
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, reaching, scheduling, writing
+from portal.cases import opening, reaching, scheduling, undelivered, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import first_look, hold, settle
@@ -128,7 +128,10 @@ def _move(
         _note_notice(session, case, number, lead_id=lead_id, person_id=person_id, now=now)
     settle(session, case, now=now, steps=[*steps, *(move.new for move in moves)])
     notice = Notice(moves, number, lead_id, before_id)
-    _tell_customer(session, directory, case, notice, now=now)
+    if case.customer.email:
+        _tell_customer(session, directory, case, notice, now=now)
+    else:
+        undelivered.leave_to_a_person(session, directory, case, _letter(notice), now=now)
     if delayed:
         _tell_staff(session, directory, case, notice, now=now)
 
@@ -202,6 +205,10 @@ def _note_notice(
         record(kind=Kind.TAKEN_OVER, person_id=person_id)
 
 
+def _letter(notice: Notice) -> LetterKind:
+    return LetterKind.DELAY_NOTICE if notice.number < LEAD_TAKES_OVER else LetterKind.LEAD_TAKES_OVER
+
+
 def _tell_customer(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
     voice, first, number = directory.voice_of(case), notice.moves[0], notice.number
     says: dict[str, Any] = {
@@ -211,21 +218,23 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
     }
     told = reaching.notices_told(session, case.id, at=now) if number > 1 else 0
     if number < LEAD_TAKES_OVER:
-        kind = LetterKind.DELAY_NOTICE
         says |= {
             "number": min(number, told + 1),  # as the customer counts
             "lead_id": notice.lead_id,  # for whoever writes the letter anew, as is a promise's number
             "lead": None if notice.lead_id is None else writing.card(directory, case, notice.lead_id, now=now),
         }
     else:
-        kind = LetterKind.LEAD_TAKES_OVER
         known_id = notice.before_id if first.known is first.old else first.known.person_id
-        says |= {"again": told > 0, "before_name": directory.people[known_id].name}
+        says |= {
+            "again": told > 0,
+            "before_id": known_id,  # for whoever writes it anew, too
+            "before_name": writing.card(directory, case, known_id, now=now)["name"],
+        }
     writing.to_customer(
         session,
         directory,
         case,
-        kind,
+        _letter(notice),
         key=f"delay:{first.old.id}",
         promise=case.promise,  # the next step: one that is not moved may come first
         now=now,
@@ -236,19 +245,24 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
 
 
 def _tell_staff(session: Session, directory: Directory, case: Case, notice: Notice, *, now: datetime) -> None:
-    """Whoever had it hears of the new date, and whoever comes in, why."""
+    """Whoever had it hears of the new date, and whoever comes in, why.
+
+    Where no letter could go to the customer, the call that stands in for it has its own letter to whoever makes it.
+    """
     first, voice = notice.moves[0], writing.staff_voice(directory, case, notice.before_id)
-    writing.to_staff(
-        session,
-        directory,
-        case,
-        LetterKind.STAFF_DELAYED,
-        key=f"staff_delayed:{first.old.id}",
-        promise=first.new,
-        reader_id=notice.before_id,
-        now=now,
-        says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
-    )
+    customer_reads = bool(case.customer.email)
+    if customer_reads:
+        writing.to_staff(
+            session,
+            directory,
+            case,
+            LetterKind.STAFF_DELAYED,
+            key=f"staff_delayed:{first.old.id}",
+            promise=first.new,
+            reader_id=notice.before_id,
+            now=now,
+            says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
+        )
     if notice.number < NAMES_THE_LEAD:
         return
     comes_in = directory.acting(notice.lead_id or first.new.person_id, now, topic_id=case.topic_id).person_id
@@ -268,6 +282,7 @@ def _tell_staff(session: Session, directory: Directory, case: Case, notice: Noti
             "number": notice.number,
             "owner": directory.people[case.owner_id if notice.lead_id else notice.before_id].name,
             "takes_over": notice.lead_id is None,
+            "customer_reads": customer_reads,
         },
     )
 

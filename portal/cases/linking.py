@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import config, limits
-from portal.cases import closing, limiting
+from portal.cases import absences, closing, limiting
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, LinkWish
@@ -60,6 +60,7 @@ def answer_wish(session: Session, *, now: datetime) -> bool:
 
 
 def _answer(session: Session, email_key: str, *, now: datetime) -> None:
+    absences.none_meanwhile(session)
     directory = directories.load(session, now=now)
     # Whoever holds several cases takes them in this order, and all before the mailbox is counted, so that no two wait
     # for each other.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import replanning, scheduling
+from portal.cases import reminding, replanning, scheduling
 from portal.cases.directory import Directory
 from portal.cases.errors import NoRoom, NothingPlanned, NotLater, NotOpen, StaleCase
 from portal.cases.models import Case
@@ -49,9 +49,11 @@ def plan_move(
             raise NotLater
         scheduling.chosen(directory, case, to, now=now)
     promise.reason = reason or None
-    promise.reminded_at = promise.reminded_at or now
     if to is None:
-        _without_a_date(directory, case, promise, now=now)
+        _without_a_date(session, directory, case, promise, now=now)
+        reminding.knows(directory, case, promise, now=now)
+    else:
+        promise.reminded_at = promise.reminded_at or now
     if to is not None or promise.moves_to is None:
         promise.planned_by_id, promise.planned_at = by_id, now
     if to is not None:
@@ -66,26 +68,26 @@ def plan_move(
 def forget_plan(session: Session, case: Case, *, promise_id: int, now: datetime, version: int | None = None) -> None:
     """Take back what a person planned: the promise stands as it was given, and whoever acts is reminded of it.
 
-    A date that a calendar moves it to stays. Raises NotOpen, StaleCase: also where no person planned anything.
+    Whoever has been reminded is not reminded again. A date that a calendar moves it to stays. Raises NotOpen,
+    StaleCase: also where no person planned anything.
     """
     hold_open(session, case, version=version)
     promise = _open_one(session, case, promise_id)
     if promise.planned_by_id is None and promise.reason is None:
         raise StaleCase
     promise.reason = None
-    _without_a_date(directories.load(session, now=now), case, promise, now=now)
-    if promise.remind_at is not None and promise.remind_at > now:
-        promise.reminded_at = None
+    _without_a_date(session, directories.load(session, now=now), case, promise, now=now)
+    promise.reminded_at = None
     settle(session, case, now=now)
 
 
-def _without_a_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+def _without_a_date(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
     """The date that a person planned falls away; one that a calendar sets stands, or comes back."""
     if promise.moves_to is not None and not promise.moves_by_hand:
         return
     promise.moves_to, promise.planned_by_id, promise.planned_at = None, None, None
     promise.notice_at = _ladders(directory, case, promise)
-    replanning.reschedule(directory, case, promise, now=now)
+    replanning.reschedule(directory, case, promise, reminding.reminded_of(session, [promise]), now=now)
 
 
 def _tells_at(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> datetime:

@@ -4,6 +4,7 @@ Where somebody else will act before the customer is told of a delay (a planned a
 back), the promise is not reminded of for the last time: it waits, as before, for its next ``remind_at``.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -34,11 +35,33 @@ def remind(session: Session, case: Case, *, now: datetime) -> None:
             continue
         acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
         _remind(session, directory, case, promise, acting, now=now)
-        next_at = _somebody_else_acts_at(directory, case, promise, acting, now=now)
-        if next_at is None:
-            promise.reminded_at = now
-        else:
-            promise.remind_at = next_at
+        _wait_for_the_next(directory, case, promise, acting, acts_at=now, now=now)
+
+
+def knows(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+    """Whoever acts now needs no reminder of this promise: the next is for whoever acts later, if anybody does."""
+    promise.reminded_at = None
+    acting = directory.acting(promise.person_id, now, topic_id=case.topic_id)
+    at = max(now, promise.remind_at or now)
+    if directory.acting(promise.person_id, at, topic_id=case.topic_id).person_id == acting.person_id:
+        _wait_for_the_next(directory, case, promise, acting, acts_at=at, now=now)
+
+
+def _wait_for_the_next(
+    directory: Directory, case: Case, promise: Promise, acting: Acting, *, acts_at: datetime, now: datetime
+) -> None:
+    """Whoever acts at ``acts_at`` knows: the promise waits for whoever acts after them, before its notice."""
+    next_at = _somebody_else_acts_at(directory, case, promise, acting, now=acts_at)
+    if next_at is None:
+        promise.reminded_at = now
+    else:
+        promise.remind_at = next_at
+
+
+def reminded_of(session: Session, promises: Collection[Promise]) -> set[int]:
+    """The ids of those of these promises of which somebody has been reminded."""
+    ids = [promise.id for promise in promises if promise.remind_at is not None]
+    return outbox.told_of(session, ids, LetterKind.STAFF_REMINDER) if ids else set()
 
 
 def _somebody_else_acts_at(

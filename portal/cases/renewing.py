@@ -112,6 +112,10 @@ def _write(
     unasked, old_due_at = writing.asked_by_nobody(letter.says)
     if kind in NOTICES:
         says, old_due_at = _noticed_as_of_now(session, directory, case, letter, says, now=now)
+    elif kind == LetterKind.CLOSED:
+        says |= closing.link_day(directory, case, now=now)  # one from before it was said lacks it
+    elif kind == LetterKind.LINK:
+        says = closing.link_says(directory, case, replaced=says["replaced"], now=now)
     return writing.write_customer(
         directory,
         case,
@@ -120,9 +124,7 @@ def _write(
         now=now,
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
-        says=closing.link_says(directory, case, replaced=says["replaced"], now=now)
-        if kind == LetterKind.LINK
-        else says,
+        says=says,
     )
 
 
@@ -153,8 +155,9 @@ def _noticed_as_of_now(
         says["number"] = told + 1
     if "before_name" in says:
         says["again"] = told > 0
-        if known[0].id != _moved(session, ahead[0]).replaces_id:
-            says["before_name"] = directory.people[known[0].person_id].name
+        if known[0].id != _moved(session, ahead[0]).replaces_id or "before_id" not in says:
+            says["before_id"] = known[0].person_id
+        says["before_name"] = writing.card(directory, case, says["before_id"], now=now)["name"]
     return {**says, "late": known[0].due_at <= now}, known[0].due_at
 
 

@@ -4,7 +4,7 @@ What was promised stands wherever it can be kept: only the instants of the remin
 anew. A date on which nobody works any more moves to the next one with room, and the customer is told in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import scheduling
+from portal.cases import reminding, scheduling
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold, settle
@@ -75,7 +75,8 @@ def cases_to_replan(session: Session, directory: Directory, *, now: datetime) ->
         .order_by(Promise.id)
         .limit(BATCH)
     ).all()
-    changed = dict.fromkeys(case.id for promise, case in batch if _differs(directory, case, promise, now=now))
+    reminded = reminding.reminded_of(session, [promise for promise, _ in batch])
+    changed = dict.fromkeys(case.id for promise, case in batch if _differs(directory, case, promise, reminded, now=now))
     return list(changed), batch[-1][0].id if len(batch) == BATCH else None
 
 
@@ -95,14 +96,19 @@ def replan(session: Session, case: Case, *, now: datetime) -> None:
     if case.state != CaseState.OPEN:
         return
     directory = directories.load(session, now=now)
-    changed = [reschedule(directory, case, promise, now=now) for promise in promises.open_of(session, case.id)]
+    steps = promises.open_of(session, case.id)
+    reminded = reminding.reminded_of(session, steps)
+    changed = [reschedule(directory, case, promise, reminded, now=now) for promise in steps]
     if any(changed):
         settle(session, case, now=now)
 
 
-def reschedule(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> bool:
-    """Give a promise the instants of the present calendars; False where it has them."""
-    new = rescheduled(directory, case, promise, now=now)
+def reschedule(directory: Directory, case: Case, promise: Promise, reminded: Collection[int], *, now: datetime) -> bool:
+    """Give a promise the instants of the present calendars; False where it has them.
+
+    ``reminded`` holds the ids of promises of which somebody has been reminded: such a one waits for whoever acts next.
+    """
+    new = rescheduled(directory, case, promise, reminded, now=now)
     if new is None or new == _present(promise):
         return False
     promise.remind_at, promise.notice_at = new.remind_at, new.notice_at
@@ -111,7 +117,9 @@ def reschedule(directory: Directory, case: Case, promise: Promise, *, now: datet
     return True
 
 
-def rescheduled(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Rescheduled | None:
+def rescheduled(
+    directory: Directory, case: Case, promise: Promise, reminded: Collection[int], *, now: datetime
+) -> Rescheduled | None:
     """The instants of this promise by the present calendars; None where they leave it alone.
 
     Left alone is what has passed or is about to move, an announced closing, and what no calendar can date.
@@ -121,7 +129,7 @@ def rescheduled(directory: Directory, case: Case, promise: Promise, *, now: date
     try:
         for team in _teams(directory, case, promise):
             if business_time.latest_open(directory.calendar(team), promise.due_at) == promise.due_at:
-                return _kept_date(directory, case, promise, team)
+                return _kept_date(directory, case, promise, team, reminded)
     except service_level.NoRoom:
         pass  # it could be kept, but no notice could be given before it
     except (NoBusinessTime, BeyondHolidayTable):
@@ -136,7 +144,9 @@ def _teams(directory: Directory, case: Case, promise: Promise) -> tuple[Team, ..
     return (topics, owners) if is_first else (owners, topics)
 
 
-def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -> Rescheduled:
+def _kept_date(
+    directory: Directory, case: Case, promise: Promise, team: Team, reminded: Collection[int]
+) -> Rescheduled:
     schedule = service_level.schedule(
         scheduling.level_of(directory, case),
         directory.calendar(team),
@@ -146,7 +156,11 @@ def _kept_date(directory: Directory, case: Case, promise: Promise, team: Team) -
     )
     if promise.moves_by_hand:  # what a person planned goes out when they said
         return Rescheduled(promise.remind_at, min(schedule.notice_at, promise.notice_at), promise.moves_to)
-    return Rescheduled(None if promise.waiting is not None else schedule.remind_at, schedule.notice_at, None)
+    if promise.waiting is not None:
+        return Rescheduled(None, schedule.notice_at, None)
+    # A level under which a promise is too short for a reminder takes none away: it may be for whoever stands in.
+    goes_on = promise.id in reminded or schedule.remind_at is None
+    return Rescheduled(promise.remind_at if goes_on else schedule.remind_at, schedule.notice_at, None)
 
 
 def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Rescheduled | None:
@@ -168,8 +182,8 @@ def _moved_date(directory: Directory, case: Case, promise: Promise, *, now: date
     return Rescheduled(promise.remind_at, notice_at, max(later, planned or later))
 
 
-def _differs(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> bool:
-    new = rescheduled(directory, case, promise, now=now)
+def _differs(directory: Directory, case: Case, promise: Promise, reminded: Collection[int], *, now: datetime) -> bool:
+    new = rescheduled(directory, case, promise, reminded, now=now)
     return new is not None and new != _present(promise)
 
 

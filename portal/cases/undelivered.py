@@ -51,7 +51,7 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
     settle(session, case, now=now)
     why = _why(letter, _staff_voice(directory, case, task, now=now), now=now)
     key = f"staff_undeliverable:{letter.id}"
-    _tell_staff(session, directory, case, letter.kind, task, key=key, why=why, now=now)
+    _tell_staff(session, directory, case, letter.kind, task, key=key, why=why, never_sent=False, now=now)
 
 
 def leave_to_a_person(session: Session, directory: Directory, case: Case, kind: LetterKind, *, now: datetime) -> None:
@@ -63,8 +63,8 @@ def leave_to_a_person(session: Session, directory: Directory, case: Case, kind: 
     settle(session, case, now=now)
     voice = _staff_voice(directory, case, task, now=now)
     why = voice.say("There is no e-mail address for this request.")
-    key = f"staff_undeliverable:{kind}:{task.id}"
-    _tell_staff(session, directory, case, kind, task, key=key, why=why, now=now)
+    key = f"staff_undeliverable:{kind}:{task.id}:{case.version}"  # the same call may stand in for several letters
+    _tell_staff(session, directory, case, kind, task, key=key, why=why, never_sent=True, now=now)
 
 
 def _closed_by_us(session: Session, case: Case) -> bool:
@@ -135,6 +135,7 @@ def _tell_staff(
     *,
     key: str,
     why: str,
+    never_sent: bool,
     now: datetime,
 ) -> None:
     writing.to_staff(
@@ -149,6 +150,7 @@ def _tell_staff(
         says={
             "letter": letter,
             "why": why,
+            "never_sent": never_sent,
             "has_number": case.customer.phone_e164 is not None,
         },
     )

@@ -4,6 +4,7 @@ Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send 
 What is promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -168,6 +169,14 @@ def release(letter: Letter, *, now: datetime) -> None:
     """Staff let a held letter go: it waits for its turn, and is written anew with the truth of then."""
     letter.state, letter.hold_reason = LetterState.QUEUED, None
     letter.due_at = letter.valid_until = now
+
+
+def told_of(session: Session, promise_ids: Collection[int], kind: str) -> set[int]:
+    """Those of these promises that a letter of this kind states which was not taken back."""
+    query = select(Letter.promise_id).where(
+        Letter.promise_id.in_(promise_ids), Letter.kind == kind, Letter.state != LetterState.WITHDRAWN
+    )
+    return {promise_id for promise_id in session.scalars(query) if promise_id is not None}
 
 
 def last_written(session: Session, case_id: int, kind: str) -> datetime | None:

@@ -148,6 +148,41 @@ def test_a_customer_who_reads_english_gets_it_in_english(session: Session) -> No
     assert "2:30 pm on Friday 27 November" in read(letters(session, case, LetterKind.DELAY_NOTICE)[0]).text
 
 
+def test_whoever_has_no_address_is_called_about_the_new_date(session: Session, case: Case) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    notice(session, case)
+
+    call, moved = promise_of(session, case, PromiseKind.CALL), promise_of(session, case, PromiseKind.REPLY)
+    (told,) = letters(session, case, LetterKind.STAFF_UNDELIVERABLE)
+    assert call.due_at > NOTICE and moved.given_at == NOTICE
+    assert "„Verzögerungsmeldung“ an Sabine Krüger konnten wir nicht schicken." in " ".join(read(told).text.split())
+    assert letters(session, case, LetterKind.DELAY_NOTICE) == []
+    assert letters(session, case, LetterKind.STAFF_DELAYED) == []  # it would say that a notice had been sent
+
+
+def test_a_lead_is_not_said_to_be_named_where_there_is_no_address(session: Session, case: Case) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    for _ in range(3):
+        notice(session, case, at=min(promise.notice_at for promise in open_promises(session, case)))
+
+    beside, over = (read(letter).text for letter in letters(session, case, LetterKind.STAFF_ESCALATION))
+    assert "Zuständig bleibt" in beside and "ab jetzt Ihre" in over
+    assert "nennt" not in beside + over
+
+
+def test_the_call_that_nobody_makes_is_moved_like_any_other_and_becomes_no_second_one(
+    session: Session, case: Case
+) -> None:
+    case.customer.email, case.customer.email_key = None, None
+
+    for _ in range(4):
+        notice(session, case, at=min(promise.notice_at for promise in open_promises(session, case)))
+
+    assert sorted(promise.kind for promise in open_promises(session, case)) == [PromiseKind.CALL, PromiseKind.REPLY]
+
+
 # --- several promises ------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +342,19 @@ def test_from_the_third_on_the_promise_is_the_leads(session: Session, case: Case
     assert mail.reply_to == "k.voss@beispielwerke.example"
     assert case.owner_id == people["Miriam Albrecht"]
     assert read(letters(session, case, LetterKind.STAFF_ESCALATION)[1]).text.count("ist ab jetzt Ihre") == 1
+
+
+def test_until_then_it_was_with_whoever_really_acted(session: Session, case: Case, people: dict[str, int]) -> None:
+    """The customer knows the first date alone, and whose it was; they have been ill since."""
+    notices(session, case, NOTICE, SECOND)
+    away(session, people["Miriam Albrecht"], since=SECOND + timedelta(minutes=5), deputy_id=people["Jonas Weidner"])
+    step(session)
+
+    notice(session, case, at=THIRD)
+
+    text = read(letters(session, case, LetterKind.LEAD_TAKES_OVER)[0]).text
+    assert "bisher war Jonas Weidner für Sie da" in text
+    assert "Miriam Albrecht" not in text
 
 
 def test_then_the_leads_deputy_then_the_last_instance_and_it_never_ends(

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import closing, finding, linking, timeline
+from portal.cases import absences, closing, finding, linking, timeline
 from portal.cases.directory import Directory
 from portal.cases.models import Case, Doubt, LinkWish, Outcome
 from portal.journal.models import Actor, Channel, Direction, Kind
@@ -198,6 +198,30 @@ def test_a_wish_that_finds_no_case_leaves_no_entry(session: Session) -> None:
     ask_and_answer(session, "somebody@else.example")
 
     assert entries(session, case, Kind.LINK_SENT) == []
+
+
+def test_a_wish_that_is_answered_while_an_absence_is_entered_waits_for_it(
+    core: Flask, session: Session, people: dict[str, int]
+) -> None:
+    case = delivered_case(session)
+    linking.wish_link(session, MAILBOX, now=TEN)
+    step(session)
+    miriam = people["Miriam Albrecht"]
+    absences.enter(session, person_id=miriam, starts_at=TEN, ends_at=None, deputy_id=None, by_id=miriam, now=TEN)
+
+    def answer() -> None:
+        with core.app_context(), db.writing() as other:
+            linking.answer_wish(other, now=TEN)
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    answering.join(timeout=0.5)
+    assert answering.is_alive(), "it waits for the absence"
+    step(session)
+    answering.join()
+
+    (letter,) = letters(session, case, LetterKind.LINK)
+    assert not read(letter).sender.startswith("Miriam Albrecht")
 
 
 def test_a_case_that_cannot_be_written_about_keeps_no_other_from_its_link(

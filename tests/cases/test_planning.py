@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, delaying, planning, reminding, replanning
+from portal.cases import absences, answering, closing, delaying, planning, reminding, replanning
 from portal.cases.answering import Step
 from portal.cases.errors import (
     DateOutOfReach,
@@ -26,6 +26,7 @@ from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, S
 from tests.support.cast import (
     TUESDAY,
     all_promises,
+    away,
     berlin,
     deliver,
     entries,
@@ -242,8 +243,69 @@ def test_taken_back_after_its_reminder_it_reminds_nobody_again(session: Session,
     plan(session, case, to=None, at=reminded_at + QUARTER)
 
     planning.forget_plan(session, case, promise_id=promise.id, now=reminded_at + 2 * QUARTER)
+    for _ in range(2):
+        remind(session, case, at=reminded_at + 2 * QUARTER)
 
-    assert promise.reminded_at == reminded_at
+    assert reminded(session, case) == ["m.albrecht"]
+
+
+@pytest.mark.parametrize("to", [None, FRIDAY])
+def test_taken_back_it_reminds_whoever_acts_by_now(
+    session: Session, case: Case, people: dict[str, int], to: datetime | None
+) -> None:
+    _, starts = reminded_before_an_absence(session, case, people)
+    plan(session, case, to=to, at=starts - timedelta(minutes=5))
+
+    planning.forget_plan(session, case, promise_id=the_promise(session, case).id, now=starts + timedelta(minutes=5))
+    step(session)
+    remind(session, case, at=starts + timedelta(minutes=6))
+
+    assert reminded(session, case) == ["m.albrecht", "j.weidner"]
+
+
+def test_a_reason_ends_no_reminder_of_whoever_acts_later(session: Session, case: Case, people: dict[str, int]) -> None:
+    at, starts = reminded_before_an_absence(session, case, people)
+    plan(session, case, to=FRIDAY, at=at + timedelta(minutes=1))
+    plan(session, case, to=None, at=at + timedelta(minutes=5))
+    step(session)
+
+    remind(session, case, at=starts - timedelta(minutes=1))
+    remind(session, case, at=starts)
+
+    assert reminded(session, case) == ["m.albrecht", "j.weidner"]
+
+
+def test_whoever_gives_a_reason_before_the_reminder_needs_none_and_whoever_acts_later_does(
+    session: Session, case: Case, people: dict[str, int]
+) -> None:
+    promise = the_promise(session, case)
+    assert promise.remind_at is not None
+    at, starts = promise.remind_at, promise.remind_at + timedelta(hours=1)
+    away(session, people["Miriam Albrecht"], since=starts, deputy_id=people["Jonas Weidner"])
+    plan(session, case, to=None)
+    step(session)
+
+    for instant in (at, starts):
+        remind(session, case, at=instant)
+
+    assert reminded(session, case) == ["j.weidner"]
+
+
+def test_whoever_falls_ill_after_giving_a_reason_is_stood_in_for_by_somebody_who_is_reminded(
+    session: Session, case: Case, people: dict[str, int]
+) -> None:
+    promise = the_promise(session, case)
+    assert promise.remind_at is not None
+    at, ill = promise.remind_at, promise.remind_at + timedelta(minutes=30)
+    remind(session, case, at=at)
+    plan(session, case, to=None, at=at + timedelta(minutes=5))
+    miriam, jonas = people["Miriam Albrecht"], people["Jonas Weidner"]
+    absences.enter(session, person_id=miriam, starts_at=ill, ends_at=None, deputy_id=jonas, by_id=miriam, now=ill)
+    step(session)
+
+    remind(session, case, at=ill)
+
+    assert reminded(session, case) == ["m.albrecht", "j.weidner"]
 
 
 def test_a_date_that_a_calendar_sets_is_nobodys_to_take_back(session: Session, case: Case) -> None:
@@ -369,6 +431,27 @@ def plan(
     )
     session.flush()
     return told
+
+
+def reminded_before_an_absence(session: Session, case: Case, people: dict[str, int]) -> tuple[datetime, datetime]:
+    """The owner has been reminded and is away an hour later; both instants."""
+    promise = the_promise(session, case)
+    assert promise.remind_at is not None
+    at, starts = promise.remind_at, promise.remind_at + timedelta(hours=1)
+    away(session, people["Miriam Albrecht"], since=starts, deputy_id=people["Jonas Weidner"])
+    remind(session, case, at=at)
+    return at, starts
+
+
+def remind(session: Session, case: Case, *, at: datetime) -> None:
+    """The worker's other step at this instant."""
+    reminding.remind(session, case, now=at)
+    step(session)
+
+
+def reminded(session: Session, case: Case) -> list[str]:
+    """Who has been, by their mailboxes."""
+    return [letter.to_address.partition("@")[0] for letter in letters(session, case, LetterKind.STAFF_REMINDER)]
 
 
 def moved_by_a_calendar(session: Session, case: Case) -> Promise:

@@ -463,6 +463,26 @@ def test_a_notice_that_left_is_counted_in_the_ones_after_it(session: Session) ->
     assert "auch die Zusage bis Freitag, 27. November, 14:30 Uhr haben wir nicht gehalten" in read(letter).text
 
 
+def test_whoever_falls_ill_is_no_more_named_as_having_been_there(session: Session, people: dict[str, int]) -> None:
+    case = quiet(session)
+    for _ in range(2):
+        at = open_promises(session, case)[0].notice_at
+        notice(session, case)
+        deliver(session, at=at)
+        case = session.get_one(Case, case.id)
+    notice(session, case)
+    (letter,) = letters(session, case, LetterKind.LEAD_TAKES_OVER)
+    assert "bisher war Miriam Albrecht für Sie da" in read(letter).text
+    at = letter.queued_at
+
+    enter(session, people[MIRIAM], people[JONAS], starts_at=at, now=at)
+    assert renew_all(session, at=at) == 1
+
+    text = read(letters(session, case, LetterKind.LEAD_TAKES_OVER)[0]).text
+    assert "bisher war Jonas Weidner für Sie da" in text
+    assert MIRIAM not in text
+
+
 def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
@@ -476,6 +496,25 @@ def test_a_closing_is_told_anew(session: Session, people: dict[str, int]) -> Non
     assert "Geliefert." in read(letter).text
     assert "Bis Dienstag, 8. Dezember, können Sie den Vorgang wieder öffnen." in read(letter).text
     assert "Der Link gilt bis Montag, 22. Februar 2027." in read(letter).text
+
+
+def test_a_closing_from_before_an_update_says_until_when_the_link_works(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = quiet(session)
+    closing.close(session, case, by_id=people[MIRIAM], outcome=Outcome.DONE, text="Geliefert.", now=TUESDAY)
+    step(session)
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert letter.says is not None
+    until = letter.says["link_until"]
+    letter.says = {name: value for name, value in letter.says.items() if name != "link_until"}
+    step(session)
+
+    assert renew_all(session, at=WEDNESDAY) == 1
+
+    (letter,) = letters(session, case, LetterKind.CLOSED)
+    assert letter.valid_until is not None and letter.valid_until > WEDNESDAY
+    assert until in read(letter).text
 
 
 def test_a_closing_of_yesterday_wakes_nobody_at_night(session: Session) -> None:

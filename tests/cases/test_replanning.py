@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, delaying, planning, replanning
+from portal.cases import answering, delaying, planning, reminding, replanning
 from portal.cases import directory as directories
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
@@ -191,6 +191,30 @@ def test_what_a_person_planned_outlasts_a_closure_and_its_end(session: Session, 
     replan(session, at=NIGHT + timedelta(minutes=10))
 
     assert (promise.moves_to, promise.moves_by_hand, promise.notice_at) == (to, True, MORNING)
+
+
+@pytest.mark.parametrize("remind_min", [240, 2000])
+def test_whoever_is_to_be_reminded_next_stays_so(
+    session: Session, case: Case, people: dict[str, int], remind_min: int
+) -> None:
+    """Somebody has been reminded already; another person acts from the afternoon on."""
+    (promise,) = open_promises(session, case)
+    assert promise.remind_at is not None
+    at, starts = promise.remind_at, promise.remind_at + timedelta(hours=1)
+    away(session, people["Miriam Albrecht"], since=starts, deputy_id=people["Jonas Weidner"])
+    reminding.remind(session, case, now=at)
+    for level in session.scalars(select(ServiceLevel)):
+        level.remind_min = remind_min
+    step(session)
+    version = session.get_one(Case, case.id).version
+
+    assert replan(session, at=at + timedelta(minutes=1)) == 0
+    replanning.replan(session, session.get_one(Case, case.id), now=at + timedelta(minutes=1))
+    step(session)
+
+    (promise,) = open_promises(session, case)
+    assert (promise.remind_at, promise.reminded_at) == (starts, None)
+    assert session.get_one(Case, case.id).version == version
 
 
 def test_a_second_look_finds_nothing_to_do(session: Session, case: Case) -> None:

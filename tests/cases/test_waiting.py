@@ -700,9 +700,31 @@ def test_whoever_has_no_address_is_called_and_their_case_closed_by_nobody_but_a_
     (told,) = letters(session, case, LetterKind.STAFF_UNDELIVERABLE)
     assert (call.kind, call.medium, call.waiting, case.state) == (PromiseKind.CALL, Medium.CALL, None, CaseState.OPEN)
     assert call.due_at > at
-    assert "Zu diesem Anliegen gibt es keine E-Mail-Adresse." in read(told).text
+    words = " ".join(read(told).text.split())
+    assert "konnten wir nicht schicken. Zu diesem Anliegen gibt es keine E-Mail-Adresse." in words
     assert letters(session, case, LetterKind.WAITING_REMINDER, LetterKind.CLOSING_ANNOUNCED) == []
     assert work(session, at=call.due_at + timedelta(days=60)) == 0, "it closes nothing and announces nothing"
+
+
+def test_whoever_is_asked_once_more_without_an_address_waits_for_nothing_either(session: Session) -> None:
+    """The call that took the first question's place is still ahead."""
+    case = asked(session)
+    later = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 12:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
+    step(session)
+    deliver(session, at=TEN)
+    case = session.get_one(Case, case.id)
+    case.customer.email, case.customer.email_key = None, None
+    first = promise_of(session, case, PromiseKind.FOLLOW_UP).notice_at
+    assert work(session, at=first) == 1
+
+    case = session.get_one(Case, case.id)
+    ask(session, case, keeps=set(), follow_up_at=berlin("2026-12-08 12:00"), at=first + timedelta(hours=2))
+    step(session)
+    assert work(session, at=promise_of(session, case, PromiseKind.FOLLOW_UP).notice_at) == 1
+
+    assert [(one.kind, one.due_at) for one in open_promises(session, case)] == [(PromiseKind.CALL, later.due_at)]
+    assert len(letters(session, case, LetterKind.STAFF_UNDELIVERABLE)) == 2
 
 
 def test_whoever_has_neither_address_nor_number_gets_a_letter_by_post(session: Session) -> None:

@@ -230,6 +230,8 @@ def _take_page(evidence: Evidence, origin: Story, row: dict[str, Any]) -> None:
     begun = min((line.at for line in page.lines), default=at)
     story = evidence.stories.get(page.reference) or _goes_on(evidence, origin, page.reference, begun)
     story.number = origin.number
+    if not story.is_form:  # its first letter may be one that overtook the confirmation
+        story.opened = min(story.opened, begun)
     if row["final"]:
         story.lines += page.lines
     if row["older"]:

@@ -164,8 +164,15 @@ def _is_moved(seen: Seen, date: datetime) -> bool:
         return False
     if gone is not None and date not in seen.letters:
         return False  # moved before any letter told it
-    newer = (step for step in _shown_at(seen, date) if step > date)
+    # A newer date that a letter told counts, even if it was moved once more by now.
+    newer = {step for step in _shown_at(seen, date) if step > date} | _told_after(seen, date)
     return not any(seen.letters.get(step, seen.end) <= date for step in newer)
+
+
+def _told_after(seen: Seen, date: datetime) -> set[datetime]:
+    """The later dates that letters told once a letter had told this one."""
+    told = seen.letters.get(date, seen.end)
+    return {step for step, at in seen.letters.items() if step > date and at > told}
 
 
 def _is_open(seen: Seen, date: datetime) -> bool:

@@ -590,6 +590,20 @@ def test_a_date_that_passed_while_no_mail_left_is_stated_apart(tmp_path: Path) -
     assert figures["notices_per_case_p95"] == 1
 
 
+def test_a_date_that_a_letter_had_moved_in_time_did_not_lapse_when_it_moved_once_more(tmp_path: Path) -> None:
+    life = Life()
+    opened(life, THURSDAY)
+    notice(life, "26 10:00", 1)
+    off(life, "26 13:00", "26 16:00", kind="smtp_down")
+    life.says("26 13:30", LATER, "Datum verschoben auf Montag, 7. Dezember, 12 Uhr")
+    life.letter("26 16:05", "promise_given", f"{LATER}.", written="26 13:30")
+    handmade.close(life, "30 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["promises_lapsed_while_mail_down"] == figures["promises_lapsed_in_silence"] == 0
+
+
 def test_a_mailbox_that_refuses_is_stated_apart(tmp_path: Path) -> None:
     life = Life()
     life.act("24 9:00", "refuses", email="c1@kunde.example")
@@ -618,6 +632,20 @@ def test_a_step_that_nobody_saw_has_its_quarter_of_an_hour_too(tmp_path: Path) -
     figures = judge(life.folder(tmp_path))
 
     assert figures["minutes_in_the_dark_out_of_reach"] == 24 * 60 + 48 - 2 * 15
+    assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
+
+
+def test_a_case_that_goes_on_begins_with_its_history_and_not_with_its_first_letter(tmp_path: Path) -> None:
+    life = handmade.good_life()
+    off(life, "31 9:00", "31 11:00", kind="smtp_down")
+    life.act("31 9:00", "customer", case=1, act="message", status=303)
+    life.says("31 9:00", f"{MIRIAM} antwortet bis Freitag, 4. Dezember, 9 Uhr", "Anliegen eingegangen", number=101)
+    life.says("31 10:00", LATER, f"{MIRIAM} hat geantwortet", "Zusage eingehalten", number=101)
+    life.letter("31 11:05", "reply", f"{LATER}.", number=101, written="31 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert figures["minutes_in_the_dark_while_mail_down"] == 60 - 15 + 65 - 15
     assert {name: figures[name] for name in sorted(TARGETS) if figures[name]} == {}
 
 

@@ -298,6 +298,7 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
             "number": 2,
             "owner": "Tarek Yilmaz",
             "takes_over": False,
+            "customer_reads": True,
             "due": words["due"],
         },
     }

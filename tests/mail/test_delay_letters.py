@@ -287,7 +287,8 @@ def test_the_lead_is_told_whether_the_promise_is_theirs() -> None:
     assert "ab jetzt Ihre; bisher lag sie bei Tarek Yilmaz." in said(over) and over.subject.startswith(
         "Jetzt bei Ihnen"
     )
-    assert "zum 3. Mal in Folge ein neues Datum genannt" in said(over)
+    assert "die Zusage an Sabine Krüger ist zum 3. Mal in Folge verschoben worden." in said(over)
+    assert "nennt auch Sie mit Ihrer Durchwahl" in said(beside) and "nennt Sie mit Ihrer Durchwahl" in said(over)
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,21 @@ def test_hostile_values_come_out_literally_on_one_line(kind: LetterKind, languag
     assert not re.search("[\x00-\x09\x0b-\x1f\u2028\u202e]", rendered.text + rendered.html)
 
 
+@pytest.mark.parametrize(
+    ("language", "lost", "not_sent"),
+    [("de", "ist nicht angekommen", "konnten wir nicht schicken"), ("en", "was not delivered", "could not be sent")],
+)
+def test_what_was_never_sent_is_not_told_as_lost(language: str, lost: str, not_sent: str) -> None:
+    """One from before an update does not know, and was sent."""
+    before, after = (
+        " ".join(letter(LetterKind.STAFF_UNDELIVERABLE, language, **sent).text.split())
+        for sent in ({}, {"never_sent": True})
+    )
+
+    assert lost in before and not_sent not in before
+    assert not_sent in after and lost not in after
+
+
 def test_an_unknown_kind_of_lost_letter_is_named_literally() -> None:
     rendered = letter(LetterKind.STAFF_UNDELIVERABLE, letter="<b>later_kind</b>")
 
@@ -351,6 +366,7 @@ def test_a_moved_promise_tells_the_former_date_and_the_reason() -> None:
         (LetterKind.STAFF_NEW_CASE, {"for_name": "Dr. Katharina Voss"}),
         (LetterKind.STAFF_UNDELIVERABLE, {"has_number": False}),
         (LetterKind.STAFF_UNDELIVERABLE, {"due": None}),
+        (LetterKind.STAFF_UNDELIVERABLE, {"never_sent": True}),
     ],
 )
 def test_every_turn_of_a_letter_is_whole(kind: LetterKind, language: str, changes: dict[str, Any]) -> None:
