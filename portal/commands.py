@@ -16,7 +16,7 @@ import click
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from portal import checking, clock, config, db, demo, running, schema, serving
+from portal import checking, clock, config, db, demo, patience, running, schema, serving
 from portal.cases import erasing
 from portal.config import SettingsError
 from portal.core import create_core
@@ -112,15 +112,17 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.option("--once", is_flag=True, help="Do everything that is due now, print one JSON line, and end.")
 @in_sentences
 def worker(once: bool) -> None:
-    """Run the worker: letters and whatever is due."""
+    """Run the worker: letters and whatever is due. It waits for a database that is away."""
     from worker import __main__ as working  # the worker imports the core, and nothing imports the worker but this
 
     app = create_core()
-    _must_be_migrated(app)
     if once:
+        _must_be_migrated(app)
         working.work_once(app)
-    else:
-        working.work(app)
+        return
+    with app.app_context():
+        patience.until_it_answers(db.db.engine, lambda: _must_be_migrated(app))
+    working.work(app)
 
 
 @main.command()

@@ -10,7 +10,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,23 @@ from sqlalchemy import NullPool, create_engine, text
 
 from tests.support.processes import wait_until
 
+GROWING = ("entry", "letter", "attachment")
+"""Tables that take no row while the disk is full."""
+
 
 class Ground(ABC):
     """One database: its address, and how it fails."""
 
     url: str
 
-    @abstractmethod
     def away(self, seconds: float) -> None:
         """Out of everybody's reach for so long."""
+        with self.gone():
+            time.sleep(seconds)
+
+    @abstractmethod
+    def gone(self) -> AbstractContextManager[None]:
+        """Out of everybody's reach within the block; on SQLite only whoever writes notices."""
 
     @abstractmethod
     def full(self, seconds: float) -> None:
@@ -44,12 +52,14 @@ class Sqlite(Ground):
         self._folder, self._path = folder, folder / "durchwahl.sqlite3"
         self.url = f"sqlite:///{self._path}"
 
-    def away(self, seconds: float) -> None:
+    @contextmanager
+    def gone(self) -> Iterator[None]:
         other = sqlite3.connect(self._path, timeout=30, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        time.sleep(seconds)
-        other.execute("ROLLBACK")
-        other.close()
+        try:
+            yield
+        finally:
+            other.close()
 
     def full(self, seconds: float) -> None:
         (self._folder / "full").touch()
@@ -73,12 +83,15 @@ class Postgresql(Ground):
         self._run(address % "postgres", "CREATE DATABASE durchwahl")
         self.url = address % "durchwahl"
 
-    def away(self, seconds: float) -> None:
+    @contextmanager
+    def gone(self) -> Iterator[None]:
         pid = self._server.get_pid()
         os.kill(pid, signal.SIGQUIT)  # immediate: no goodbye to anybody, recovery at the next start
         wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), 30, "PostgreSQL does not end")
-        time.sleep(seconds)
-        self._server.ensure_postgres_running()
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()
 
     def full(self, seconds: float) -> None:
         raises = "BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END"
@@ -87,16 +100,11 @@ class Postgresql(Ground):
             f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $${raises}$$",
             *[
                 f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"
-                for table in ("entry", "letter")
+                for table in GROWING
             ],
         )
         time.sleep(seconds)
-        self._run(
-            self.url,
-            "DROP TRIGGER full_disk ON entry",
-            "DROP TRIGGER full_disk ON letter",
-            "DROP FUNCTION full_disk()",
-        )
+        self._run(self.url, "DROP FUNCTION full_disk() CASCADE")
 
     def damage(self) -> list[str]:
         return []  # what it recovered is what the oracles read
