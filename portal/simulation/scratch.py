@@ -20,6 +20,9 @@ ENVIRONMENT = {
     # A visitor of the simulation fills in the form in no time at all, and all of them come from one address.
     "PORTAL_FORM_MIN_SECONDS": "0",
     "PORTAL_FORM_LIMIT": "1000000 per hour",
+    # How many forms a firm of its size takes on a day is what it is asked, and some customers send one after the other.
+    "PORTAL_SITE_LIMIT": "1000000 per day",
+    "PORTAL_MAIL_CAP": "1000000 per hour",
 }
 """The settings of the simulated firm; nothing of the real one's is taken over but the kind of database."""
 

@@ -99,6 +99,7 @@ class Ground:
             "PORTAL_MAIL_DEFAULT_SENDER": "service@beispielwerke.example",
             "PORTAL_FORM_LIMIT": "1000000 per hour",
             "PORTAL_SITE_LIMIT": "1000000 per day",
+            "PORTAL_MAIL_CAP": "1000000 per hour",
         }
         app = create_core(environment)
         with app.app_context():
