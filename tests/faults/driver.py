@@ -9,13 +9,13 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
-from tests.faults.plan import Act, Plan, Visit
+from tests.faults.plan import Act, Plan, Upload, Visit
 
 PATIENCE = 90.0
 """Seconds after which a customer gives up; none should."""
@@ -44,9 +44,20 @@ class Sent:
     location: str | None = None
     answered_at: float = 0.0
     tries: int = 0
-    act_key: str | None = None
+    began: bool = False
+    """Something was sent later; ``acted``: and all of it was answered."""
     acted: bool = False
     wrong: list[str] = field(default_factory=list)
+
+
+def write_once(address: str, email: str) -> None:
+    """One form, opened and sent in peace. Raises AssertionError where it is not taken."""
+    page = requests.get(f"{address}/contact", timeout=READ_TIMEOUT).text
+    token = next(value for name, value in HIDDEN.findall(page) if name == "csrf_token")
+    form = {"csrf_token": token, "topic": "angebot", "name": "Erika Quellmalz", "email": email}
+    form["message"] = f"Vorgemerkt für {email}: zwölf Umwälzpumpen."
+    answer = requests.post(f"{address}/contact", data=form, allow_redirects=False, timeout=READ_TIMEOUT)
+    assert answer.status_code == 303, answer.status_code
 
 
 class Driver:
@@ -109,10 +120,10 @@ class Driver:
         self._note(key=sent.key, email=visit.email, told="sent")
         form = {"csrf_token": token, "topic": "angebot", "name": "Erika Quellmalz"}
         form |= {"email": visit.email, "message": visit.text}
-        sent.location = self._send_until_taken(sent, "/contact", form)
+        sent.location = self._send_until_taken(sent, "/contact", form, visit.files)
         sent.answered_at = time.time()
         self._note(key=sent.key, email=visit.email, told="answered")
-        if visit.twice and self._send_until_taken(sent, "/contact", form) != sent.location:
+        if visit.twice and self._send_until_taken(sent, "/contact", form, visit.files) != sent.location:
             sent.wrong.append("a second press of the button was answered differently")
 
     def _come_back(self) -> None:
@@ -133,17 +144,20 @@ class Driver:
             sent.wrong.append("the letter with the link did not come")
 
     def _act(self, sent: Sent, link: str) -> None:
-        if sent.visit.act is Act.MESSAGE:
-            path, form = f"{link}/message", {"message": f"Nachtrag: {sent.visit.text}"}
-            key = self._field(link, "key")
-        else:
-            path, form = f"{link}/close", {"outcome": "done"}
-            key = self._field(path, "key")
-        self._note(key=key, email=sent.visit.email, told="act sent")
-        sent.act_key = key
-        self._send_until_taken(sent, path, {"key": key, **form})
+        visit = sent.visit
+        sent.began = True
+        if visit.act in (Act.CLOSE, Act.REOPEN):
+            self._do(sent, f"{link}/close", f"{link}/close", {"outcome": "done"})
+        if visit.act in (Act.MESSAGE, Act.REOPEN):
+            self._do(sent, link, f"{link}/{visit.act}", {"message": visit.later_text}, visit.later_files)
         sent.acted = True
-        self._note(key=key, email=sent.visit.email, told="act answered")
+
+    def _do(self, sent: Sent, page: str, path: str, form: Mapping[str, str], files: Sequence[Upload] = ()) -> None:
+        """Press one button of the customer's pages until it is taken."""
+        key = self._field(page, "key")
+        self._note(key=key, email=sent.visit.email, told=f"{sent.visit.act} sent")
+        self._send_until_taken(sent, path, {"key": key, **form}, files)
+        self._note(key=key, email=sent.visit.email, told=f"{sent.visit.act} answered")
 
     # --- the wire ---
 
@@ -151,12 +165,19 @@ class Driver:
         page = self._until("GET", path, 200).text
         return next(value for found, value in HIDDEN.findall(page) if found == name)
 
-    def _send_until_taken(self, sent: Sent, path: str, form: Mapping[str, str]) -> str:
-        return self._until("POST", path, 303, form, sent).headers["Location"]
+    def _send_until_taken(self, sent: Sent, path: str, form: Mapping[str, str], files: Sequence[Upload] = ()) -> str:
+        return self._until("POST", path, 303, form, sent, files).headers["Location"]
 
     def _until(
-        self, method: str, path: str, wanted: int, form: Mapping[str, str] | None = None, sent: Sent | None = None
+        self,
+        method: str,
+        path: str,
+        wanted: int,
+        form: Mapping[str, str] | None = None,
+        sent: Sent | None = None,
+        files: Sequence[Upload] = (),
     ) -> requests.Response:
+        brought = [("attachments", (file.name, file.data, "application/pdf")) for file in files]
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if sent is not None:
@@ -164,7 +185,12 @@ class Driver:
             begun = time.monotonic()
             try:
                 answer = requests.request(
-                    method, self._address + path, data=form, allow_redirects=False, timeout=READ_TIMEOUT
+                    method,
+                    self._address + path,
+                    data=form,
+                    files=brought or None,
+                    allow_redirects=False,
+                    timeout=READ_TIMEOUT,
                 )
             except requests.RequestException:
                 self.errors += 1

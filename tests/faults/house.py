@@ -6,16 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from portal import db, demo, schema
+from portal.cases import opening
+from portal.cases.models import Case, Topic
+from portal.cases.opening import Wish
 from portal.core import create_core
+from portal.links import new_secret
 from portal.mail.models import WorkerBeat
 from portal.pages.staff.login import passwords
+from portal.promises.models import Promise
 from tests.faults.ground import Ground
 from tests.faults.plan import Blow, Plan, Strike
 from tests.support.processes import ROOT, Running, Web, Worker, wait_until
@@ -23,12 +29,21 @@ from tests.support.smtp_sink import CERTIFICATE
 
 INSIDE = Path(__file__).parents[1] / "killing" / "inside"
 SECRET_KEY = "a-key-for-the-fault-plan-0123456789-abc"
+BEGINS = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+"""What time it is when the house is entered: a Tuesday, 10:00 in Germany. At other hours no notice would leave."""
 DEADLINE, LEASE, RETRY_BASE = 1.2, 4.0, 0.1
 """Everything that lasts minutes in earnest lasts seconds here."""
+STARTING, NOTICES_UNTIL = 5.0, 0.6
+"""Seconds until the first notice is due; until how much of the forms' time the last one is."""
 
 
 class House:
-    """The processes; ``windows`` are the times in which the database was not to be had, ``blows`` how many struck."""
+    """The processes.
+
+    ``windows`` are the times in which the database was not to be had, ``struck`` how many blows fell. ``ended`` is how
+    many workers ended by themselves: none may. ``given_up`` is when the notice of each case from before is due, as
+    ``time.time()`` has it.
+    """
 
     def __init__(self, ground: Ground, folder: Path, plan: Plan, *, bug: str = "") -> None:
         self._ground, self._folder, self._plan = ground, folder, plan
@@ -36,8 +51,9 @@ class House:
         self._beside: list[threading.Thread] = []
         self._stopped: set[int] = set()
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._supervisor = threading.Thread(target=self._supervise)
+        self._ahead = self._unset = 0
+        self.given_up: dict[str, float] = {}
+        self.ended = 0
         self.windows: list[tuple[float, float]] = []
         self.struck: dict[Blow, int] = dict.fromkeys(Blow, 0)
         self.relay_log = folder / "relay.jsonl"
@@ -57,6 +73,7 @@ class House:
             "PORTAL_MAIL_CAP": "100000 per hour",
             "PORTAL_FORM_LIMIT": "100000 per hour",
             "PORTAL_SITE_LIMIT": "100000 per hour",
+            "PORTAL_UPLOAD_LIMIT": "1000000 MB per hour",
             "PORTAL_FORM_MIN_SECONDS": "0",
             "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
             "PYTHONPATH": os.pathsep.join((str(INSIDE), str(ROOT))),
@@ -74,11 +91,13 @@ class House:
                 schema.migrate(db.db.engine)
                 with db.writing() as session:
                     demo.company(session, password_hash=passwords.hash_password("durchwahl in not"))
+            self.set_clock(BEGINS)
+            self._unset = self._ahead
+            self._open_cases_from_before()
             self.web = Web(self.environment, self.logs / "web.log", workers=2)
             self._running.callback(self.web.stop)
             self.workers = [self._worker(), self._worker()]
             wait_until(self._all_work, 60, "not both workers give a sign of life")
-            self._supervisor.start()
             self._running = self._running.pop_all()
         return self
 
@@ -86,8 +105,7 @@ class House:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.wait_for_blows()
-        self._over.set()
-        self._supervisor.join()
+        self.ended += sum(worker.has_ended() for worker in self.workers)
         for process in (self.web, *self.workers, self.relay):
             process.send(signal.SIGTERM)
         self._running.close()
@@ -118,11 +136,25 @@ class House:
         for thread in self._beside:
             thread.join()
 
-    def set_clock(self, seconds: int) -> None:
+    def now(self) -> datetime:
+        """What time it is in the house."""
+        return datetime.now(UTC) + timedelta(seconds=self._ahead)
+
+    def latest(self) -> datetime:
+        """What time it would be, had its clock not been set back: until then something may wait that is due."""
+        return datetime.now(UTC) + timedelta(seconds=self._unset)
+
+    def set_clock(self, to: datetime) -> None:
         """Set the clock of the whole machine, as far as our processes can tell."""
+        self._ahead = round((to - datetime.now(UTC)).total_seconds())
         draft = self._folder / "clock.draft"
-        draft.write_text(str(seconds), encoding="ascii")
+        draft.write_text(str(self._ahead), encoding="ascii")
         draft.rename(self._folder / "clock")
+
+    def processes(self) -> dict[str, int]:
+        """The process ids of all that serves or works."""
+        web = {f"web {number}": pid for number, pid in enumerate(self._children_of_web(), 1)}
+        return web | {f"worker {number}": worker.pid for number, worker in enumerate(self.workers, 1)}
 
     def hold_all_workers(self) -> Callable[[], None]:
         """Hold both workers; the answer lets them go on."""
@@ -135,15 +167,20 @@ class House:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.logs.glob("*.log")))
 
     def _kill_web(self, which: int) -> None:
-        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text().split()
+        children = self._children_of_web()
         if children:
             with suppress(ProcessLookupError):
-                os.kill(int(children[which % len(children)]), signal.SIGKILL)
+                os.kill(children[which % len(children)], signal.SIGKILL)
+
+    def _children_of_web(self) -> list[int]:
+        path = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children")
+        return [int(pid) for pid in path.read_text(encoding="ascii").split()]
 
     def _kill_worker(self, which: int) -> None:
         with self._lock:
             if which in self._stopped:  # the other one then: a held worker is to come back
                 which = 1 - which
+            self.ended += self.workers[which].has_ended()
             self.workers[which].send(signal.SIGKILL)
             self.workers[which].wait_for_end()
             self.workers[which] = self._worker()
@@ -160,13 +197,21 @@ class House:
             held.send(signal.SIGCONT)
             self._stopped.discard(which)
 
-    def _supervise(self) -> None:
-        """Start a worker again that ended by itself: one that begins while the database is away says so and ends."""
-        while not self._over.wait(0.3):
-            with self._lock:
-                for which, worker in enumerate(self.workers):
-                    if worker.has_ended():
-                        self.workers[which] = self._worker()
+    def _open_cases_from_before(self) -> None:
+        """Cases of which nobody keeps the date: their notices fall due one after the other while the forms come in."""
+        profile, now = self._plan.profile, self.now()
+        pause = profile.spread * NOTICES_UNTIL / max(profile.notices, 1)
+        with self.core.app_context(), db.writing() as session:
+            topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
+            for number in range(profile.notices):
+                email = f"alt{number}@quellmalz.example"
+                wish = Wish(topic_id, "Erika Quellmalz", email, f"Frage {number} zu den Umwälzpumpen.", "de")
+                kept = opening.accept(
+                    session, wish, key=new_secret(), body_hash="", doubt=None, now=now - timedelta(hours=1)
+                )
+                at = now + timedelta(seconds=STARTING + number * pause)
+                session.execute(update(Promise).where(Promise.case_id == kept.case_id).values(notice_at=at))
+                self.given_up[session.get_one(Case, kept.case_id).reference] = at.timestamp() - self._ahead
 
     def _all_work(self) -> bool:
         with self.core.app_context(), db.reading() as session:

@@ -2,8 +2,8 @@
 
     python -m tests.faults.sink --log sink.jsonl --seed 1 --share 0.2
 
-What it keeps of a letter: when it came, its Message-ID, its recipient, how this attempt ended, and the status link of a
-confirmation, by which customers come back.
+What it keeps of a letter: when it came, its Message-ID, its recipient, what it is and of which case, how this attempt
+ended, and the status link of a confirmation, by which customers come back.
 """
 
 import argparse
@@ -61,13 +61,17 @@ class FaultSink(SmtpSink):
 
     def note(self, letter: Received, *, stored: bool) -> None:
         """Log it, on disk before anybody is told; some are slow."""
+        message = message_from_bytes(letter.data, policy=policy.default)
+        assert isinstance(message, EmailMessage)
         line = {
             "at": time.time(),
             "message_id": letter.message_id,
             "recipient": letter.rcpt_to[0],
+            "kind": message["X-Portal-Letter"],
+            "case": message["X-Portal-Case"],
             "mode": letter.mode,
             "stored": stored,
-            "link": _link(letter.data) if stored else None,
+            "link": _link(message) if stored else None,
         }
         with self._writing:
             self._kept.write(json.dumps(line).encode() + b"\n")
@@ -77,9 +81,7 @@ class FaultSink(SmtpSink):
             self.stopping.wait(SLOW)
 
 
-def _link(letter: bytes) -> str | None:
-    message = message_from_bytes(letter, policy=policy.default)
-    assert isinstance(message, EmailMessage)
+def _link(message: EmailMessage) -> str | None:
     if message["X-Portal-Letter"] != "confirmation":
         return None
     body = message.get_body(("plain",))

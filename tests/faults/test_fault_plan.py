@@ -53,5 +53,9 @@ def test_every_blow_of_a_profile_is_dealt(database: str) -> None:
         Blow.FULL: 1,
         Blow.OUTAGE: 0,
     }
+    brought = [visit for visit in drawn.visits if visit.files]
+    assert 25 <= len(brought) <= 55
+    assert all(1024 <= file.size <= 5 * 1024 * 1024 for visit in brought for file in visit.files)
+    assert {len(visit.files) for visit in brought} == {1, 2, 3}
     assert len(drawn.visits) == 200
     assert sum(visit.act is not None for visit in drawn.visits) == sum(not visit.doomed for visit in drawn.visits)

@@ -29,7 +29,11 @@ AT_ONCE = (
 EACH_NIGHT = (
     Planted("short_lease", "doubles more than ambiguous endings"),
     Planted("deferred", "answers 503 while the database was there (O12)", profile=replace(TINY, spread=0)),
-    Planted("send_before_commit", "a letter that no row knows (O4)", profile=replace(TINY, kills=40, spread=20)),
+    Planted("send_before_commit", "that no row knows (O4)", profile=replace(TINY, kills=40, spread=20)),
+    Planted(
+        "lose_files", "the files of received are not those that were sent (O1)", profile=replace(TINY, files_share=1)
+    ),
+    Planted("no_notices", "not every notice was given (O7)"),
 )
 
 

@@ -335,6 +335,23 @@ def swallow_commit() -> None:
     around(DefaultDialect, "do_commit", hopeful)
 
 
+def lose_files() -> None:
+    """Of the files that come along, the last one is forgotten."""
+    from portal.journal import files
+
+    def all_but_one(attach: Callable[..., None], session: Any, entry_id: int, brought: Any, **values: Any) -> None:
+        attach(session, entry_id, list(brought)[:-1], **values)
+
+    around(files, "attach", all_but_one)
+
+
+def no_notices() -> None:
+    """Dates that nobody keeps pass in silence."""
+    from worker import promises
+
+    around(promises, "give_notice", lambda _made: lambda: 0)
+
+
 BUGS = {
     bug.__name__: bug
     for bug in (
@@ -346,6 +363,8 @@ BUGS = {
         deferred,
         short_lease,
         swallow_commit,
+        lose_files,
+        no_notices,
     )
 }
 
