@@ -58,7 +58,15 @@ def _address(settings: Settings) -> list[Finding]:
     address = urlsplit(settings.base_url)
     if address.scheme == "https" or address.hostname in ("127.0.0.1", "::1", "localhost"):
         return []
-    return [Finding("PORTAL_BASE_URL is not https.", "Put a proxy with a certificate in front and use its address.")]
+    found = [Finding("PORTAL_BASE_URL is not https.", "Put a proxy with a certificate in front and use its address.")]
+    if settings.proof_of_work:
+        found.append(
+            Finding(
+                "Without https no browser solves what PORTAL_PROOF_OF_WORK asks for: every message of the form waits.",
+                "Use https, or set it to false.",
+            )
+        )
+    return found
 
 
 def _mail(settings: Settings) -> list[Finding]:

@@ -75,6 +75,8 @@ class Settings:
     clamd: str | None
     """Where the virus scanner listens: host:port, or the path of its socket; None where there is none."""
     form_min_seconds: float
+    proof_of_work: bool
+    """Whether the contact form asks the browser for one."""
     timezone: str
     log_format: str
     trusted_proxies: int
@@ -297,6 +299,7 @@ def read(values: Mapping[str, str]) -> Settings:
         upload_limit=env.parsed("UPLOAD_LIMIT", "100 MB per hour", _volumes, "volumes such as “100 MB per hour”"),
         clamd=env.parsed("CLAMD", clamd, _scanner, "host:port or the full path of a socket") if clamd else None,
         form_min_seconds=env.parsed("FORM_MIN_SECONDS", "3", _number(0, 600), "a number of seconds from 0 to 600"),
+        proof_of_work=env.parsed("PROOF_OF_WORK", "false", _boolean, "true or false"),
         timezone=env.parsed(
             "TIMEZONE", "Europe/Berlin", lambda name: ZoneInfo(name).key, "a time zone such as Europe/Berlin"
         ),

@@ -20,6 +20,8 @@ class Purpose(StrEnum):
     STATUS = "status-link.v1"
     CONTACT_FORM = "contact-form.v1"
     ERASURE = "erasure.v1"
+    CHALLENGE = "proof-of-work-challenge.v1"
+    SOLUTION = "proof-of-work-solution.v1"
 
 
 class InvalidLink(Exception):
@@ -61,6 +63,11 @@ class Links:
         if not seconds.isdigit():
             raise InvalidLink
         return text, datetime.fromtimestamp(int(seconds), UTC)
+
+    def keys(self, purpose: Purpose) -> list[bytes]:
+        """A key of this purpose for each of ours, in their order, where a library signs in a way of its own."""
+        signer = self._signer(purpose)
+        return [signer.derive_key(key) for key in signer.secret_keys]
 
     def _signer(self, purpose: Purpose) -> Signer:
         return Signer(self._keys, salt=purpose.value, digest_method=hashlib.sha256, key_derivation="hmac")

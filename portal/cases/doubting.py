@@ -104,6 +104,9 @@ _SENTENCES: Mapping[Doubt, str] = {
     Doubt.MIXED_SCRIPTS: marked("Words mix letters of two alphabets that look alike."),
     Doubt.PITCH: marked("The text reads like an advertisement that is sent to many."),
     Doubt.NOTHING_SAID: marked("The text is only a number or an address."),
+    Doubt.NO_PROOF: marked(
+        "The browser did not solve the form’s small sum. That happens to people too, for example without JavaScript."
+    ),
     Doubt.REPEATED: marked("The same text came from many places within a day."),
     Doubt.LIMITS: marked("More messages came in than usual."),
     Doubt.NOT_ME: marked("Whoever reads this mailbox says: “That was not me.”"),

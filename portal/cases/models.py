@@ -98,6 +98,7 @@ class Doubt(StrEnum):
     MIXED_SCRIPTS = "mixed_scripts"
     PITCH = "pitch"
     NOTHING_SAID = "nothing_said"
+    NO_PROOF = "no_proof"
     REPEATED = "repeated"
     LIMITS = "limits"
     NOT_ME = "not_me"

@@ -23,7 +23,7 @@ OUT_OF_REACH = (OperationalError, InterfaceError, InternalError, TimeoutError)
 transaction that was ended for its idleness and a server that only reads internal errors."""
 WITHOUT_DATABASE = (500, 503)
 KEPT_HEADERS = ("Allow", "Retry-After")
-NOT_TYPED = ("csrf_token", "key", "version", "website", "topic", "password")
+NOT_TYPED = ("csrf_token", "key", "version", "website", "altcha", "topic", "password")
 TRY_AGAIN = _("Please go back and try once more, or call us.")
 
 SENTENCES: Mapping[int, tuple[object, object]] = {

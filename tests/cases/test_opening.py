@@ -43,7 +43,7 @@ from tests.support.cast import (
     wish,
 )
 
-DOUBTS = [Doubt.HONEYPOT, Doubt.TOO_FAST]
+DOUBTS = [Doubt.HONEYPOT, Doubt.TOO_FAST, Doubt.NO_PROOF]
 
 
 def test_an_accepted_form_becomes_an_open_case_with_an_owner(session: Session, people: dict[str, int]) -> None:

@@ -22,6 +22,7 @@ BETWEEN = {
 PURE = ("portal.promises.business_time", "portal.people.presence", "portal.appointments.slots")
 PURE_MAY_NOT = ("flask", "sqlalchemy", "portal.db", "portal.config")
 ONLY = {
+    "altcha": "portal.pages.contact",
     "flask_mail": "portal.mail.transport",
     "flask_login": "portal.pages.staff.login",
     "flask_wtf": "portal.pages|portal.app",

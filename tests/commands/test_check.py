@@ -139,6 +139,15 @@ class TestOneFault:
     def test_in_the_settings_is_one_finding(self, sound: dict[str, str], name: str, value: str, says: str) -> None:
         assert wrong({**sound, name: value}) == [says]
 
+    def test_a_proof_of_work_that_no_browser_can_do_is_one_more(self, sound: dict[str, str]) -> None:
+        on = {**sound, "PORTAL_PROOF_OF_WORK": "true"}
+
+        assert wrong(on) == []
+        assert wrong({**on, "PORTAL_BASE_URL": "http://service.firma.de"}) == [
+            "PORTAL_BASE_URL is not https.",
+            "Without https no browser solves what PORTAL_PROOF_OF_WORK asks for: every message of the form waits.",
+        ]
+
     @pytest.mark.parametrize("address", ["https://service.firma.de", "http://127.0.0.1:8000", "http://localhost:8000"])
     def test_an_address_with_tls_or_of_this_machine_is_none(self, sound: dict[str, str], address: str) -> None:
         assert wrong({**sound, "PORTAL_BASE_URL": address}) == []

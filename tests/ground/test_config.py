@@ -76,6 +76,7 @@ WRONG = [
     ("CLAMD", "var/clamd.sock"),
     ("MAIL_CAP", "3 per hour,10 per day"),
     ("FORM_MIN_SECONDS", "-1"),
+    ("PROOF_OF_WORK", "contact"),
     ("TIMEZONE", "Europe/Entenhausen"),
     ("TIMEZONE", "Europe"),
     ("TIMEZONE", "../../etc/passwd"),
@@ -103,6 +104,7 @@ GIVEN: list[tuple[str, str, Any]] = [
     ("CLAMD", "[::1]:3310", "[::1]:3310"),
     ("CLAMD", "/run/clamav/clamd.ctl", "/run/clamav/clamd.ctl"),
     ("FORM_MIN_SECONDS", "0", 0.0),
+    ("PROOF_OF_WORK", "true", True),
     ("TIMEZONE", "Europe/Vienna", "Europe/Vienna"),
     ("LOG_FORMAT", "json", "json"),
     ("TRUSTED_PROXIES", "1", 1),
@@ -152,7 +154,7 @@ def test_only_the_secret_key_must_be_set() -> None:
     assert settings.mail_cap == (Rate(3, 3600), Rate(10, 86400))
     assert (settings.mail_deadline, settings.mail_lease, settings.mail_retry_base) == (240, 270, 10)
     assert (settings.timezone, settings.log_format, settings.trusted_proxies) == ("Europe/Berlin", "text", 0)
-    assert settings.form_min_seconds == 3
+    assert (settings.form_min_seconds, settings.proof_of_work) == (3, False)
     assert settings.mailbox_dir is None
 
 

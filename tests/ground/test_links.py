@@ -46,6 +46,16 @@ def test_every_purpose_has_a_salt_of_its_own() -> None:
     assert len({purpose.value for purpose in Purpose}) == len(Purpose)
 
 
+def test_keys_handed_out_belong_to_one_purpose_and_stand_in_the_order_of_ours() -> None:
+    handed_out = [key for purpose in Purpose for key in Links([OLD, KEY]).keys(purpose)]
+
+    assert len({*handed_out, OLD.encode(), KEY.encode()}) == 2 * len(Purpose) + 2
+    assert Links([OLD, KEY]).keys(Purpose.CHALLENGE) == [
+        *Links([OLD]).keys(Purpose.CHALLENGE),
+        *Links([KEY]).keys(Purpose.CHALLENGE),
+    ]
+
+
 @pytest.mark.parametrize("position", range(len(TOKEN)))
 def test_a_changed_character_is_refused_wherever_it_stands(position: int) -> None:
     """The last one, too: base64 leaves two spare bits there, so three other letters stand for the same signature."""

@@ -1,7 +1,7 @@
 """The form, the thank-you page behind it, and the company's colour."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
@@ -15,7 +15,7 @@ from portal import clock, config, db, limits
 from portal.cases import closing, doubting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
 from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
-from portal.cases.models import Case, CaseState, Submission, Topic, TopicMedium
+from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.opening import Draft, Wish
 from portal.cases.timeline import Status
 from portal.journal.files import NoLongerHeld
@@ -23,6 +23,7 @@ from portal.journal.models import Kind
 from portal.mail.models import LetterState
 from portal.pages import speaking, uploads
 from portal.pages.contact import brand as colours
+from portal.pages.contact import proof
 from portal.pages.contact.forms import (
     ContactForm,
     EmailForm,
@@ -75,9 +76,8 @@ def send() -> ResponseReturnValue:
             drafted = None
         else:
             wish = form.wish(topic, number, speaking.language(), chosen.files)
-            trap = posted.get("website", "")
             calls = topic.medium == TopicMedium.CALL
-            drafted = _drafted(session, wish, ticket, trap, network, calls=calls, now=now)
+            drafted = _drafted(session, wish, ticket, posted, network, calls=calls, now=now)
     if drafted is None:
         return _come_back(form, ticket, chosen, [] if known else [_not_ours()], now=now)
     if isinstance(drafted, TooMany):
@@ -145,16 +145,23 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, n
 
 
 def _drafted(
-    session: Session, wish: Wish, ticket: Ticket, trap: str, network: str, *, calls: bool, now: datetime
+    session: Session, wish: Wish, ticket: Ticket, posted: Mapping[str, str], network: str, *, calls: bool, now: datetime
 ) -> Draft | TooMany:
     if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
         try:
             limiting.refuse_if_full(session, network, now=now)
         except TooMany as full:
             return full
-    doubt = doubt_of(ticket, trap, least=config.current().form_min_seconds, now=now)
-    doubt = doubt or doubting.doubt_of(wish.message, calls=calls)
+    doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
+    doubt = doubt or doubting.doubt_of(wish.message, calls=calls) or _doubt_of_proof(ticket, posted)
     return opening.draft(session, wish, doubt=doubt, now=now)
+
+
+def _doubt_of_proof(ticket: Ticket, posted: Mapping[str, str]) -> Doubt | None:
+    """The weakest reason of all, and so the last: what else is odd says more to whoever looks."""
+    if not config.current().proof_of_work or proof.is_solved(posted.get(proof.FIELD, ""), ticket.key, config.links()):
+        return None
+    return Doubt.NO_PROOF
 
 
 def _keep(session: Session, drafted: Draft, chosen: Chosen, *, key: str, body_hash: str, network: str) -> Submission:
@@ -210,6 +217,7 @@ def _form_page(
         "contact/form.html",
         form=form,
         token=ticket.sign(config.links()),
+        challenge=proof.challenge(ticket.key, config.links()) if config.current().proof_of_work else None,
         offers=offers,
         hints={offer.topic.slug: offer.topic.hint_en if language == "en" else offer.topic.hint_de for offer in offers},
         promises=promises,
