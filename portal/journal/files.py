@@ -1,6 +1,6 @@
 """Files of entries: kept with what they came with, held while their form is mended, opened one at a time.
 
-A file's bytes are read where it is written down and nowhere before: a request that brings several holds one of them.
+A file's bytes are read where it is written down, piece by piece: a request that brings several never holds one whole.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from portal import config
+from portal.blobs import insert_large
 from portal.db import insert_row
 from portal.journal import file_names
 from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
@@ -33,8 +34,8 @@ class File:
     size: int
     """Bytes."""
     sha256: str
-    read: Callable[[], bytes] | None = None
-    """Gives what it holds; None for one that is in the database already."""
+    read: Callable[[], Iterable[bytes]] | None = None
+    """Gives what it holds, in pieces; None for one that is in the database already."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _insert(session: Session, file: File, *, entry_id: int | None, form_key: str
         scan=Scan.PENDING if scanned else Scan.UNSCANNED,
         scan_at=now if scanned else None,
     )
-    insert_row(session, AttachmentData, attachment_id=file.id, data=file.read())
+    insert_large(session, AttachmentData, file.id, file.read(), size=file.size)
 
 
 def _take(session: Session, file: File, entry_id: int) -> bool:

@@ -5,7 +5,7 @@ No limit of a body stands anywhere else: ``BODY_BYTES`` for a form with files, t
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, TypeVar
@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from wtforms import Field
 
 from portal import config, db, limits
+from portal.blobs import PIECE
 from portal.journal import file_names, files
 from portal.journal.file_types import TYPES, Fault, WrongFile, type_of
 from portal.journal.files import File
@@ -37,7 +38,6 @@ BODY_BYTES = MOST_TOGETHER + MEGABYTE
 FIELD_BYTES = 192 * 1024
 """Largest typed field of such a form. Werkzeug holds what it has just read, 64 kB, and a rest to the same limit."""
 ACCEPTED = ",".join(f".{ending}" for ending in TYPES)
-CHUNK = 64 * 1024
 SANDBOX = "sandbox; default-src 'none'"
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -268,20 +268,20 @@ def _out_of_bounds(name: str, size: int, before: int, together: int) -> Any:
 def _looked_at(stream: Any, name: str, size: int) -> File:
     """The file, measured and found to be what its name says. Raises WrongFile."""
     kind = type_of(file_names.ending(name), stream)
-    return File(new_secret(), name, kind, size, _sha256(stream), read=lambda: _whole(stream))
+    return File(new_secret(), name, kind, size, _sha256(stream), read=lambda: _pieces(stream))
 
 
 def _sha256(stream: BinaryIO) -> str:
-    stream.seek(0)
     digest = hashlib.sha256()
-    while chunk := stream.read(CHUNK):
-        digest.update(chunk)
+    for piece in _pieces(stream):
+        digest.update(piece)
     return digest.hexdigest()
 
 
-def _whole(stream: BinaryIO) -> bytes:
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
     stream.seek(0)
-    return stream.read()
+    while piece := stream.read(PIECE):
+        yield piece
 
 
 def _sent(file: Attachment, data: bytes) -> Response:

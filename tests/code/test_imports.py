@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = ("cases", "appointments", "promises", "customers", "people", "mail", "journal")
-GROUND = ("db", "clock", "links", "config", "languages", "limits", "logs", "wakeup")
+GROUND = ("db", "blobs", "clock", "links", "config", "languages", "limits", "logs", "wakeup")
 BETWEEN = {
     "core": ("mail.message", "mail.transport", *GROUND),
     "heartbeat": ("mail.models", *GROUND),
@@ -27,7 +27,7 @@ ONLY = {
     "flask_login": "portal.pages.staff.login",
     "flask_wtf": "portal.pages|portal.app",
     "wtforms": "portal.pages",
-    "gunicorn": "portal.serving",
+    "gunicorn": "portal.serving|portal.listening",
     "alembic": "portal.schema",
 }
 """A library and the one part of the house that may know it."""

@@ -201,7 +201,7 @@ def _just_sent(session: Session) -> None:
 def _file_sent(session: Session) -> None:
     case = select(Case).join(Customer, Customer.id == Case.customer_id).where(Customer.email == FRESH)
     entry = select(Entry.id).where(Entry.case_id == session.scalars(case).one().id, Entry.kind == Kind.RECEIVED)
-    file = File(FILE, "Typenschild.txt", "text/plain", 4, "0" * 64, read=lambda: b"4711")
+    file = File(FILE, "Typenschild.txt", "text/plain", 4, "0" * 64, read=lambda: [b"4711"])
     attach(session, session.scalars(entry).one(), [file], now=NOW)
 
 

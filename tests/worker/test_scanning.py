@@ -159,7 +159,7 @@ def keep(data: bytes = b"x") -> None:
         entry_id = service.record(
             session, case_id=None, kind=Kind.NOTE, channel=Channel.SYSTEM, actor=Actor.SYSTEM, now=now
         )
-        file = File(f"file-{now.timestamp()}"[:22], "a.txt", "text/plain", len(data), "0" * 64, read=lambda: data)
+        file = File(f"file-{now.timestamp()}"[:22], "a.txt", "text/plain", len(data), "0" * 64, read=lambda: [data])
         files.attach(session, entry_id, [file], now=now)
 
 
