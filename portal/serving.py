@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 
 from portal import logs
 from portal.app import create_app
+from portal.listening import ListeningWorker
 
 THREADS = 4
 
@@ -49,7 +50,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "workers": workers,
             "threads": THREADS,
-            "worker_class": "gthread",
+            "worker_class": ListeningWorker,
             "keepalive": 5,
             "timeout": 60,
             "graceful_timeout": 20,

@@ -20,7 +20,6 @@ from sqlalchemy import func, select
 
 from portal import clock, db
 from portal.cases.models import Case, CaseState
-from portal.core import create_core
 from portal.links import Links, Purpose, new_secret
 from portal.mail.models import Audience, Letter, LetterState
 from tests.conftest import SECRET_KEY
@@ -49,15 +48,6 @@ def sink(tmp_path: Path) -> Iterator[Sink]:
     """The relay."""
     with Sink(tmp_path) as relay:
         yield relay
-
-
-@pytest.fixture
-def core(company: dict[str, int], environment: dict[str, str]) -> Iterator[Flask]:
-    """The application without pages, its context open, with the demo company in the database."""
-    application = create_core(environment)
-    with application.app_context():
-        yield application
-        db.db.engine.dispose()
 
 
 @pytest.fixture

@@ -1,0 +1,281 @@
+"""gunicorn's worker with threads, but a thread is lent only to a request that is there whole.
+
+Left to itself each thread reads from its visitor's connection: four visitors who send a byte a second keep everybody
+else out. Here one poller listens to all of them, and who is slow costs a connection and a little memory, for a limited
+time. What was heard is handed on unread: gunicorn's parser alone decides what it means, and where it asks for more than
+came, the request ends there. Only how many bytes to wait for is looked up beforehand.
+"""
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from selectors import EVENT_READ
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+from gunicorn.http import RequestParser
+from gunicorn.workers.gthread import ThreadWorker
+
+from portal.app import FORM_BYTES
+from portal.pages.uploads import BODY_BYTES
+
+PIECE = 64 * 1024
+MOST_HEAD = 32 * 1024
+MOST_HEARD = 300
+"""Connections that are listened to at a time in one process; one more ends the one that has taken longest."""
+MOST_SPOOLED = 512 * 1024 * 1024
+"""Bytes of unfinished bodies in one process; what is more than ``PIECE`` of one lies on the disk."""
+PATIENCE = 10.0
+"""Seconds for any request, and one more for each ``RATE`` bytes that came."""
+RATE = 10_000
+PARTING = 2.0
+"""Seconds for the other side to read an answer to the end before the connection is closed."""
+LOOK_EVERY = 0.5
+ANSWER_ROOM = 256 * 1024
+"""So many bytes of an answer the kernel takes at once, however slowly they are read: more than a page has."""
+STUCK = 20
+"""Seconds after which an answer of which nothing more is read is given up."""
+
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
+FRAMED = re.compile(rb"\r\n(?:content-length|transfer-encoding)", re.IGNORECASE)
+IN_PARTS = re.compile(rb"\r\ncontent-type:[ \t]*multipart/form-data", re.IGNORECASE)
+EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+SAYS = {
+    HTTPStatus.REQUEST_TIMEOUT: "Das hat zu lange gedauert. Bitte laden Sie die Seite neu und senden Sie noch einmal.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Der Kopf dieser Anfrage ist zu lang.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Gerade kommt zu viel auf einmal an. Bitte senden Sie in einer halben Minute noch "
+    "einmal.",
+}
+
+
+class Heard:
+    """What has come of one request."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._head = bytearray()
+        self._body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115  # closed with the request
+        self.came = 0
+        """Bytes of it so far."""
+        self.is_cut = False
+        """Whether it is handed on without all of its body: nobody knows then where the next request begins."""
+        self.rest = b""
+        """What came behind it: the next request."""
+        self._missing: int | None = None
+        """Bytes of its body still to come; None while the head has no end."""
+
+    @property
+    def until(self) -> float:
+        """The moment (monotonic seconds) at which no more is waited for."""
+        return self._began + PATIENCE + self.came / RATE
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more has to come; so it is where the parser will refuse it anyway."""
+        return self._missing == 0
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether the head has become too long."""
+        return self._missing is None and len(self._head) > MOST_HEAD
+
+    @property
+    def wants_a_word(self) -> bool:
+        """Whether the sender waits to be told to go on; true once."""
+        if not self._missing or not EXPECTS.search(self._head):
+            return False
+        self._head = bytearray(EXPECTS.sub(b"", self._head))
+        return b" HTTP/1.1\r\n" in self._head
+
+    def add(self, data: bytes) -> None:
+        """Something came. Raises OSError when the disk is full."""
+        self.came += len(data)
+        if self._missing is None:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
+            if end < 0:
+                if self._head.count(b"\n") != self._head.count(b"\r\n"):
+                    self._missing, self.is_cut = 0, True
+                return
+            data = bytes(self._head[end + 4 :])
+            del self._head[end + 4 :]
+            self._missing = self._length()
+        self._body.write(data[: self._missing])
+        self.rest = data[self._missing :]
+        self._missing -= len(data) - len(self.rest)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it but the rest."""
+        yield bytes(self._head)
+        self._body.seek(0)
+        while piece := self._body.read(PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Forget it."""
+        self._body.close()
+
+    def _length(self) -> int:
+        """How much has to come behind the head. None of a body that is refused unread: nobody reads it then."""
+        lengths = LENGTH.findall(self._head)
+        if not lengths and not FRAMED.search(self._head):
+            return 0
+        most = BODY_BYTES if IN_PARTS.search(self._head) else FORM_BYTES
+        self.is_cut = len(FRAMED.findall(self._head)) > 1 or len(lengths) != 1 or int(lengths[0]) > most
+        return 0 if self.is_cut else int(lengths[0])
+
+
+class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """The worker; all of this but the answering itself happens in the poller's thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._heard: dict[Any, Heard] = {}
+        """By connection, in the order in which they began."""
+        self._answered: dict[Any, Heard] = {}
+        self._parting: dict[Any, float] = {}
+        self._look_at = 0.0
+
+    def init_process(self) -> None:
+        """Every connection takes a page at once, and is given up when nothing of an answer is read."""
+        for listener in self.sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_ROOM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STUCK, 0))
+        super().init_process()
+
+    def enqueue_req(self, conn: Any, before: bytes = b"") -> None:
+        """Listen to a connection that is new, or has been answered and goes on; ``before`` has come already."""
+        heard = self._heard[conn] = Heard()
+        if len(self._heard) > MOST_HEARD:
+            self._refuse(next(iter(self._heard)), HTTPStatus.REQUEST_TIMEOUT)
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._listen, conn))
+        if before:
+            self._take(conn, heard, before)
+        else:
+            self._listen(conn, conn.sock)
+
+    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
+        """An answer was given: go on with the connection, or part."""
+        heard = self._answered.pop(conn)
+        heard.close()
+        if heard.is_cut or fs.cancelled() or fs.exception() is not None or not fs.result():
+            self._part(conn)
+        elif heard.rest:
+            self.enqueue_req(conn, heard.rest)
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """End what takes too long; looked for twice a second at most."""
+        super().murder_pending()
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY
+        for conn, heard in list(self._heard.items()):
+            if not heard.came and (now > heard.until or not self.alive):
+                self._close(conn)
+            elif now > heard.until:
+                self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
+        for conn, until in list(self._parting.items()):
+            if now > until:
+                self._close(conn)
+
+    def _listen(self, conn: Any, sock: socket.socket) -> None:
+        if conn not in self._heard:  # ended by what happened to another in the same moment
+            return
+        try:
+            data = sock.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._take(conn, self._heard[conn], data)
+        else:
+            self._close(conn)
+
+    def _take(self, conn: Any, heard: Heard, data: bytes) -> None:
+        try:
+            heard.add(data)
+        except OSError:
+            self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        if heard.is_whole:
+            self._hand_over(conn, heard)
+        elif heard.is_endless:
+            self._refuse(conn, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif heard.came > PIECE and sum(one.came for one in self._heard.values()) > MOST_SPOOLED:
+            self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
+        elif heard.wants_a_word:
+            self._say(conn, GO_ON)
+
+    def _hand_over(self, conn: Any, heard: Heard) -> None:
+        self.poller.unregister(conn.sock)
+        self._answered[conn] = self._heard.pop(conn)
+        conn.initialized = True
+        conn.parser = RequestParser(self.cfg, heard.pieces(), conn.client)
+        super().enqueue_req(conn)
+
+    def _refuse(self, conn: Any, status: HTTPStatus) -> None:
+        """A page without the application: no thread is lent for it."""
+        words = f"{SAYS[status]}\n".encode()
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(words)}",
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            *(["Retry-After: 30"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
+            "Connection: close",
+        )
+        self._say(conn, "\r\n".join((*lines, "", "")).encode() + words)
+        self._forget(conn)
+        self._part(conn)
+
+    def _say(self, conn: Any, words: bytes) -> None:
+        with suppress(OSError):  # it is gone, or reads nothing
+            conn.sock.send(words)
+
+    def _part(self, conn: Any) -> None:
+        """Close it once the other side has: with bytes unread, the kernel would cut the answer off (RFC 9112, 9.6)."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        conn.sock.setblocking(False)
+        self._parting[conn] = time.monotonic() + PARTING
+        self.poller.register(conn.sock, EVENT_READ, partial(self._see_off, conn))
+
+    def _see_off(self, conn: Any, sock: socket.socket) -> None:
+        if conn not in self._parting:
+            return
+        try:
+            data = sock.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _forget(self, conn: Any) -> None:
+        heard = self._heard.pop(conn, None)
+        if heard is not None:
+            heard.close()
+        if heard is not None or self._parting.pop(conn, None) is not None:
+            self.poller.unregister(conn.sock)
