@@ -129,8 +129,9 @@ class Driver:
     def _come_back(self) -> None:
         """Whoever has had the letter with the link may write again or close."""
         waiting = [sent for sent in self.sent if sent.visit.act is not None]
-        end = time.monotonic() + self._plan.profile.spread + 2 * PATIENCE
-        while waiting and time.monotonic() < end:
+        patience, all_in_at = 1.5 * self._plan.profile.patience, time.monotonic()
+        while waiting and time.monotonic() < all_in_at + patience:
+            all_in_at = all_in_at if self.done == len(self.sent) else time.monotonic()
             links = self._links()
             ready = [sent for sent in waiting if sent.visit.email in links and sent.location]
             for sent in ready:

@@ -11,17 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal import db, demo, schema
-from portal.cases import opening
-from portal.cases.models import Case, Topic
-from portal.cases.opening import Wish
 from portal.core import create_core
-from portal.links import new_secret
 from portal.mail.models import WorkerBeat
 from portal.pages.staff.login import passwords
-from portal.promises.models import Promise
+from tests.faults import before
 from tests.faults.ground import Ground
 from tests.faults.plan import Blow, Plan, Strike
 from tests.support.processes import ROOT, Running, Web, Worker, wait_until
@@ -33,8 +30,8 @@ BEGINS = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 """What time it is when the house is entered: a Tuesday, 10:00 in Germany. At other hours no notice would leave."""
 DEADLINE, LEASE, RETRY_BASE = 1.2, 4.0, 0.1
 """Everything that lasts minutes in earnest lasts seconds here."""
-STARTING, NOTICES_UNTIL = 5.0, 0.6
-"""Seconds until the first notice is due; until how much of the forms' time the last one is."""
+STARTED_WITHIN = 15.0
+"""Seconds that a worker is given to begin before it is struck all the same; a database that is away delays it."""
 
 
 class House:
@@ -93,7 +90,9 @@ class House:
                     demo.company(session, password_hash=passwords.hash_password("durchwahl in not"))
             self.set_clock(BEGINS)
             self._unset = self._ahead
-            self._open_cases_from_before()
+            with self.core.app_context(), db.writing() as session:
+                due = before.open_cases(session, self._plan.profile, now=self.now())
+            self.given_up = {case: at.timestamp() - self._ahead for case, at in due.items()}
             self.web = Web(self.environment, self.logs / "web.log", workers=2)
             self._running.callback(self.web.stop)
             self.workers = [self._worker(), self._worker()]
@@ -177,15 +176,16 @@ class House:
         return [int(pid) for pid in path.read_text(encoding="ascii").split()]
 
     def _kill_worker(self, which: int) -> None:
+        self._wait_for_work(which)
         with self._lock:
-            if which in self._stopped:  # the other one then: a held worker is to come back
-                which = 1 - which
+            which = self._not_held(which)
             self.ended += self.workers[which].has_ended()
             self.workers[which].send(signal.SIGKILL)
             self.workers[which].wait_for_end()
             self.workers[which] = self._worker()
 
     def _hold(self, which: int, seconds: float) -> None:
+        self._wait_for_work(which)
         with self._lock:
             if self._stopped:
                 return
@@ -197,25 +197,23 @@ class House:
             held.send(signal.SIGCONT)
             self._stopped.discard(which)
 
-    def _open_cases_from_before(self) -> None:
-        """Cases of which nobody keeps the date: their notices fall due one after the other while the forms come in."""
-        profile, now = self._plan.profile, self.now()
-        pause = profile.spread * NOTICES_UNTIL / max(profile.notices, 1)
-        with self.core.app_context(), db.writing() as session:
-            topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
-            for number in range(profile.notices):
-                email = f"alt{number}@quellmalz.example"
-                wish = Wish(topic_id, "Erika Quellmalz", email, f"Frage {number} zu den Umwälzpumpen.", "de")
-                kept = opening.accept(
-                    session, wish, key=new_secret(), body_hash="", doubt=None, now=now - timedelta(hours=1)
-                )
-                at = now + timedelta(seconds=STARTING + number * pause)
-                session.execute(update(Promise).where(Promise.case_id == kept.case_id).values(notice_at=at))
-                self.given_up[session.get_one(Case, kept.case_id).reference] = at.timestamp() - self._ahead
+    def _not_held(self, which: int) -> int:
+        """This worker, or the other one where it is held: it is to come back."""
+        return 1 - which if which in self._stopped else which
+
+    def _wait_for_work(self, which: int) -> None:
+        """Until the worker to strike has begun to work: to kill one that is only starting tells nothing."""
+        end = time.monotonic() + STARTED_WITHIN
+        while not self._works(self.workers[self._not_held(which)]) and time.monotonic() < end:
+            time.sleep(0.1)
+
+    def _works(self, worker: Worker) -> bool:
+        with suppress(SQLAlchemyError), self.core.app_context(), db.reading() as session:
+            return any(beat.endswith(f":{worker.pid}") for beat in session.scalars(select(WorkerBeat.id)))
+        return False
 
     def _all_work(self) -> bool:
-        with self.core.app_context(), db.reading() as session:
-            return session.scalar(select(func.count()).select_from(WorkerBeat)) == len(self.workers)
+        return all(self._works(worker) for worker in self.workers)
 
     def _without_relay(self, seconds: float) -> None:
         with self._lock:

@@ -9,6 +9,8 @@ from tests.faults.plan import PROFILES, Profile
 from tests.faults.run import run
 
 TINY = PROFILES["tiny"]
+HASTY = replace(TINY, patience=10)
+"""What never comes is waited for only so long."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +20,20 @@ class Planted:
     bug: str
     said: str
     database: str = "sqlite"
-    profile: Profile = TINY
+    profile: Profile = HASTY
 
 
 AT_ONCE = (
     Planted("mark_before_send", "sent, and the relay never had it (O3)"),
     Planted("quit_is_failure", "doubles more than ambiguous endings"),
-    Planted("swallow_commit", "(O1)", "postgresql", replace(TINY, databases=6, spread=6)),
+    Planted("swallow_commit", "(O1)", "postgresql", replace(HASTY, databases=6, spread=6)),
 )
 EACH_NIGHT = (
     Planted("short_lease", "doubles more than ambiguous endings"),
-    Planted("deferred", "answers 503 while the database was there (O12)", profile=replace(TINY, spread=0)),
-    Planted("send_before_commit", "that no row knows (O4)", profile=replace(TINY, kills=40, spread=20)),
+    Planted("deferred", "answers 503 while the database was there (O12)", profile=replace(HASTY, spread=0)),
+    Planted("send_before_commit", "that no row knows (O4)", profile=replace(HASTY, kills=40, spread=20)),
     Planted(
-        "lose_files", "the files of received are not those that were sent (O1)", profile=replace(TINY, files_share=1)
+        "lose_files", "the files of received are not those that were sent (O1)", profile=replace(HASTY, files_share=1)
     ),
     Planted("no_notices", "not every notice was given (O7)"),
 )
