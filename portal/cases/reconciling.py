@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from portal.cases import delaying, opening, settling, waiting, writing
 from portal.cases import directory as directories
 from portal.cases.models import Case, CaseState
 from portal.customers.models import Customer
-from portal.db import upsert
+from portal.db import UtcDateTime, upsert
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.limits import Counter
@@ -55,10 +55,67 @@ SLICE = 500
 NEWEST = 200
 AT_ONCE = 50
 COUNTED_FOR = timedelta(days=1)
+PAUSED = timedelta(seconds=outbox.PAUSE_CAP) + GRACE
+"""How far ahead a pause can end."""
 
 _IS_OPEN_CASE = Case.state == literal_column("'open'", Case.state.type)
 _WAITS = Letter.state == literal_column("'queued'", Letter.state.type)
 _IS_SENDING = Letter.state == literal_column("'sending'", Letter.state.type)
+
+Instant = datetime | BindParameter[datetime]
+
+
+def _written_ahead(soon: Instant) -> ColumnElement[bool]:
+    return and_(_WAITS, Letter.due_at > soon, Letter.queued_at > soon)
+
+
+def _leased_ahead(until: Instant) -> ColumnElement[bool]:
+    return and_(_IS_SENDING, Letter.lease_until > until)
+
+
+def _paused_ahead(until: Instant) -> ColumnElement[bool]:
+    return MailChannel.paused_until > until
+
+
+def _is_untold() -> ColumnElement[bool]:
+    # The first and not EXISTS: PostgreSQL would read all letters once to answer that for a slice of the cases.
+    first = select(func.min(Letter.id)).where(Letter.case_id == Case.id, Letter.audience == Audience.CUSTOMER)
+    return and_(Customer.email.is_not(None), first.scalar_subquery().is_(None))
+
+
+def _is_broken() -> Select[int]:
+    step, earlier = aliased(Promise), aliased(Promise)
+    is_before = and_(
+        earlier.case_id == Case.id, earlier.state == literal_column("'open'"), earlier.due_at < step.due_at
+    )
+    return (
+        select(Case.id)
+        .outerjoin(step, and_(step.id == Case.promise_id, step.case_id == Case.id, step.state == "open"))
+        .join(Customer, Customer.id == Case.customer_id)
+        .where(Case.id > bindparam("after_id"), Case.id <= bindparam("until_id"), _IS_OPEN_CASE)
+        .where(or_(step.id.is_(None), select(earlier.id).where(is_before).exists(), _is_untold()))
+        .order_by(Case.id)
+        .limit(AT_ONCE)
+    )
+
+
+def _instant(name: str) -> BindParameter[datetime]:
+    return bindparam(name, type_=UtcDateTime)
+
+
+# Every look of every minute, built once: to build one takes longer than to find nothing by it.
+_NEWEST = select(func.max(Case.id))
+_BROKEN = _is_broken()
+_PASSED = (
+    select(Promise.case_id)
+    .join(Case, Case.id == Promise.case_id)
+    .where(IS_OPEN, Promise.notice_at <= _instant("late"), Promise.due_at <= _instant("late"), _IS_OPEN_CASE)
+    .limit(AT_ONCE)
+)
+_EXPIRED = select(Letter.id).where(_IS_SENDING, Letter.lease_until <= _instant("late")).limit(1)
+_ANY_WRITTEN_AHEAD = select(Letter.id).where(_written_ahead(_instant("soon"))).limit(1)
+_ANY_PAUSED_AHEAD = select(MailChannel.name).where(_paused_ahead(_instant("paused"))).limit(1)
+_ANY_LEASED_AHEAD = select(Letter.id).where(_leased_ahead(_instant("leased"))).limit(1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +128,7 @@ class Found:
 
 def look(session: Session, *, now: datetime, after_id: int = 0) -> Found:
     """Cases in disorder: all whose date has passed, and those of the newest and of the slice after ``after_id``."""
-    newest = session.scalar(select(func.max(Case.id))) or 0
+    newest = session.scalar(_NEWEST) or 0
     start = 0 if after_id >= newest else after_id
     found = [*passed(session, now=now), *_broken(session, start, start + SLICE)]
     if newest > start + SLICE:
@@ -81,14 +138,7 @@ def look(session: Session, *, now: datetime, after_id: int = 0) -> Found:
 
 def passed(session: Session, *, now: datetime) -> list[int]:
     """Open cases with an open promise whose date has passed; a notice is always due before its date."""
-    late = now - GRACE
-    query = (
-        select(Promise.case_id)
-        .join(Case, Case.id == Promise.case_id)
-        .where(IS_OPEN, Promise.notice_at <= late, Promise.due_at <= late, _IS_OPEN_CASE)
-        .limit(AT_ONCE)
-    )
-    return list(session.scalars(query))
+    return list(session.scalars(_PASSED, {"late": now - GRACE}))
 
 
 def mend(session: Session, case: Case, *, now: datetime) -> list[Disorder]:
@@ -121,20 +171,14 @@ def return_leases(session: Session, *, now: datetime, base: float) -> int:
 
 def has_expired(session: Session, *, now: datetime) -> bool:
     """Whether ``return_leases`` would find something."""
-    over = select(Letter.id).where(_IS_SENDING, Letter.lease_until <= now - GRACE)
-    return session.execute(over.limit(1)).first() is not None
+    return session.execute(_EXPIRED, {"late": now - GRACE}).first() is not None
 
 
 def ahead(session: Session, *, now: datetime, lease: timedelta | None) -> bool:
     """Whether something waits by a clock that was ahead."""
-    return any(
-        session.execute(select(found).where(where).limit(1)).first() is not None
-        for found, where in (
-            (Letter.id, _written_ahead(now)),
-            (MailChannel.name, _paused_ahead(now)),
-            *([(Letter.id, _leased_ahead(now, lease))] if lease is not None else []),
-        )
-    )
+    looks = (_ANY_WRITTEN_AHEAD, _ANY_PAUSED_AHEAD, *([_ANY_LEASED_AHEAD] if lease is not None else []))
+    limits = {"soon": now + GRACE, "paused": now + PAUSED, "leased": now + (lease or timedelta()) + GRACE}
+    return any(session.execute(look, limits).first() is not None for look in looks)
 
 
 def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int:
@@ -142,15 +186,15 @@ def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int
 
     ``lease`` is how long a lease lasts, for a caller who knows that none from before can still be held; else None.
     """
-    letters = session.scalars(select(Letter).where(_written_ahead(now)).with_for_update(skip_locked=True)).all()
+    letters = session.scalars(select(Letter).where(_written_ahead(now + GRACE)).with_for_update(skip_locked=True)).all()
     for letter in letters:
         if letter.due_at - letter.queued_at <= timedelta(seconds=outbox.RETRY_CAP):  # later ones wait for their hours
             letter.due_at = now
         letter.queued_at = now
     count = len(letters)
-    session.execute(update(MailChannel).where(_paused_ahead(now)).values(paused_until=now))
+    session.execute(update(MailChannel).where(_paused_ahead(now + PAUSED)).values(paused_until=now))
     if lease is not None:
-        held = select(Letter).where(_leased_ahead(now, lease)).with_for_update(skip_locked=True)
+        held = select(Letter).where(_leased_ahead(now + lease + GRACE)).with_for_update(skip_locked=True)
         for letter in session.scalars(held).all():
             letter.lease_until = now
             count += 1
@@ -172,26 +216,7 @@ def counted(session: Session, *, now: datetime) -> dict[Disorder, int]:
 
 def _broken(session: Session, after_id: int, until_id: int) -> list[int]:
     """Open cases of these numbers that do not point at the earliest of their open promises, or have no letter."""
-    step, earlier = aliased(Promise), aliased(Promise)
-    is_before = and_(
-        earlier.case_id == Case.id, earlier.state == literal_column("'open'"), earlier.due_at < step.due_at
-    )
-    query = (
-        select(Case.id)
-        .outerjoin(step, and_(step.id == Case.promise_id, step.case_id == Case.id, step.state == "open"))
-        .join(Customer, Customer.id == Case.customer_id)
-        .where(Case.id > after_id, Case.id <= until_id, _IS_OPEN_CASE)
-        .where(or_(step.id.is_(None), select(earlier.id).where(is_before).exists(), _is_untold()))
-        .order_by(Case.id)
-        .limit(AT_ONCE)
-    )
-    return list(session.scalars(query))
-
-
-def _is_untold() -> ColumnElement[bool]:
-    # The first and not EXISTS: PostgreSQL would read all letters once to answer that for a slice of the cases.
-    first = select(func.min(Letter.id)).where(Letter.case_id == Case.id, Letter.audience == Audience.CUSTOMER)
-    return and_(Customer.email.is_not(None), first.scalar_subquery().is_(None))
+    return list(session.scalars(_BROKEN, {"after_id": after_id, "until_id": until_id}))
 
 
 def _give_step(session: Session, case: Case, *, now: datetime) -> bool:
@@ -242,18 +267,6 @@ def _write_letter(session: Session, case: Case, *, now: datetime) -> bool:
         key = f"{LetterKind.STAFF_NEW_CASE}:{case.id}"
         writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=step, now=now)
     return True
-
-
-def _written_ahead(now: datetime) -> ColumnElement[bool]:
-    return and_(_WAITS, Letter.due_at > now + GRACE, Letter.queued_at > now + GRACE)
-
-
-def _leased_ahead(now: datetime, lease: timedelta) -> ColumnElement[bool]:
-    return and_(_IS_SENDING, Letter.lease_until > now + lease + GRACE)
-
-
-def _paused_ahead(now: datetime) -> ColumnElement[bool]:
-    return MailChannel.paused_until > now + timedelta(seconds=outbox.PAUSE_CAP) + GRACE
 
 
 def _count(session: Session, found: Mapping[Disorder, int], *, now: datetime) -> None:
