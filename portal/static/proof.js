@@ -36,7 +36,10 @@ if (ready) document.addEventListener("submit", async (event) => {
   waiting = true;
   button?.setAttribute("aria-disabled", "true");
   await Promise.race([prove().catch(() => {}), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
-  done = true;
-  form.requestSubmit(button);
-  done = waiting = false;
+  // Not before this event is over: a form that is just being sent is not sent anew, without a word.
+  setTimeout(() => {
+    done = true;
+    form.requestSubmit(button);
+    done = waiting = false;
+  });
 }, true);
