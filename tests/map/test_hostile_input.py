@@ -19,7 +19,7 @@ import html5lib
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse
 
 from portal import db
@@ -33,6 +33,7 @@ from tests.conftest import PASSWORD
 from tests.map.conftest import FORMS, FRESH, HELD, OF_STAFF, Filled, House, csrf_of
 from tests.pages.staff_desk import document, errors
 from tests.support.dump import changes
+from tests.support.files import post
 from tests.support.processes import Web
 
 C0_AND_C1 = "".join(map(chr, [*range(9), *range(14, 32), 127, *range(128, 133), *range(134, 160)]))
@@ -596,9 +597,9 @@ def test_a_body_over_its_limit_is_refused_in_every_shape(house: House, sender: S
 
     answers = [
         client.post(form.path, data=of_size(form, 64 * 1024 + 1), content_type=FORM),
-        client.post(form.path, data={**form.data, "padding": "x" * field_size}, content_type="multipart/form-data"),
+        post(client, form.path, {**form.data, "padding": "x" * field_size}),
         client.post(form.path, data={**form.data, field: "x" * 10_000_000}),
-        client.post(form.path, data={**form.data, "file": (io.BytesIO(b"x" * body_size), "a.pdf")}),
+        post(client, form.path, {**form.data, "file": FileStorage(io.BytesIO(b"x" * body_size), "a.pdf")}),
     ]
 
     assert [answer.status_code for answer in answers] == [413] * 4
@@ -637,7 +638,7 @@ def test_more_than_forty_parts_are_refused(house: House, sender: Sender, endpoin
     before = house.dump()
     parts = MultiDict([*form.data.items(), *((f"part{n}", "x") for n in range(41))])
 
-    answer = client.post(form.path, data=parts, content_type="multipart/form-data")
+    answer = post(client, form.path, parts)
 
     assert answer.status_code == 413
     assert changes(before, house.dump()) == []

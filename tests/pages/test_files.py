@@ -1,7 +1,7 @@
 """Files on the form, the status page and staff answers: taken or refused by name, kept over an error, downloaded."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.test import TestResponse, encode_multipart
+from werkzeug.test import TestResponse
 
 from portal import db
 from portal.cases.finding import status_token
@@ -21,7 +21,7 @@ from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
 from portal.mail.models import Letter
 from portal.pages import uploads
 from tests.pages.staff_desk import Desk, document, errors, form_with_action, text, values
-from tests.support.files import EICAR, EXECUTABLE, SAMPLES, pdf
+from tests.support.files import EICAR, EXECUTABLE, SAMPLES, pdf, post
 
 NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
 TYPED = {"topic": "angebot", "name": "Sabine Krüger", "email": "sabine@kunde.example", "message": "Ein Angebot, bitte."}
@@ -77,12 +77,6 @@ class Browser:
         """What the boxes beside them stand for."""
         fields = document(self.page.text).iter("input")
         return [field.get("value", "") for field in fields if field.get("name", "").endswith("-remove")]
-
-
-def post(client: FlaskClient, path: str, sent: Mapping[str, Any]) -> TestResponse:
-    """Send a form with files; written here, because the test client leaves the file open that it writes it to."""
-    boundary, body = encode_multipart(sent)
-    return client.post(path, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 @pytest.fixture

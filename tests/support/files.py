@@ -1,7 +1,12 @@
-"""Small files of every kind that is taken, and of some that are not."""
+"""Small files of every kind that is taken, and of some that are not; and a form that brings them."""
 
 import io
 import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse, encode_multipart
 
 EXECUTABLE = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00" + bytes(60) + b"PE\x00\x00"
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -29,6 +34,12 @@ def open_document(mime: str, *, pack: int = zipfile.ZIP_STORED) -> bytes:
 def pdf(size: int = 400, salt: bytes = b"") -> bytes:
     """A PDF as far as its first and last bytes go, of this size."""
     return (b"%PDF-1.7\n" + salt).ljust(size - 6, b"\n") + b"%%EOF\n"
+
+
+def post(client: FlaskClient, path: str, sent: Mapping[str, Any]) -> TestResponse:
+    """Send a form in parts; written here, because the test client leaves the file open that a large one is put in."""
+    boundary, body = encode_multipart(sent)
+    return client.post(path, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 SAMPLES = {
