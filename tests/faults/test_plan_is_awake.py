@@ -29,8 +29,10 @@ AT_ONCE = (
     Planted("swallow_commit", "(O1)", "postgresql", replace(HASTY, databases=6, spread=6)),
 )
 EACH_NIGHT = (
-    Planted("short_lease", "doubles more than ambiguous endings"),
-    Planted("deferred", "answers 503 while the database was there (O12)", profile=replace(HASTY, spread=0)),
+    Planted("short_lease", "doubles more than ambiguous endings", profile=replace(HASTY, submissions=100)),
+    Planted(
+        "deferred", "answers 503 while the database was there (O12)", profile=replace(HASTY, submissions=150, spread=0)
+    ),
     Planted("send_before_commit", "that no row knows (O4)", profile=replace(HASTY, kills=40, spread=20)),
     Planted(
         "lose_files", "the files of received are not those that were sent (O1)", profile=replace(HASTY, files_share=1)

@@ -317,7 +317,7 @@ def short_lease() -> None:
     from portal.mail import outbox
 
     def claimed(claim: Callable[..., Any], session: Any, **values: Any) -> Any:
-        return claim(session, **{**values, "lease": timedelta(seconds=0.2)})
+        return claim(session, **{**values, "lease": timedelta(seconds=0.05)})
 
     around(outbox, "claim", claimed)
 
