@@ -21,7 +21,7 @@ from portal.pages.staff.login import passwords
 from tests.faults import before
 from tests.faults.ground import Ground
 from tests.faults.plan import Blow, Plan, Strike
-from tests.support.processes import ROOT, Running, Web, Worker, wait_until
+from tests.support.processes import ROOT, START_TIME, Running, Web, Worker, wait_until
 from tests.support.smtp_sink import CERTIFICATE
 
 INSIDE = Path(__file__).parents[1] / "killing" / "inside"
@@ -96,7 +96,7 @@ class House:
             self.web = Web(self.environment, self.logs / "web.log", workers=2)
             self._running.callback(self.web.stop)
             self.workers = [self._worker(), self._worker()]
-            wait_until(self._all_work, 60, "not both workers give a sign of life")
+            wait_until(self._all_work, START_TIME, "not both workers give a sign of life")
             self._running = self._running.pop_all()
         return self
 
@@ -246,7 +246,7 @@ class House:
         words = [str(word) for option in options.items() for word in option]
         relay = Running(["tests.faults.sink", *words], _nothing(), told)
         self._running.callback(relay.stop)
-        wait_until(lambda: "\n" in relay.said(), 30, "the relay does not say its port")
+        wait_until(lambda: "\n" in relay.said(), START_TIME, "the relay does not say its port")
         self._relay_port: int = int(relay.said().split(":")[1].strip(" }\n"))
         return relay
 
