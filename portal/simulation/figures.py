@@ -128,13 +128,23 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
 
 
 def _is_resolved(case: CaseRecord, promise: PromiseRecord, by: datetime) -> bool:
-    """Whether what was promised was kept or no longer needed by then, be it after its date had moved."""
-    while promise.state == "moved":
-        successor = next((one for one in case.promises if one.replaces_id == promise.id), None)
+    """Whether what was promised was kept or no longer needed by then, be it after its date had moved.
+
+    A letter of the ladder of waiting keeps nothing before it is there, but whoever has written to us by then waits for
+    it no longer.
+    """
+    while promise.state == "moved" or promise.kept_by_letter:
+        successor = next((one for one in case.promises if _follows(one, promise)), None)
         if successor is None or successor.ended_at > by:
             return False
         promise = successor
-    return promise.state in ("kept", "withdrawn") and not promise.kept_by_letter
+    return promise.state in ("kept", "withdrawn")
+
+
+def _follows(one: PromiseRecord, promise: PromiseRecord) -> bool:
+    if promise.kept_by_letter:
+        return one is not promise and one.given_at == promise.ended_at
+    return one.replaces_id == promise.id
 
 
 def _dark(record: Record) -> Figures:
