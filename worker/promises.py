@@ -64,10 +64,13 @@ class Watch:
         done: list[int] = []
         try:
             with db.writing() as session:
-                return self._some(session, done, now)
+                count = self._some(session, done, now)
         except IntegrityError as fault:
             self._refused(done, fault, now)
             return GOES_ON
+        for case_id in done:  # only now is it sure that nothing was wrong with them
+            self._faults.pop(case_id, None)
+        return count
 
     def _is_due(self, now: datetime) -> bool:
         with db.looking() as connection:
@@ -94,7 +97,6 @@ class Watch:
                 self._broke(case_id, fault, now)
                 return GOES_ON
             done.append(case_id)
-            self._faults.pop(case_id, None)
             is_late = time.monotonic() > end
             if is_late and len(done) >= AT_LEAST:
                 break

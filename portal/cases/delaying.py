@@ -69,7 +69,9 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     steps = first_look(session, case)
     ours = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in ours if promise.notice_at <= now]
-    if due and _all_as_planned(directory, case, due, now=now):
+    if not due:
+        return
+    if _all_as_planned(directory, case, due, now=now):
         due = _with_what_else_is_planned(directory, case, ours, due, now=now)
     else:
         due = _with_the_rest_of_today(directory, case, ours, due, now=now)
@@ -101,7 +103,7 @@ def _with_the_rest_of_today(
     quiet = scheduling.quiet_until(directory, case, now=now)
     if quiet is None:
         tomorrow = scheduling.end_of_day(directory, case, now=now)
-        return [one for one in ours if one in due or one.notice_at < tomorrow] if due else []
+        return [one for one in ours if one in due or one.notice_at < tomorrow]
     next_letters = business_time.next_open(directory.sending(directory.team_of(case)), quiet)
     urgent = []
     for promise in due:

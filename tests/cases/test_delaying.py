@@ -293,24 +293,25 @@ def test_a_notice_of_another_promise_takes_a_planned_date_along_with_its_reason(
     assert case.notices == 1
 
 
-def test_a_planned_date_that_would_need_a_second_notice_on_one_day_gives_way(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 15:00")))
-    plan(session, case, berlin("2026-11-25 17:00"), at=berlin("2026-11-25 13:58"))
+@pytest.mark.parametrize(
+    ("other_due", "to", "planned_at", "noticed_at"),
+    [
+        ("2026-11-25 15:00", "2026-11-25 17:00", "2026-11-25 13:58", "2026-11-25 14:00"),
+        ("2026-11-25 13:00", "2026-11-27 15:00", "2026-11-25 09:30", "2026-11-27 09:00"),
+    ],
+    ids=["on the same day", "after two days without a worker"],
+)
+def test_a_planned_date_that_would_need_a_second_notice_on_one_day_gives_way(
+    session: Session, case: Case, other_due: str, to: str, planned_at: str, noticed_at: str
+) -> None:
+    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(other_due)))
+    plan(session, case, berlin(to), at=berlin(planned_at))
 
-    notice(session, case, at=berlin("2026-11-25 14:00"))
+    notice(session, case, at=berlin(noticed_at))
 
     assert len(letters(session, case, LetterKind.DELAY_NOTICE)) == 1
-    assert min(one.notice_at for one in open_promises(session, case)) > berlin("2026-11-26 00:00")
-
-
-def test_after_two_days_without_a_worker_a_planned_date_of_that_day_gives_way_too(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 13:00")))
-    plan(session, case, berlin("2026-11-27 15:00"), at=berlin("2026-11-25 09:30"))
-
-    notice(session, case, at=berlin("2026-11-27 09:00"))
-
-    assert len(letters(session, case, LetterKind.DELAY_NOTICE)) == 1
-    assert min(one.notice_at for one in open_promises(session, case)) > berlin("2026-11-28 00:00")
+    midnight = berlin(f"{noticed_at[:10]} 23:59")
+    assert min(one.notice_at for one in open_promises(session, case)) > midnight
 
 
 def test_what_people_planned_on_one_day_goes_out_in_one_letter(session: Session, case: Case) -> None:

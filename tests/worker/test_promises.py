@@ -263,6 +263,11 @@ def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
     assert count(LetterKind.DELAY_NOTICE) == 3
     assert f"'case': {broken}" in caplog.text
     assert "IntegrityError" in caplog.text
+    for minute in (1, 3, 7):  # twice as long each time, although it always looked done until the commit
+        with at(NOTICE + timedelta(minutes=minute - 1)):
+            assert step() == 0
+        with at(NOTICE + timedelta(minutes=minute)):
+            assert step() == GOES_ON
 
     monkeypatch.setattr(step, "_do", real)
     with at(NOTICE + promises.PUT_OFF):
