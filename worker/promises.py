@@ -20,8 +20,11 @@ from portal.promises.business_time import BeyondHolidayTable, NoBusinessTime
 from portal.promises.models import IS_OPEN, Promise
 from worker.loop import GOES_ON
 
-PUT_OFF = timedelta(hours=1)
-"""How long a case waits whose step failed by a fault of ours; it keeps no other waiting."""
+FIRST_PUT_OFF, PUT_OFF = timedelta(minutes=1), timedelta(hours=1)
+"""How long a case waits whose step failed by a fault of ours: at first, and at most; it keeps no other waiting.
+
+Twice as long each time. Most faults pass, and the customer is to hear of a delay before the date all the same.
+"""
 AT_ONCE = 20
 """Cases done in one transaction at most: beginning, finding and committing cost as much as a case."""
 LONGEST = 0.04
@@ -49,6 +52,7 @@ class Watch:
         self.look = select(Promise.id).where(self._due).limit(1)
         """Whether anything is due: it nearly always finds nothing, by one entry of one index."""
         self._put_off: dict[int, datetime] = {}
+        self._faults: dict[int, int] = {}
         self._at_once = AT_ONCE
 
     def __call__(self) -> int:
@@ -60,10 +64,13 @@ class Watch:
         done: list[int] = []
         try:
             with db.writing() as session:
-                return self._some(session, done, now)
+                count = self._some(session, done, now)
         except IntegrityError as fault:
             self._refused(done, fault, now)
             return GOES_ON
+        for case_id in done:  # only now is it sure that nothing was wrong with them
+            self._faults.pop(case_id, None)
+        return count
 
     def _is_due(self, now: datetime) -> bool:
         with db.looking() as connection:
@@ -109,7 +116,8 @@ class Watch:
 
     def _broke(self, case_id: int, fault: Exception, now: datetime) -> None:
         sparing.tell(fault, failed=self._failed, case=case_id)
-        self._put_off[case_id] = now + PUT_OFF
+        times = self._faults[case_id] = self._faults.get(case_id, 0) + 1
+        self._put_off[case_id] = now + min(FIRST_PUT_OFF * 2 ** min(times - 1, 9), PUT_OFF)
 
     def _take(self, session: Session, now: datetime) -> Sequence[Case]:
         query = self._next(session, now).options(selectinload(Case.customer)).limit(self._at_once)

@@ -69,7 +69,11 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
     steps = first_look(session, case)
     ours = [promise for promise in steps if promise.waiting is None]
     due = [promise for promise in ours if promise.notice_at <= now]
-    if not _all_as_planned(directory, case, due, now=now):
+    if not due:
+        return
+    if _all_as_planned(directory, case, due, now=now):
+        due = _with_what_else_is_planned(directory, case, ours, due, now=now)
+    else:
         due = _with_the_rest_of_today(directory, case, ours, due, now=now)
     if due:
         _move(session, directory, case, steps, sorted(due, key=lambda promise: promise.due_at), now=now)
@@ -78,6 +82,15 @@ def give_notice(session: Session, case: Case, *, now: datetime) -> None:
 def _all_as_planned(directory: Directory, case: Case, due: Sequence[Promise], *, now: datetime) -> bool:
     """Whether all that is due moves to dates that people planned and that can still be promised."""
     return all(scheduling.as_planned(directory, case, promise, now=now) is not None for promise in due)
+
+
+def _with_what_else_is_planned(
+    directory: Directory, case: Case, ours: Sequence[Promise], due: Sequence[Promise], *, now: datetime
+) -> list[Promise]:
+    """What a letter with planned dates moves: all that people planned and would tell the customer today."""
+    tomorrow = scheduling.end_of_day(directory, case, now=now)
+    today = [one for one in ours if one not in due and one.moves_by_hand and one.notice_at < tomorrow]
+    return [*due, *(one for one in today if scheduling.as_planned(directory, case, one, now=now) is not None)]
 
 
 def _with_the_rest_of_today(
@@ -90,7 +103,7 @@ def _with_the_rest_of_today(
     quiet = scheduling.quiet_until(directory, case, now=now)
     if quiet is None:
         tomorrow = scheduling.end_of_day(directory, case, now=now)
-        return [one for one in ours if one in due or (one.notice_at < tomorrow and not one.moves_by_hand)]
+        return [one for one in ours if one in due or one.notice_at < tomorrow]
     next_letters = business_time.next_open(directory.sending(directory.team_of(case)), quiet)
     urgent = []
     for promise in due:

@@ -1,7 +1,8 @@
 """Planning: the person who will not make a date says so in time, with a new date, a reason, or both.
 
 What was planned stands on the open promise until it moves, so that the customer's page and letters say one thing at any
-moment; until then it can be changed. A new date goes out after 15 minutes, or with the notice if that comes first.
+moment; until then it can be changed. A new date goes out after 15 minutes, or with the notice of that day if one comes
+first: of this promise or of another.
 """
 
 from datetime import datetime, timedelta

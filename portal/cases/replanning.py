@@ -129,7 +129,7 @@ def rescheduled(
     try:
         for team in _teams(directory, case, promise):
             if business_time.latest_open(directory.calendar(team), promise.due_at) == promise.due_at:
-                return _kept_date(directory, case, promise, team, reminded)
+                return _kept_date(directory, case, promise, team, reminded, now=now)
     except service_level.NoRoom:
         pass  # it could be kept, but no notice could be given before it
     except (NoBusinessTime, BeyondHolidayTable):
@@ -145,12 +145,18 @@ def _teams(directory: Directory, case: Case, promise: Promise) -> tuple[Team, ..
 
 
 def _kept_date(
-    directory: Directory, case: Case, promise: Promise, team: Team, reminded: Collection[int]
+    directory: Directory, case: Case, promise: Promise, team: Team, reminded: Collection[int], *, now: datetime
 ) -> Rescheduled:
+    """The instants of a date that stands.
+
+    A notice that would have been due by now stays where it was, if letters leave then: there is still time to keep the
+    date, and nobody is told of a delay only because a level changed.
+    """
+    sending = directory.sending(team)
     schedule = service_level.schedule(
         scheduling.level_of(directory, case),
         directory.calendar(team),
-        directory.sending(team),
+        sending,
         given_at=promise.given_at,
         due_at=promise.due_at,
     )
@@ -158,6 +164,8 @@ def _kept_date(
         return Rescheduled(promise.remind_at, min(schedule.notice_at, promise.notice_at), promise.moves_to)
     if promise.waiting is not None:
         return Rescheduled(None, schedule.notice_at, None)
+    if schedule.notice_at <= now and business_time.is_open(sending, promise.notice_at):
+        return Rescheduled(promise.remind_at, promise.notice_at, None)
     # A level under which a promise is too short for a reminder takes none away: it may be for whoever stands in.
     goes_on = promise.id in reminded or schedule.remind_at is None
     return Rescheduled(promise.remind_at if goes_on else schedule.remind_at, schedule.notice_at, None)

@@ -133,7 +133,7 @@ def successor(directory: Directory, case: Case, promise: Promise, *, now: dateti
 def as_planned(directory: Directory, case: Case, promise: Promise, *, now: datetime) -> Schedule | None:
     """The instants of the date a person planned; None without one, and where it can no longer be promised.
 
-    Whether the customer has had a notice today does not matter: a person tells this date, and for a reason.
+    That the customer has had a notice today does not matter, unless the new date would need one today as well.
     """
     if promise.moves_to is None or not promise.moves_by_hand:
         return None
@@ -143,9 +143,11 @@ def as_planned(directory: Directory, case: Case, promise: Promise, *, now: datet
         if business_time.latest_open(calendar, promise.moves_to) != promise.moves_to:
             return None
         level = level_of(directory, case)
-        return service_level.schedule(level, calendar, sending, given_at=now, due_at=promise.moves_to)
+        schedule = service_level.schedule(level, calendar, sending, given_at=now, due_at=promise.moves_to)
     except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom):
         return None
+    quiet = quiet_until(directory, case, now=now)
+    return None if quiet is not None and schedule.notice_at < quiet else schedule
 
 
 def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime:

@@ -13,7 +13,7 @@ from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.languages import Voice
 from portal.mail import outbox
-from portal.mail.letters import LetterKind
+from portal.mail.letters import NOTICES, LetterKind
 from portal.mail.models import Audience, Letter
 from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind
@@ -43,7 +43,7 @@ def letter_died(session: Session, letter_id: int, *, now: datetime) -> None:
     if case.state != CaseState.OPEN and not told_of_closing:
         return
     directory = directories.load(session, now=now)
-    task = _leave_a_call(session, directory, case, now=now)
+    task = _leave_a_call(session, directory, case, soon=True, now=now)
     if told_of_closing:
         # What waits behind the dead letter, such as the one that says it is closed, is no longer true.
         outbox.withdraw(session, case.id, automatic=True, now=now)
@@ -59,7 +59,7 @@ def leave_to_a_person(session: Session, directory: Directory, case: Case, kind: 
 
     The caller holds the case and has ended what would have written it. Raises NothingToPromise.
     """
-    task = _leave_a_call(session, directory, case, now=now)
+    task = _leave_a_call(session, directory, case, soon=kind in NOTICES, now=now)
     settle(session, case, now=now)
     voice = _staff_voice(directory, case, task, now=now)
     why = voice.say("There is no e-mail address for this request.")
@@ -74,15 +74,20 @@ def _closed_by_us(session: Session, case: Case) -> bool:
     return entry is None or entry.actor != Actor.CUSTOMER
 
 
-def _leave_a_call(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """The open promise of that kind if there is one ahead, else a new one within the time between updates."""
+def _leave_a_call(session: Session, directory: Directory, case: Case, *, soon: bool, now: datetime) -> Promise:
+    """The open promise of that kind if there is one ahead, else a new one within the time between updates.
+
+    ``soon``: the customer does not know what the letter said, so one that lies further away is brought forward.
+    """
     by_call = case.customer.phone_e164 is not None
     kind = PromiseKind.CALL if by_call else PromiseKind.REPLY
     open_one = promises.of_kind(promises.open_of(session, case.id), kind)
-    if open_one is not None and open_one.due_at > now:
-        return open_one
     medium = Medium.CALL if by_call else Medium.MAIL if case.customer.email else Medium.LETTER
+    if open_one is not None and open_one.due_at > now and not soon:
+        return open_one
     schedule = scheduling.next_update(directory, case, now=now)
+    if open_one is not None and now < open_one.due_at <= schedule.due_at:
+        return open_one
     if open_one is not None:
         outbox.take_back(session, case.id, open_one.id, now=now)
         moved = promises.move(session, open_one, schedule, medium=medium, now=now)

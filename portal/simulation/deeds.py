@@ -67,7 +67,8 @@ class Deeds:
             return NOTHING
         self.trying = "plan"
         team = self._directory.team_of(case)
-        to = business_time.add(self._directory.calendar(team), case.promise.due_at, 480)
+        later = self._random.choice((60, 480, 480))
+        to = business_time.add(self._directory.calendar(team), case.promise.due_at, later)
         planning.plan_move(self._session, case, promise_id=case.promise.id, by_id=self._by,
                            to=business_time.round_up(self._directory.calendar(team), to),
                            reason="Wir warten noch auf eine Angabe des Herstellers.", now=self._now)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
 
@@ -121,11 +121,30 @@ def _passed(record: Record, case: CaseRecord, promise: PromiseRecord) -> bool:
         return False
     if promise.ended_at > due_at:
         return True  # whatever else was promised meanwhile
-    is_resolved = promise.state in ("kept", "withdrawn") and not promise.kept_by_letter
-    if is_resolved or promise.told_at > promise.ended_at:
+    if _is_resolved(case, promise, due_at) or promise.told_at > promise.ended_at:
         return False
     newer = (one for one in case.promises if one is not promise and one.due_at > due_at)
     return not any(one.told_at <= due_at and one.given_at > promise.given_at for one in newer)
+
+
+def _is_resolved(case: CaseRecord, promise: PromiseRecord, by: datetime) -> bool:
+    """Whether what was promised was kept or no longer needed by then, be it after its date had moved.
+
+    A letter of the ladder of waiting keeps nothing before it is there, but whoever has written to us by then waits for
+    it no longer.
+    """
+    while promise.state == "moved" or promise.kept_by_letter:
+        successor = next((one for one in case.promises if _follows(one, promise)), None)
+        if successor is None or successor.ended_at > by:
+            return False
+        promise = successor
+    return promise.state in ("kept", "withdrawn")
+
+
+def _follows(one: PromiseRecord, promise: PromiseRecord) -> bool:
+    if promise.kept_by_letter:
+        return one is not promise and one.given_at == promise.ended_at
+    return one.replaces_id == promise.id
 
 
 def _dark(record: Record) -> Figures:

@@ -93,13 +93,18 @@ class Plan:
         return any(off.starts_at <= at < off.ends_at for off in self.machine_off)
 
 
+def number_of_cases(days: int, wanted: int | None) -> int:
+    """How many forms are sent: as many as are wanted, else what a firm like this gets in so many days."""
+    return round(CASES_A_DAY * days) if wanted is None else wanted
+
+
 def made(house: House, *, seed: int, days: int, cases: int | None, faults: bool) -> Plan:
     """The plan of a seed. Odd seeds begin in spring, even ones in autumn."""
     long = days >= LONG
     first = (SPRING if long else SPRING_SHORT) if seed % 2 else (AUTUMN if long else AUTUMN_SHORT)
     starts_at = local_instant(first, 0, "Europe/Berlin")
     ends_at = local_instant(first + timedelta(days=days), 0, "Europe/Berlin")
-    number = round(CASES_A_DAY * days) if cases is None else cases
+    number = number_of_cases(days, cases)
     arrivals = tuple(_arrivals(house, Random(f"{seed}:arrivals"), first, days, number, faults))  # noqa: S311  # as below
     settled = Plan(seed, first, days, starts_at, ends_at, arrivals, ())
     random = Random(f"{seed}:company")  # noqa: S311  # chooses what happens, guards nothing

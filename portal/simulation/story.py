@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 from portal.simulation.evidence import Act
 from portal.simulation.life import Wanted
+from portal.simulation.plan import number_of_cases
 from portal.simulation.scratch import Impossible
 from portal.simulation.sink import Arrived
 
 _STEP = re.compile(r"<strong[^>]*>(.*?)</strong>", re.DOTALL)
+_REFERENCE = re.compile(r"\b[2-9A-HJ-NP-Z]{3}-[2-9A-HJ-NP-Z]{3}\b")
 _HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 _CLOCK = ZoneInfo("Europe/Berlin")
 
@@ -25,6 +27,9 @@ class Story:
     def __init__(self, number: int) -> None:
         self.number = number
         self._lines: list[tuple[datetime, str]] = []
+        self._letters: list[tuple[Arrived, str]] = []
+        """With what each says: of some it turns out later that they belong to a case that goes on with this one."""
+        self._mailbox = ""
         self._absences: list[tuple[datetime, str, str]] = []
         self._people: set[str] = set()
         self._references: set[str] = set()
@@ -44,34 +49,37 @@ class Story:
 
     def letter(self, letter: Arrived) -> None:
         """A letter that the sink stored."""
-        if letter.reference not in self._references:
+        if letter.reference not in self._references and letter.to.lower() != self._mailbox:
             return
         message = email.message_from_bytes(letter.raw)
         subject, sender = (str(make_header(decode_header(message[name] or ""))) for name in ("Subject", "From"))
         self._people.update(name for name in [sender.partition(" – ")[0].strip('"')] if name)
         step = " / ".join(_plain(found) for found in _STEP.findall(_html(message)))
-        self._lines.append((letter.at, f"letter {letter.kind} to {letter.to} from {sender}: {subject}"
-                            + (f"\n{'':22}it says: {step}" if step else "")))  # fmt: skip
+        says = f"\n{'':22}it says: {step}" if step else ""
+        self._letters.append((letter, f"letter {letter.kind} to {letter.to} from {sender}: {subject}{says}"))
 
     def page(self, at: datetime, number: int, status: int, html: str) -> None:
         """A status page as it was opened."""
         if number == self.number:
+            self._references.update(_REFERENCE.findall(html))
             heading = _HEADING.search(html)
             self._lines.append((at, f"page {status}: {_plain(heading[1]) if heading else ''}"))
 
     def text(self) -> str:
         """All of it, in order; German time."""
-        if not self._lines:
+        told = [*self._lines, *((one.at, line) for one, line in self._letters if one.reference in self._references)]
+        if not told:
             return f"There was no case {self.number}."
-        first, last = min(self._lines)[0], max(self._lines)[0]
+        first, last = min(told)[0], max(told)[0]
         mattered = [(at, line) for at, person, line in self._absences
                     if first <= at <= last and (not person or person in self._people)]  # fmt: skip
-        lines = sorted([*self._lines, *mattered], key=lambda line: line[0])
+        lines = sorted([*told, *mattered], key=lambda line: line[0])
         return "\n".join(f"{at.astimezone(_CLOCK):%a %Y-%m-%d %H:%M}  {line}" for at, line in lines)
 
     def _tell(self, act: Act) -> None:
         if act["kind"] == "form":
             self._references.add(act["reference"] or "")
+            self._mailbox = act["email"].lower()
             line = f"form {act['topic']} from {act['email']}: {act['status']}, reference {act['reference']}"
         elif act["kind"] == "customer":
             line = f"customer: {act['act']} ({act['status']})"
@@ -87,7 +95,10 @@ class Story:
 def number_of(case: str, wanted: Wanted) -> int:
     """The number of a case in the plan; a reference is looked up in the evidence of an earlier run, because it is drawn
     anew in each. Raises Impossible."""
-    if case.isdigit():
+    if case.isascii() and case.isdecimal() and len(case) < 10:
+        last = number_of_cases(wanted.days, wanted.cases)
+        if not 1 <= int(case) <= last:
+            raise Impossible(f"There is no case {case}: this run has the cases 1 to {last}.")
         return int(case)
     path = None if wanted.out is None else wanted.out / "plan.jsonl.gz"
     if path is not None and path.exists():

@@ -278,17 +278,54 @@ def test_of_two_promises_each_has_its_own_reason(session: Session, case: Case) -
     assert "Grund 0." in text and "Grund 1." in text
 
 
-def test_a_notice_of_another_promise_takes_no_planned_date_along(session: Session, case: Case) -> None:
-    """It moves at its own time, and to the very date: the quarter of an hour in which it can be changed is not over."""
+def test_a_notice_of_another_promise_takes_a_planned_date_along_with_its_reason(session: Session, case: Case) -> None:
+    """One letter a day names every date that moves: the quarter of an hour to change it ends with that letter."""
     give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 15:00")))
-    to = berlin("2026-11-25 17:00")
+    to = berlin("2026-11-27 11:00")
     tells_at = plan(session, case, to, at=berlin("2026-11-25 13:58"))
 
     notice(session, case, at=berlin("2026-11-25 14:00"))
-    assert promise_of(session, case, PromiseKind.REPLY).moves_to == to
+    notice(session, case, at=tells_at)
+
+    (mail,) = letters(session, case, LetterKind.DELAY_NOTICE)
+    assert promise_of(session, case, PromiseKind.REPLY).due_at == to
+    assert REASON in read(mail).text and "Freitag, 27. November, 11 Uhr" in read(mail).text
+    assert case.notices == 1
+
+
+@pytest.mark.parametrize(
+    ("other_due", "to", "planned_at", "noticed_at"),
+    [
+        ("2026-11-25 15:00", "2026-11-25 17:00", "2026-11-25 13:58", "2026-11-25 14:00"),
+        ("2026-11-25 13:00", "2026-11-27 15:00", "2026-11-25 09:30", "2026-11-27 09:00"),
+    ],
+    ids=["on the same day", "after two days without a worker"],
+)
+def test_a_planned_date_that_would_need_a_second_notice_on_one_day_gives_way(
+    session: Session, case: Case, other_due: str, to: str, planned_at: str, noticed_at: str
+) -> None:
+    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(other_due)))
+    plan(session, case, berlin(to), at=berlin(planned_at))
+
+    notice(session, case, at=berlin(noticed_at))
+
+    assert len(letters(session, case, LetterKind.DELAY_NOTICE)) == 1
+    midnight = berlin(f"{noticed_at[:10]} 23:59")
+    assert min(one.notice_at for one in open_promises(session, case)) > midnight
+
+
+def test_what_people_planned_on_one_day_goes_out_in_one_letter(session: Session, case: Case) -> None:
+    give(session, case, Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 16:00")))
+    reply, call = promise_of(session, case, PromiseKind.REPLY), promise_of(session, case, PromiseKind.CALL)
+    first, second = berlin("2026-11-26 11:00"), berlin("2026-11-27 12:00")
+    tells_at = plan(session, case, first, at=berlin("2026-11-25 10:00"), promise_id=reply.id)
+    plan(session, case, second, at=berlin("2026-11-25 10:04"), promise_id=call.id)
 
     notice(session, case, at=tells_at)
-    assert promise_of(session, case, PromiseKind.REPLY).due_at == to
+
+    assert {one.due_at for one in open_promises(session, case)} == {first, second}
+    assert len(letters(session, case, LetterKind.DELAY_NOTICE)) == 1
+    assert (case.notices, case.noticed_at) == (0, None)
 
 
 def test_a_planned_date_that_passed_meanwhile_is_the_systems_to_move_and_leaves_a_day(

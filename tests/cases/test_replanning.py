@@ -119,6 +119,21 @@ def test_a_level_that_asks_for_more_notice_brings_the_notice_forward_and_tells_n
     assert len(letters(session, case)) == before
 
 
+def test_a_level_whose_notice_would_have_been_due_by_now_tells_nobody_of_a_delay(session: Session, case: Case) -> None:
+    """Five hours are left, and nobody has been reminded of it."""
+    (before,) = open_promises(session, case)
+    instants = before.remind_at, before.notice_at
+    for level in session.scalars(select(ServiceLevel)):
+        level.notice_min, level.remind_min = 400, 460
+        level.answer_min = max(level.answer_min, 480)
+    step(session)
+
+    assert replan(session, at=berlin("2026-11-25 11:00")) == 0
+
+    (promise,) = open_promises(session, case)
+    assert (promise.remind_at, promise.notice_at) == instants
+
+
 def test_shorter_hours_move_a_date_that_lies_after_them(session: Session, case: Case) -> None:
     team = session.scalars(select(Team).where(Team.name == "Vertrieb Süd")).one()
     for hours in session.scalars(select(Hours).where(Hours.team_id == team.id)):

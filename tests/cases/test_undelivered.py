@@ -70,6 +70,18 @@ def test_a_call_that_is_promised_already_is_not_promised_twice(session: Session)
     assert (case.promise_id, len(all_promises(session, case))) == (before, 1)
 
 
+def test_a_call_that_is_promised_for_later_is_brought_forward(session: Session) -> None:
+    case = open_case(session)
+    later = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-21 11:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
+    step(session)
+
+    die(session, case, LetterKind.CONFIRMATION)
+
+    assert promise_of(session, case, PromiseKind.CALL).due_at == berlin("2026-11-25 17:00")
+    assert case.notices == 0
+
+
 def test_a_call_that_has_lapsed_gets_a_date_ahead_and_the_journal_says_so(session: Session) -> None:
     case = open_case(session, "rueckruf")
     late = berlin("2026-11-24 16:00")

@@ -164,8 +164,11 @@ def _is_moved(seen: Seen, date: datetime) -> bool:
         return False
     if gone is not None and date not in seen.letters:
         return False  # moved before any letter told it
-    # A newer date that a letter told counts, even if it was moved once more by now.
-    newer = {step for step in _shown_at(seen, date) if step > date} | _told_after(seen, date)
+    # A newer date that a letter told counts, even if it was moved once more by now; one promised before does not.
+    last = max((since for shown in seen.shown for step, since in shown.items() if step == date), default=None)
+    shown = _shown_at(seen, date)
+    newer = {step for step, since in shown.items() if step > date and (last is None or since > last)}
+    newer |= _told_after(seen, date)
     return not any(seen.letters.get(step, seen.end) <= date for step in newer)
 
 

@@ -604,6 +604,21 @@ def test_a_date_that_a_letter_had_moved_in_time_did_not_lapse_when_it_moved_once
     assert figures["promises_lapsed_while_mail_down"] == figures["promises_lapsed_in_silence"] == 0
 
 
+def test_a_date_promised_before_says_nothing_of_one_that_lapses(tmp_path: Path) -> None:
+    life = Life()
+    opened(life, TUESDAY)
+    life.says("25 10:00", f"{THURSDAY} | {TUESDAY}", "Zugesagt: Donnerstag, 26. November, 14 Uhr")
+    life.letter("25 10:00", "promise_given", f"{THURSDAY}.")
+    off(life, "26 13:00", "26 16:00", kind="smtp_down")
+    life.says("26 13:30", f"{TUESDAY} | {LATER}", "Datum verschoben auf Montag, 7. Dezember, 12 Uhr")
+    life.letter("26 16:05", "promise_given", f"{LATER}.", written="26 13:30")
+    handmade.close(life, "30 10:00")
+
+    figures = judge(life.folder(tmp_path))
+
+    assert (figures["promises_lapsed_while_mail_down"], figures["promises_lapsed_in_silence"]) == (1, 0)
+
+
 def test_a_mailbox_that_refuses_is_stated_apart(tmp_path: Path) -> None:
     life = Life()
     life.act("24 9:00", "refuses", email="c1@kunde.example")

@@ -90,6 +90,33 @@ def test_what_a_letter_of_ours_alone_keeps_is_kept_when_that_letter_is_there(
     assert lapses(Lived(asked, promise(9, 200, told=told))) == expected
 
 
+@pytest.mark.parametrize(
+    ("ended", "state", "expected"),
+    [
+        (9.5, "kept", {}),
+        (9.5, "withdrawn", {}),
+        (10.5, "kept", {10: "while_mail_down"}),
+        (9.5, "moved", {10: "while_mail_down"}),
+    ],
+)
+def test_what_was_kept_by_its_first_date_did_not_lapse_although_the_date_had_moved(
+    ended: float, state: str, expected: dict[int, str]
+) -> None:
+    first, moved, next_step = promise(0, 10, 9), promise(9, 20, ended, told=50, state=state), promise(9.5, 200, told=50)
+    moved.id, moved.replaces_id = 2, first.id
+
+    assert lapses(Lived(first, moved, next_step, down=True)) == expected
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(9.5, {}), (10.5, {10: "while_mail_down"})])
+def test_whoever_wrote_to_us_by_then_waits_for_no_letter_of_ours(ended: float, expected: dict[int, str]) -> None:
+    asked, again = promise(0, 10, 9, state="kept"), promise(9, 200, ended, told=50, state="withdrawn")
+    asked.kept_by_letter, again.id = True, 2
+    answer = promise(ended, 300, told=50)
+
+    assert lapses(Lived(asked, again, answer, down=True)) == expected
+
+
 def test_who_was_promised_a_date_once_more_has_it_in_writing_already() -> None:
     first, again, other = promise(0, 10, 2, told=90), promise(2, 10, 3, told=90), promise(3, 20, told=90)
     case = Lived(first, again, other).cases[0]

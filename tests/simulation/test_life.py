@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from portal.commands import main
 from portal.simulation import scratch, showing
 from portal.simulation.figures import ZERO
 from portal.simulation.life import Outcome, Wanted
-from portal.simulation.story import number_of
+from portal.simulation.sink import Arrived
+from portal.simulation.story import Story, number_of
 from tests.simulation.conftest import SHORT, TRACED, ShortRun, live
 
 pytestmark = [pytest.mark.xdist_group("simulation"), pytest.mark.timeout(400)]
@@ -118,6 +120,33 @@ def test_the_story_of_a_case(short_run: ShortRun) -> None:
     assert "letter confirmation" in told and "it says: " in told and "page 200: " in told
 
 
+def test_the_story_goes_on_with_the_case_that_goes_on_with_it() -> None:
+    """The letter that confirms it may be there before the page that names it."""
+    story, at = Story(7), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    raw = b"Subject: Hallo\r\nFrom: Miriam Albrecht <portal@firma.example>\r\n\r\n"
+    form = {"kind": "form", "case": 7, "reference": "ABC-234", "topic": "angebot", "email": "Kunde7@x.example"}
+    story.act({**form, "at": at, "status": 303})
+    for kind, reference, to in [
+        ("confirmation", "ABC-234", "kunde7@x.example"),
+        ("introduction", "DEF-567", "kunde7@x.example"),  # goes on with it
+        ("closed", "GHK-892", "kunde7@x.example"),  # another case of this mailbox
+        ("link", "ABC-234", "other@x.example"),
+        ("reply", "MNP-345", "other@x.example"),
+    ]:
+        story.letter(Arrived(at, to, raw, reference, kind, f"<{kind}@x>"))
+    story.page(at, 7, 200, "<h1>Ihr Anliegen</h1><p>DEF-567</p>")
+
+    told = story.text()
+
+    assert [
+        kind for kind in ("confirmation", "introduction", "closed", "link", "reply") if f"letter {kind}" in told
+    ] == [
+        "confirmation",
+        "introduction",
+        "link",
+    ]
+
+
 def test_a_case_is_found_by_its_reference_in_earlier_evidence(short_run: ShortRun) -> None:
     reference = next(act["reference"] for act in _lines(short_run.folder, "plan") if act.get("case") == 7)
 
@@ -135,6 +164,11 @@ def test_a_case_is_found_by_its_reference_in_earlier_evidence(short_run: ShortRu
         (["--seed", "-1"], "--seed"),
         (["--nonsense"], "--nonsense"),
         (["--trace", "K7P-3M9"], "drawn anew"),
+        (["--trace", "²"], "drawn anew"),
+        (["--trace", "0"], "cases 1 to"),
+        (["--cases", "3", "--trace", "4"], "1 to 3"),
+        (["--trace", "9" * 9], "cases 1 to"),
+        (["--trace", "9" * 5000], "drawn anew"),
     ],
 )
 def test_wrong_options_are_one_sentence_and_exit_code_2(options: list[str], said: str) -> None:

@@ -197,6 +197,28 @@ def test_a_case_that_breaks_keeps_no_other_waiting(
     assert count(LetterKind.DELAY_NOTICE) == 3
 
 
+def test_a_fault_that_passes_leaves_time_to_tell_the_customer(
+    core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(1)
+    real, tried = delaying.give_notice, []
+
+    def breaks(session: object, case: Case, *, now: datetime) -> None:
+        tried.append((now - NOTICE) // timedelta(minutes=1))
+        raise RuntimeError("a fault of ours")
+
+    step = Watch(promises._notice_due, breaks, failed="no notice given")
+    for minute in range(2 * 60):
+        with at(NOTICE + timedelta(minutes=minute)):
+            step()
+    assert tried == [0, 1, 3, 7, 15, 31, 63]
+
+    monkeypatch.setattr(step, "_do", real)
+    with at(NOTICE + timedelta(minutes=123)):
+        assert step() == 1
+    assert step._faults == {}
+
+
 def test_no_more_cases_are_taken_than_there_is_time_for(
     core: Flask, take: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +263,11 @@ def test_a_case_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
     assert count(LetterKind.DELAY_NOTICE) == 3
     assert f"'case': {broken}" in caplog.text
     assert "IntegrityError" in caplog.text
+    for minute in (1, 3, 7):  # twice as long each time, although it always looked done until the commit
+        with at(NOTICE + timedelta(minutes=minute - 1)):
+            assert step() == 0
+        with at(NOTICE + timedelta(minutes=minute)):
+            assert step() == GOES_ON
 
     monkeypatch.setattr(step, "_do", real)
     with at(NOTICE + promises.PUT_OFF):
