@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from portal.cases import opening
+from portal.cases import directory as directories
+from portal.cases import opening, replanning
 from portal.cases.models import Case, Topic
 from portal.cases.opening import Wish
 from portal.links import new_secret
@@ -27,4 +28,6 @@ def open_cases(session: Session, profile: Profile, *, now: datetime) -> dict[str
         kept = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=before)
         session.execute(update(Promise).where(Promise.case_id == kept.case_id).values(notice_at=at))
         due[session.get_one(Case, kept.case_id).reference] = at
+    # No worker has seen these calendars yet: the first would give all these promises their true instants again.
+    replanning.note_done(session, replanning.mark(directories.load(session, now=now)), None)
     return due
