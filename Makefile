@@ -36,9 +36,9 @@ nightly: .venv/tested
 	$(BIN)/python -m pytest --nightly --durations 0
 	$(BIN)/python -m tests.bench
 
+# Known holes in what is installed. AUDIT holds options of pip-audit, such as "-s osv" for another source.
 audit: .venv/tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
+	$(BIN)/pip-audit --progress-spinner off --require-hashes --disable-pip -r requirements.lock $(AUDIT)
 
 # German sentences: find new ones, keep the old, compile. Then fill in what is empty and run it again.
 messages: .venv/tested
