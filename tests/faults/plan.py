@@ -50,6 +50,22 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("tiny", 40, 10, notices=4, kills=0, stops=0, databases=0, fulls=0, outages=0, spread=2, patience=60),
+        Profile(  # nothing goes wrong: how soon letters come then
+            "calm",
+            200,
+            100,
+            notices=0,
+            kills=0,
+            stops=0,
+            databases=0,
+            fulls=0,
+            outages=0,
+            spread=30,
+            patience=60,
+            fault_share=0,
+            doomed_share=0,
+            clock_back=0,
+        ),
         Profile(
             "smoke", 200, 200, notices=20, kills=20, stops=1, databases=2, fulls=1, outages=0, spread=18, patience=60
         ),

@@ -16,6 +16,7 @@ DATABASES = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
     "profile",
     [
         pytest.param("smoke", marks=pytest.mark.timeout(300)),
+        pytest.param("calm", marks=[pytest.mark.nightly, pytest.mark.timeout(300)]),
         pytest.param("nightly", marks=[pytest.mark.nightly, pytest.mark.timeout(7200)]),
     ],
 )
