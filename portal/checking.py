@@ -15,6 +15,7 @@ from portal import clock, config, db, heartbeat, schema
 from portal.cases.models import Topic
 from portal.config import Settings, SettingsError
 from portal.core import create_core
+from portal.journal import clamd
 from portal.people.models import Company, Hours, Person, Team
 
 LEAST_PYTHON = (3, 11, 4)
@@ -40,7 +41,7 @@ def findings(environment: Mapping[str, str]) -> list[Finding]:
     except SettingsError as error:
         return [Finding(str(error), "Set it in the environment and start again.")]
     with app.app_context():
-        return [*_python(), *_address(settings), *_mail(settings), *_database()]
+        return [*_python(), *_address(settings), *_mail(settings), *_scanner(settings), *_database()]
 
 
 def _python() -> list[Finding]:
@@ -93,6 +94,12 @@ def _mail(settings: Settings) -> list[Finding]:
             )
         )
     return found
+
+
+def _scanner(settings: Settings) -> list[Finding]:
+    if settings.clamd is None or clamd.answers(settings.clamd, deadline=5):
+        return []
+    return [Finding("The virus scanner does not answer.", "Check PORTAL_CLAMD; nobody opens a file until it does.")]
 
 
 def _is_this_machine(host: str) -> bool:

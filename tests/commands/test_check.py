@@ -122,6 +122,7 @@ IN_THE_SETTINGS = [
     ("PORTAL_BASE_URL", "http://127.0.0.1.firma.de", "PORTAL_BASE_URL is not https."),
     ("PORTAL_MAIL_DEFAULT_SENDER", "service@firma.example", "PORTAL_MAIL_DEFAULT_SENDER is not an address of yours."),
     ("PORTAL_MAIL_PORT", "1", "The mail server does not answer."),
+    ("PORTAL_CLAMD", "127.0.0.1:1", "The virus scanner does not answer."),
     ("PORTAL_MAIL_PORT", "smtp", "PORTAL_MAIL_PORT must be a port from 1 to 65535."),
     ("PORTAL_SECRET_KEY", "secret", "PORTAL_SECRET_KEY is too short or too simple: set at least 32 random characters."),
 ]

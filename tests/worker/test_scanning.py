@@ -15,12 +15,19 @@ from sqlalchemy import select
 from portal import clock, db
 from portal.core import create_core
 from portal.journal import files, service
+from portal.journal.clamd import NoAnswer, answers, scan
 from portal.journal.files import File
 from portal.journal.models import Actor, Attachment, Channel, Kind, Scan
 from tests.support.files import EICAR
-from worker.scanning import NoAnswer, Scanning, scan
+from worker.scanning import Scanning
 
 Answer = Callable[[socket.socket, bytes], None]
+
+PING = b"zPING\0"
+
+
+def lives(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(b"PONG\0" if data == PING else b"UNKNOWN COMMAND\0")
 
 
 def truly(connection: socket.socket, data: bytes) -> None:
@@ -76,7 +83,10 @@ class Clamd:
 
     def _read(self, connection: socket.socket) -> bytes:
         stream = connection.makefile("rb")
-        assert stream.read(10) == b"zINSTREAM\0"
+        command = stream.read(6)
+        if command == PING:
+            return PING
+        assert command + stream.read(4) == b"zINSTREAM\0"
         data = b""
         while length := struct.unpack("!L", stream.read(4))[0]:
             data += stream.read(length)
@@ -129,6 +139,13 @@ def test_whatever_else_it_does_is_no_answer(clamd: Callable[[Answer], tuple[str,
 def test_a_scanner_that_is_away_is_no_answer() -> None:
     with pytest.raises(OSError):
         scan("127.0.0.1:1", b"x")
+
+
+def test_whether_one_listens_is_asked_before_there_is_a_file(clamd: Callable[[Answer], tuple[str, Clamd]]) -> None:
+    assert answers(clamd(lives)[0], deadline=5)
+    for answer in (hangs, closes, truly):
+        assert not answers(clamd(answer)[0], deadline=0.5)
+    assert not answers("127.0.0.1:1", deadline=5)
 
 
 # The step
