@@ -154,7 +154,7 @@ def test_an_address_can_be_corrected_on_the_thank_you_page(site: Site, visitor: 
     customer.page.fill("#email", "ilse@adam.example")
     customer.page.get_by_role("button", name="Adresse korrigieren").click()
 
-    expect(customer.page.get_by_role("status")).to_contain_text("ist die Bestätigung jetzt dorthin unterwegs")
+    expect(customer.page.get_by_role("status")).to_contain_text("geht die Bestätigung dorthin")
     assert customer.page.locator("details").count() == 0
     right = site.mailbox.wait_for(reference, "confirmation", count=2)
     assert right.to == "ilse@adam.example"

@@ -48,7 +48,7 @@ def test_a_customer_needs_no_script(site: Site, visitor: OpenVisitor, without_sc
     page.click("details summary")
     page.fill("#email", "ohne@skript.example")
     page.click("details button")
-    expect(page.get_by_role("status")).to_contain_text("dorthin unterwegs")
+    expect(page.get_by_role("status")).to_contain_text("geht die Bestätigung dorthin")
     reference = page.locator("main strong.keep").inner_text()
     customer.go(site.mailbox.wait_for(reference, "confirmation", count=2).status_link)
 

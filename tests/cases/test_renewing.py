@@ -60,7 +60,7 @@ def test_an_automatic_letter_knows_until_when_it_is_true_and_what_it_says(sessio
 
     assert (letter.due_at, letter.valid_until) == (TUESDAY, EVENING)
     assert letter.says is not None
-    assert set(letter.says) == {"received"}
+    assert set(letter.says) == {"received", "files"}
 
 
 def test_what_a_person_wrote_stays_as_it_is(session: Session, people: dict[str, int]) -> None:

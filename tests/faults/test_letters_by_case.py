@@ -71,7 +71,7 @@ def test_it_came_and_is_a_letter_of_ours(session: Session, case: Case) -> None:
     ("changed", "says"),
     [
         pytest.param({"stored": False}, "the confirmation is withdrawn and did not come (O3)", id="never stored"),
-        pytest.param({"case": "XXX-XXX"}, "a letter confirmation that no row knows (O4)", id="of a case that is none"),
+        pytest.param({"case": "ZZZ-ZZZ"}, "a letter confirmation that no row knows (O4)", id="of a case that is none"),
         pytest.param({"recipient": "eve@example.org"}, "a letter confirmation to somebody else (O4)", id="astray"),
     ],
 )

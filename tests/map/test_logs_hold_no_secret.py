@@ -326,6 +326,7 @@ def test_no_secret_is_logged_in_a_journey_with_faults(own_house: House, books: B
     assert (false_records(text), false_json(as_json)) == ([], [])
 
 
+@pytest.mark.speaks_of_people
 def test_a_secret_in_a_log_would_be_found(own_house: House, books: Books) -> None:
     own_house.app.logger.warning("a letter to %s\n%s", EMAIL, FORGED)
 

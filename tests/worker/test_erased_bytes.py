@@ -67,7 +67,7 @@ def a_life(number: int) -> int:
         answering.customer_message(session, case, f"{said} " * (1 + number * 70 % 900), now=now)
         entry_id = session.scalars(select(Entry.id).where(Entry.case_id == case.id).limit(1)).one()
         data = f"{said} ".encode() * (1 + number * 30)
-        file = File(new_secret(), f"{said}.txt", "text/plain", len(data), said, lambda: data)
+        file = File(new_secret(), f"{said}.txt", "text/plain", len(data), said, lambda: [data])
         files.attach(session, entry_id, [file], now=now)
         linking.wish_link(session, f"{said}@kunde.example", now=now)
         closing.close(session, case, by_id=None, outcome=Outcome.DONE, text=f"{said} ist erledigt", now=now)

@@ -119,7 +119,7 @@ def an_entry(number: int, topic_id: int, now: datetime) -> dict[str, object]:
         "customer_id": number,
         "state": CaseState.RECEIVED,
         "language": "de",
-        "check_by_at": now,
+        "check_by_at": now + timedelta(days=1),  # before that nobody writes to the lead
         "received_at": now,
     }
 
