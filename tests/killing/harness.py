@@ -105,6 +105,7 @@ class House:
 
     def points_of_accepting(self) -> list[Point]:
         """Take one form and list the points on the way."""
+        self.post()  # the first of an hour opens the counters that the later ones read
         self._tell(None)
         self.post()
         return points.of_accepting(self._recorded())
