@@ -218,15 +218,15 @@ def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
 def replace_link(session: Session, case: Case, *, now: datetime) -> None:
     """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen.
 
-    Unsent automatic letters hold the old link and are taken back; a promise or a closing that only they told is
-    written once more. What a person wrote, a reply or a question, is never taken back: the old link in it opens
-    nothing any more, the letter with the new one is on its way too.
+    Unsent automatic letters hold the old link and are taken back or written anew; a promise or a closing that only
+    they told is written once more, and a deletion is to be asked for anew. What a person wrote, a reply or a question,
+    is never taken back: the old link in it opens nothing any more, the letter with the new one is on its way too.
     """
     hold(session, case)
     if case.state not in (CaseState.OPEN, CaseState.CLOSED):
         raise NotOpen
     directory = directories.load(session, now=now)
-    case.link_nonce = new_secret()
+    case.link_nonce, case.erasure_asked_at = new_secret(), None  # the letter that asks to confirm holds the old one
     outbox.change_link(session, case.id, now=now)
     entry_id = journal.record(
         session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
@@ -237,7 +237,7 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
             key = f"promise_given:{promise.id}:link_replaced:{entry_id}"
             writing.tell_promise(session, directory, case, promise, key=key, now=now)
     closing = closing_entry(session, case) if case.state == CaseState.CLOSED else None
-    if closing is not None and not _is_told_of(session, closing):
+    if closing is not None and case.erasure_confirmed_at is None and not _is_told_of(session, closing):
         key = f"closed:{closing.id}:link_replaced:{entry_id}"
         # Signed by whoever acts now: who closed it may be away today.
         _tell_closed(session, directory, case, key=key, actor=closing.actor, by_id=None, now=now)
@@ -322,6 +322,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
     case.erasure_asked_at, case.erasure_confirmed_at = None, None
+    case.lead_since = None  # from now on it says that the date of an entry in doubt passed unread
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, now=now)
     entry_id = journal.record(

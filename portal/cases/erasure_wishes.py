@@ -6,9 +6,12 @@ Until the date the customer can take it back. Where the topic is commercial corr
 letter stays until its retention has passed, and everything else goes on the date.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import config
@@ -23,7 +26,7 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.links import InvalidLink, Purpose
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.mail.models import Audience
+from portal.mail.models import Audience, Letter, LetterState
 from portal.promises import service as promises
 
 CONFIRM_WITHIN = timedelta(days=7)
@@ -74,7 +77,7 @@ def ask(session: Session, case: Case, *, now: datetime) -> None:
     Raises NotErasable.
     """
     _hold_erasable(session, case)
-    if case.erasure_asked_at is not None and now - case.erasure_asked_at < ASK_AGAIN_AFTER:
+    if _was_asked_just_now(session, case, now=now):
         return
     case.erasure_asked_at = now
     entry_id = _note(session, case, Kind.ERASURE_ASKED, now=now)
@@ -135,13 +138,12 @@ def proves(case: Case, text: str, *, now: datetime) -> bool:
     return nonce == case.link_nonce and _waits(case, now=now) and asked_at is not None and at == _second(asked_at)
 
 
-def is_true(case: Case, stage: str) -> bool:
-    """Whether a letter of this stage that waited still says what holds."""
-    return {
-        "confirm": case.state in (CaseState.OPEN, CaseState.CLOSED) and case.erasure_asked_at is not None,
-        "confirmed": case.state == CaseState.CLOSED and case.erasure_confirmed_at is not None,
-        "taken_back": case.state == CaseState.CLOSED and case.erasure_confirmed_at is None,
-    }[stage]
+def is_true(case: Case, says: Mapping[str, Any], *, now: datetime) -> bool:
+    """Whether a letter that was written with these values, and waited, still says what holds."""
+    if says["stage"] == "confirm":
+        is_case = case.state in (CaseState.OPEN, CaseState.CLOSED)
+        return is_case and proves(case, says["confirm_url"].rpartition("/")[2], now=now)
+    return case.state == CaseState.CLOSED and (says["stage"] == "confirmed") == (case.erasure_confirmed_at is not None)
 
 
 def _second(at: datetime) -> datetime:
@@ -150,6 +152,20 @@ def _second(at: datetime) -> datetime:
 
 def _waits(case: Case, *, now: datetime) -> bool:
     return case.erasure_asked_at is not None and now < case.erasure_asked_at + CONFIRM_WITHIN
+
+
+def _was_asked_just_now(session: Session, case: Case, *, now: datetime) -> bool:
+    """Whether a letter has just been written that nothing has taken back since."""
+    asked_at = case.erasure_asked_at
+    if asked_at is None or not asked_at <= now < asked_at + ASK_AGAIN_AFTER:
+        return False
+    written = select(Letter.id).where(
+        Letter.case_id == case.id,
+        Letter.kind == LetterKind.ERASURE,
+        Letter.queued_at >= asked_at,
+        Letter.state != LetterState.WITHDRAWN,
+    )
+    return session.execute(written.limit(1)).first() is not None
 
 
 def _hold_erasable(session: Session, case: Case) -> None:

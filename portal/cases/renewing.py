@@ -96,7 +96,7 @@ def _is_true(
     directory: Directory, case: Case, letter: Letter, kind: LetterKind, promise: Promise | None, *, now: datetime
 ) -> bool:
     if kind == LetterKind.ERASURE:
-        return erasure_wishes.is_true(case, (letter.says or {})["stage"])
+        return erasure_wishes.is_true(case, letter.says or {}, now=now)
     if kind == LetterKind.CLOSED:
         return case.state == CaseState.CLOSED
     if kind == LetterKind.LINK:

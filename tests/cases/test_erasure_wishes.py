@@ -6,7 +6,18 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, erasing, erasure_wishes, exporting, finding, timeline, undelivered
+from portal.cases import (
+    answering,
+    closing,
+    erasing,
+    erasure_wishes,
+    exporting,
+    finding,
+    renewing,
+    timeline,
+    undelivered,
+    writing,
+)
 from portal.cases.answering import Contact
 from portal.cases.erasing import BUSINESS_LETTERS
 from portal.cases.errors import ErasureConfirmed, NotConfirmable, NotErasable, NotReopenable
@@ -15,7 +26,7 @@ from portal.cases.register import PERSONAL
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
-from tests.support.cast import berlin, deliver, entries, letters, open_case, read, refused, step
+from tests.support.cast import berlin, deliver, entries, letters, open_case, open_promises, read, refused, step
 
 TEN = berlin("2026-11-24 10:00")
 DAY = date(2026, 12, 1)
@@ -320,3 +331,80 @@ def test_the_page_names_the_date(session: Session, days: int) -> None:
 
     assert erasure is not None
     assert (erasure.asked, erasure.on) == (days == 0, DAY + timedelta(days=days))
+
+
+def test_with_a_new_status_link_the_letter_can_be_asked_for_again_at_once(session: Session) -> None:
+    case = asked(session)
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+    view = timeline.status_of(session, case, now=TEN).erasure
+    assert view is not None and not view.asked
+
+    erasure_wishes.ask(session, case, now=TEN + timedelta(minutes=1))
+    step(session)
+
+    assert len(letters(session, case, LetterKind.ERASURE)) == 2
+
+
+def test_a_letter_that_was_taken_back_before_it_left_can_be_asked_for_again_at_once(session: Session) -> None:
+    case = open_case(session, "lieferung")
+    deliver(session)
+    erasure_wishes.ask(session, case, now=TEN)
+    closing.close(session, case, by_id=case.owner_id or 0, outcome=Outcome.DONE, text="", now=TEN)
+    step(session)
+    assert letters(session, case, LetterKind.ERASURE) == []
+
+    erasure_wishes.ask(session, case, now=TEN + timedelta(minutes=1))
+    step(session)
+
+    assert len(letters(session, case, LetterKind.ERASURE)) == 1
+
+
+def test_an_answer_that_keeps_the_promise_takes_no_letter_about_deletion_back(session: Session) -> None:
+    case = open_case(session, "lieferung")
+    deliver(session)
+    erasure_wishes.ask(session, case, now=TEN)
+    step(session)
+    kept = [promise.id for promise in open_promises(session, case)]
+    follow_up = berlin("2026-11-26 10:00")
+    answering.ask(session, case, by_id=case.owner_id or 0, text="?", keeps=kept, follow_up_at=follow_up, now=TEN)
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.ERASURE)
+    renewing.renew(session, letter.id, now=TEN)
+    step(session)
+    (letter,) = letters(session, case, LetterKind.ERASURE)
+    assert erasure_wishes.proof(case) in read(letter).text
+    assert "26. November" in read(letter).text
+
+
+def test_who_has_confirmed_and_takes_a_new_link_still_hears_the_date(session: Session) -> None:
+    case = confirmed(session)
+    closing.replace_link(session, case, now=TEN)
+    step(session)
+
+    *_, letter = letters(session, case, LetterKind.ERASURE)
+    renewing.renew(session, letter.id, now=TEN)
+    step(session)
+    assert "1. Dezember" in read(letter).text
+    assert writing.status_url(case) in read(letter).text
+    assert letters(session, case, LetterKind.CLOSED) == []  # one letter says both
+
+
+def test_a_letter_to_confirm_that_was_overtaken_by_another_does_not_leave(session: Session) -> None:
+    case = open_case(session, "lieferung")
+    deliver(session)
+    erasure_wishes.ask(session, case, now=TEN)
+    step(session)
+    later = TEN + timedelta(hours=2)
+    erasure_wishes.ask(session, case, now=later)
+    step(session)
+
+    for letter in letters(session, case, LetterKind.ERASURE):
+        letter.valid_until = later
+        session.flush()
+        renewing.renew(session, letter.id, now=later)
+        step(session)
+
+    (letter,) = letters(session, case, LetterKind.ERASURE)
+    assert erasure_wishes.proof(case) in read(letter).text
