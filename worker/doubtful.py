@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
@@ -22,19 +21,15 @@ class EscalateUnread:
     def __call__(self) -> int:
         """Escalate one; how many, GOES_ON where one failed, 0 where none is due."""
         now = clock.utc_now()
-        self._put_off = {case_id: until for case_id, until in self._put_off.items() if until > now}
-        query = (
-            select(Case)
-            .where(unread.is_due(now), Case.id.not_in(list(self._put_off)))
-            .order_by(Case.check_by_at, Case.id)
-            .limit(1)
-        )
+        # Not for longer than that either, should the clock be set back.
+        self._put_off = {case: until for case, until in self._put_off.items() if now < until <= now + PUT_OFF}
+        due = {"now": now, "but": list(self._put_off)}
         # The look before it takes no lock: PostgreSQL refuses FOR UPDATE where nothing may be written.
-        with db.reading() as session:
-            if session.scalars(query).first() is None:
+        with db.looking() as connection:
+            if connection.execute(unread.ANY, due).first() is None:
                 return 0
         with db.writing() as session:
-            taken = settling.take(session, query, {})
+            taken = settling.take(session, unread.NEXT, due)
             return self._escalate(session, taken[0], now) if taken else 0
 
     def _escalate(self, session: Session, case: Case, now: datetime) -> int:

@@ -36,11 +36,12 @@ class Jumps:
 
     def is_settled(self, seconds: float) -> bool:
         """Whether nothing that takes at most so long can have begun before the clock was last set."""
-        self.look()
-        return not self._jumped or self.has_measured(seconds)
+        measured = self.has_measured(seconds)
+        return measured or not self._jumped
 
     def has_measured(self, seconds: float) -> bool:
         """Whether this process has seen so much time pass since it began, or since the clock was last set."""
+        self.look()
         return time.monotonic() - self._since > seconds
 
     @staticmethod

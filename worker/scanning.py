@@ -28,10 +28,10 @@ class Scanning:
     def __call__(self) -> bool:
         """Have one file scanned; False where none waits, there is no scanner, or it failed a moment ago."""
         address, now = config.current().clamd, clock.utc_now()
-        if address is None or (self._not_before is not None and now < self._not_before):
+        if address is None or self._pauses(now):
             return False
-        with db.reading() as session:
-            if not files.has_to_scan(session, now=now):
+        with db.looking() as connection:
+            if not files.has_to_scan(connection, now=now, lease=LEASE):
                 return False
         with db.writing() as session:
             file_id = files.next_to_scan(session, now=now, lease=LEASE)
@@ -49,3 +49,7 @@ class Scanning:
         if outcome is Scan.INFECTED:
             log.warning("file held back, the scanner found something", file=file_id)
         return True
+
+    def _pauses(self, now: datetime) -> bool:
+        """Whether the scanner failed a moment ago; for no longer, should the clock be set back."""
+        return self._not_before is not None and now < self._not_before <= now + PAUSE

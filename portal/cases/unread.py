@@ -7,7 +7,7 @@ deputy, the last instance, and never ends in silence.
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from portal.cases import delaying, doubting, opening, writing
@@ -15,14 +15,20 @@ from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import hold
+from portal.db import UtcDateTime
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Entry, Kind
 from portal.mail.letters import LetterKind
 
-
-def is_due(now: datetime) -> ColumnElement[bool]:
-    """Whether an entry's date has passed and nobody has released or discarded it."""
-    return and_(Case.state == CaseState.RECEIVED, Case.check_by_at <= now)
+_IS_DUE = (
+    Case.state == literal_column("'received'", Case.state.type),
+    Case.check_by_at <= bindparam("now", type_=UtcDateTime),
+    Case.id.not_in(bindparam("but", expanding=True)),
+)
+NEXT = select(Case).where(*_IS_DUE).order_by(Case.check_by_at, Case.id).limit(1)
+"""The entry whose date passed first at ``now`` and that nobody has released or discarded; none of ``but``."""
+ANY = select(Case.id).where(*_IS_DUE).limit(1)
+"""Whether there is one: it nearly always finds nothing, by one entry of one index."""
 
 
 def escalate(session: Session, case: Case, *, now: datetime) -> None:

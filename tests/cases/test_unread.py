@@ -9,12 +9,22 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
-from portal.cases import doubtful, unread, worklist
+from portal.cases import closing, doubtful, unread, worklist
 from portal.cases.models import Case, CaseState, Doubt
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter
-from tests.support.cast import deliver, entries, letters, open_case, open_promises, read, step
+from tests.support.cast import (
+    deliver,
+    entries,
+    letters,
+    open_case,
+    open_promises,
+    planned_for_any_values,
+    read,
+    statements,
+    step,
+)
 from worker.doubtful import EscalateUnread
 from worker.loop import GOES_ON
 
@@ -133,3 +143,46 @@ def test_one_that_breaks_keeps_no_other_waiting(
 
     session.expire_all()
     assert (entry.lead_since is None, other.lead_since is None) == (True, False)
+
+
+def test_one_that_broke_is_not_put_off_for_longer_by_a_clock_that_is_set_back(
+    core: Flask, session: Session, entry: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> int:
+        raise ZeroDivisionError
+
+    escalate, first = EscalateUnread(), late(entry)
+    session.commit()
+    with monkeypatch.context() as fault, clock.drive(lambda: first + timedelta(days=30)):
+        fault.setattr(unread, "_reader", broken)
+        assert escalate() == GOES_ON
+
+    with clock.drive(lambda: first + timedelta(hours=2)):
+        assert escalate() == 1
+
+
+def test_a_case_that_was_the_leads_and_is_in_doubt_again_has_not_been_late_yet(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = open_case(session)
+    case.lead_since = case.opened_at
+    closing.not_me(session, case, now=late_enough(case))
+    step(session)
+
+    (row,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=late_enough(case))
+    assert not row.escalated
+    assert unread.looked_at_by(session, case, now=late_enough(case)) is None
+
+
+def late_enough(case: Case) -> datetime:
+    assert case.opened_at is not None
+    return case.opened_at + timedelta(minutes=5)
+
+
+def test_an_empty_look_reads_one_index(core: Flask, session: Session) -> None:
+    session.commit()
+    with statements() as sent:
+        assert not EscalateUnread()()
+
+    plan = planned_for_any_values(session, sent[-1])
+    assert "ix_case_check_by_at" in plan and "Seq Scan" not in plan, plan

@@ -201,13 +201,14 @@ def test_a_lease_from_before_is_ended_once_nobody_can_hold_it_any_more(
     letter = rows.to_customer(open_case())
     rows.change(letter, state=LetterState.SENDING, lease_token="t", lease_until=clock.utc_now() + DAY)
 
-    early = Reconciling(jumps)()
-    passed[0] = 3600.0
-    late = Reconciling(jumps)()
+    with clock.drive(lambda: datetime.now(UTC) + timedelta(seconds=passed[0])):
+        early = Reconciling(jumps)()
+        passed[0] = 3600.0
+        late = Reconciling(jumps)()
+        lease_until = rows.to_customer(letter.case_id or 0).lease_until
 
-    assert (early, late) == (0, 1)
-    lease_until = rows.to_customer(letter.case_id or 0).lease_until
-    assert lease_until is not None and lease_until <= clock.utc_now()
+        assert (early, late) == (0, 1)
+        assert lease_until is not None and lease_until <= clock.utc_now()
 
 
 def test_it_looks_once_a_minute_and_at_once_after_the_clock_was_set_back(core: Flask, open_case: Open) -> None:
@@ -329,3 +330,23 @@ def test_looking_builds_no_statement(core: Flask, monkeypatch: pytest.MonkeyPatc
         waits = reconciling.has_expired(session, now=now), reconciling.ahead(session, now=now, lease=DAY)
 
     assert (found.case_ids, waits) == ((), (False, False))
+
+
+def test_a_lease_is_left_alone_right_after_the_clock_was_set_back(
+    core: Flask, open_case: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds it may still be sending: ended, the letter would leave twice."""
+    jumps, passed, real = Jumps(), [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + passed[0])
+    letter = rows.to_customer(open_case())
+    leased_until = clock.utc_now() + timedelta(minutes=4)
+    rows.change(letter, state=LetterState.SENDING, lease_token="t", lease_until=leased_until)
+    passed[0] = 3600.0  # this worker has run for long enough to know of every lease, were it not for the clock
+    found = []
+    with clock.drive(lambda: datetime.now(UTC) + timedelta(seconds=passed[0]) - DAY):
+        for _ in range(2):
+            Reconciling(jumps)()
+            found.append(rows.to_customer(letter.case_id or 0).lease_until == leased_until)
+            passed[0] += 3600.0
+
+    assert found == [True, False]

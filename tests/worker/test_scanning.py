@@ -18,6 +18,7 @@ from portal.journal import files, service
 from portal.journal.clamd import NoAnswer, answers, scan
 from portal.journal.files import File
 from portal.journal.models import Actor, Attachment, Channel, Kind, Scan
+from tests.support.cast import planned_for_any_values, statements
 from tests.support.files import EICAR
 from worker.scanning import Scanning
 
@@ -236,3 +237,30 @@ def test_two_workers_do_not_scan_the_same_file(scanned: Scanned, clamd: Start) -
         assert files.next_to_scan(session, now=now, lease=timedelta(minutes=2)) is not None
     with db.writing() as session:
         assert files.next_to_scan(session, now=now, lease=timedelta(minutes=2)) is None
+
+
+@pytest.mark.parametrize("answer", [closes, truly])
+def test_a_clock_that_is_set_back_keeps_no_file_waiting(scanned: Scanned, clamd: Start, answer: Answer) -> None:
+    """Neither one that came while it was ahead, nor the scanner that failed then."""
+    answers = [answer, truly]
+    address, scanner = clamd(lambda connection, data: answers[min(len(scanner.seen), 2) - 1](connection, data))
+    scanned(address)
+    step, now = Scanning(), clock.utc_now()
+    with clock.drive(lambda: now + timedelta(days=1)):
+        keep()
+        if answer is closes:
+            assert not step()
+
+    with clock.drive(lambda: now):
+        assert step()
+    assert states() == [Scan.CLEAN]
+
+
+def test_an_empty_look_reads_one_index(scanned: Scanned) -> None:
+    scanned("127.0.0.1:1")
+    with statements() as sent:
+        assert not Scanning()()
+
+    with db.reading() as session:
+        plan = planned_for_any_values(session, sent[-1])
+    assert "ix_attachment_scan_at" in plan and "Seq Scan" not in plan, plan
