@@ -23,6 +23,7 @@ PIECE = 64 * 1024
 """Bytes; what gives the pieces may choose others."""
 COPY_BEGINS = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!LL", 0, 0)
 COPY_ENDS = struct.pack("!h", -1)
+_NO_LONGER_OURS = (psycopg.pq.TransactionStatus.ACTIVE, psycopg.pq.TransactionStatus.UNKNOWN)
 
 
 def insert_large(session: Session, model: type[Base], key: str, pieces: Iterable[bytes], *, size: int) -> None:
@@ -81,7 +82,7 @@ def _faults_as_usual(connection: Connection) -> Iterator[None]:
     try:
         yield
     except dialect.loaded_dbapi.Error as fault:
-        gone = dialect.is_disconnect(fault, connection.connection.dbapi_connection, None)
+        gone = dialect.is_disconnect(fault, connection.connection.dbapi_connection, None) or _is_stuck(connection)
         if gone:
             connection.invalidate(fault)
         raise DBAPIError.instance(
@@ -93,3 +94,12 @@ def _faults_as_usual(connection: Connection) -> Iterator[None]:
             connection_invalidated=gone,
             dialect=dialect,
         ) from None
+
+
+def _is_stuck(connection: Connection) -> bool:
+    """Whether the driver was cut off in the middle of a COPY and does not know yet that nobody is there any more.
+
+    Such a connection cannot even be rolled back.
+    """
+    driver = connection.connection.driver_connection
+    return isinstance(driver, psycopg.Connection) and driver.info.transaction_status in _NO_LONGER_OURS
