@@ -300,6 +300,7 @@ def waiting() -> int:
         return session.scalars(select(func.count()).select_from(Letter).where(Letter.state.in_(states))).one()
 
 
+@pytest.mark.speaks_of_people
 def test_no_secret_is_logged_in_a_journey_with_faults(own_house: House, books: Books, sink: SmtpSink) -> None:
     plant_faults(own_house.app)
     journey = Journey(own_house, InProcess(own_house.visitor()))
