@@ -152,7 +152,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
 
     ``network`` is where the public form was sent from: then the limits count, and what lies above them is doubted, held
     or refused (``limiting``). Of two with the same key the later one fails on the primary key, and is not counted; it
-    then asks ``accept``. Raises NothingToPromise, TooMany.
+    then finds the first. Raises NothingToPromise, TooMany.
     """
     try:
         over = (

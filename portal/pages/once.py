@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.journal.files import NoLongerHeld
+from portal.pages.uploads import OverQuota
 
 T = TypeVar("T")
 
@@ -22,8 +23,9 @@ def accepted_once(step: Callable[[Session], T], *, again: Callable[[Session], T]
     """Run ``step`` in a writing transaction, and once more (or ``again``) if another request with its key was first.
 
     The second run finds what the first request kept. So it does where the connection was lost during COMMIT and nobody
-    knows whether it was carried out: the key tells, once the database is back. Raises IntegrityError or NoLongerHeld
-    when it fails again: no double click does. Raises OperationalError when the database is, or stays, out of reach.
+    knows whether it was carried out: the key tells, once the database is back. Raises IntegrityError, NoLongerHeld or
+    OverQuota when it fails again: no double click does. Raises OperationalError when the database is, or stays, out of
+    reach.
     """
     keyed = False
     try:
@@ -31,7 +33,7 @@ def accepted_once(step: Callable[[Session], T], *, again: Callable[[Session], T]
             answer = step(session)
             keyed = "keyed" in session.info
         return answer
-    except (IntegrityError, NoLongerHeld):  # the other request may have taken the files that were held for this form
+    except (IntegrityError, NoLongerHeld, OverQuota):  # the other request may have taken the files, or the last room
         with db.transaction() as session:
             return (again or step)(session)
     except OperationalError as fault:

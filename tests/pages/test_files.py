@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -534,6 +535,24 @@ class TestTheQuotaOfANetwork:
         assert any("“b.pdf”" in sentence for sentence in errors(answer.text))
         assert [name for name, _, _ in kept(app)] == ["a.pdf"]
         assert form.send(name="Sabine").status_code == 303  # counted once, when it came
+
+    def test_answers_a_second_press_like_the_first(self, app: Flask, form: Browser) -> None:
+        data = form.filled(**TYPED)
+
+        answers = [form.post(data, [("a.pdf", pdf(700_000))]) for _ in range(2)]
+
+        assert [answer.status_code for answer in answers] == [303, 303]
+        assert (answers[0].location, cases(app), len(kept(app))) == (answers[1].location, 1, 1)
+
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+    def test_answers_a_second_press_of_a_message_like_the_first(self, app: Flask, status: Browser) -> None:
+        data = status.filled(message="Der Plan.")
+        status.client = app.test_client()  # one that keeps no cookies serves both
+        with ThreadPoolExecutor(2) as at_once:
+            answers = list(at_once.map(lambda _: status.post(data, [("a.pdf", pdf(700_000))]), range(2)))
+
+        assert [answer.status_code for answer in answers] == [303, 303]
+        assert len(kept(app)) == 1
 
     def test_is_not_used_up_by_what_was_refused(self, form: Browser) -> None:
         form.send([("a.pdf", pdf(1_200_000))], **TYPED)

@@ -125,7 +125,7 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, n
     try:
         submission = accepted_once(
             lambda session: _keep(session, drafted, chosen, **sent),
-            again=lambda session: opening.accept(session, drafted.wish, **sent, doubt=drafted.doubt, now=drafted.now),
+            again=lambda session: _find_or_keep(session, drafted, chosen, **sent),
         )
     except TooMany as full:
         return _full(form, ticket, chosen, full, now=drafted.now)
@@ -167,6 +167,20 @@ def _doubt_of_proof(ticket: Ticket, posted: Mapping[str, str]) -> Doubt | None:
 def _keep(session: Session, drafted: Draft, chosen: Chosen, *, key: str, body_hash: str, network: str) -> Submission:
     uploads.count(session, chosen, now=drafted.now)
     return opening.keep(session, drafted, key=key, body_hash=body_hash, network=network)
+
+
+def _find_or_keep(
+    session: Session, drafted: Draft, chosen: Chosen, *, key: str, body_hash: str, network: str
+) -> Submission:
+    """What another press of the button kept, whatever room it left; or the same once more, as it would be drafted now.
+
+    The first time nobody looks: hardly anybody presses twice.
+    """
+    earlier = submissions.find(session, key, body_hash)
+    if earlier is not None:
+        return earlier
+    again = opening.draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
+    return _keep(session, again, chosen, key=key, body_hash=body_hash, network=network)
 
 
 def _full(form: ContactForm, ticket: Ticket, chosen: Chosen, full: TooMany, *, now: datetime) -> Response:
