@@ -1,27 +1,28 @@
 """gunicorn's worker with threads, but a thread is lent only to a request that is there whole.
 
-Left to itself each thread reads from its visitor's connection: four visitors who send a byte a second keep everybody
-else out. Here one poller listens to all of them, and who is slow costs a connection and a little memory, for a limited
-time. What was heard is handed on unread: gunicorn's parser alone decides what it means, and where it asks for more than
-came, the request ends there. Only how many bytes to wait for is looked up beforehand.
+Left to itself each thread reads from its visitor's connection and writes to it: four visitors who send, or read, a byte
+a second keep everybody else out. Here one poller listens to all of them, and sends what they have not read yet
+(``answers``); who is slow costs a connection and a little memory, for a limited time. What was heard is handed on
+unread: gunicorn's parser alone decides what it means, and where it asks for more than came, the request ends there.
+Only how many bytes to wait for is looked up beforehand.
 """
 
 import re
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from selectors import EVENT_READ
+from selectors import EVENT_READ, EVENT_WRITE
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from gunicorn.http import RequestParser
 from gunicorn.workers.gthread import ThreadWorker
 
+from portal.answers import Answer
 from portal.app import FORM_BYTES
 from portal.pages.uploads import BODY_BYTES
 
@@ -30,7 +31,7 @@ MOST_HEAD = 32 * 1024
 MOST_HEARD = 300
 """Connections that are listened to at a time in one process; one more ends the one that has taken longest."""
 MOST_SPOOLED = 512 * 1024 * 1024
-"""Bytes of unfinished bodies in one process; what is more than ``PIECE`` of one lies on the disk."""
+"""Bytes of unfinished bodies, or of unread answers, in one process; all but ``PIECE`` of each lie on the disk."""
 PATIENCE = 10.0
 """Seconds for any request, and one more for each ``RATE`` bytes that came."""
 RATE = 10_000
@@ -39,8 +40,6 @@ PARTING = 2.0
 LOOK_EVERY = 0.5
 ANSWER_ROOM = 256 * 1024
 """So many bytes of an answer the kernel takes at once, however slowly they are read: more than a page has."""
-STUCK = 20
-"""Seconds after which an answer of which nothing more is read is given up."""
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
 FRAMED = re.compile(rb"\r\n(?:content-length|transfer-encoding)", re.IGNORECASE)
@@ -132,6 +131,10 @@ class Heard:
         return 0 if self.is_cut else int(lengths[0])
 
 
+_IT_GOES_ON: "Future[bool]" = Future()
+_IT_GOES_ON.set_result(True)
+
+
 class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """The worker; all of this but the answering itself happens in the poller's thread."""
 
@@ -140,14 +143,15 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._heard: dict[Any, Heard] = {}
         """By connection, in the order in which they began."""
         self._answered: dict[Any, Heard] = {}
+        self._unread: dict[Any, tuple[Answer, bool]] = {}
+        """Answers that are written but not sent, and whether the connection goes on after them."""
         self._parting: dict[Any, float] = {}
         self._look_at = 0.0
 
     def init_process(self) -> None:
-        """Every connection takes a page at once, and is given up when nothing of an answer is read."""
+        """Every connection takes a page at once."""
         for listener in self.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_ROOM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STUCK, 0))
         super().init_process()
 
     def enqueue_req(self, conn: Any, before: bytes = b"") -> None:
@@ -163,15 +167,43 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._listen(conn, conn.sock)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
-        """An answer was given: go on with the connection, or part."""
+        """An answer was given: send what is left of it, then go on with the connection, or part."""
+        answer, conn.sock = conn.sock, conn.sock.sock
+        goes_on = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        if not answer.left:
+            answer.close()
+            self._go_on(conn, goes_on)
+            return
+        answer.rewind()
+        self._unread[conn] = answer, goes_on
+        self.poller.register(conn.sock, EVENT_WRITE, partial(self._send_on, conn))
+        while sum(unread.left for unread, _ in self._unread.values()) > MOST_SPOOLED:
+            self._close(next(iter(self._unread)))
+
+    def _send_on(self, conn: Any, sock: socket.socket) -> None:
+        if conn not in self._unread:
+            return
+        answer, goes_on = self._unread[conn]
+        try:
+            answer.send_on()
+        except OSError:
+            self._close(conn)
+            return
+        if not answer.left:
+            del self._unread[conn]
+            answer.close()
+            self.poller.unregister(sock)
+            self._go_on(conn, goes_on)
+
+    def _go_on(self, conn: Any, goes_on: bool) -> None:
         heard = self._answered.pop(conn)
         heard.close()
-        if heard.is_cut or fs.cancelled() or fs.exception() is not None or not fs.result():
+        if heard.is_cut or not goes_on:
             self._part(conn)
         elif heard.rest:
             self.enqueue_req(conn, heard.rest)
         else:
-            super().finish_request(conn, fs)
+            super().finish_request(conn, _IT_GOES_ON)
 
     def murder_pending(self) -> None:
         """End what takes too long; looked for twice a second at most."""
@@ -185,6 +217,9 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                 self._close(conn)
             elif now > heard.until:
                 self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
+        for conn, (answer, _) in list(self._unread.items()):
+            if now > answer.until:
+                self._close(conn)
         for conn, until in list(self._parting.items()):
             if now > until:
                 self._close(conn)
@@ -221,7 +256,7 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def _hand_over(self, conn: Any, heard: Heard) -> None:
         self.poller.unregister(conn.sock)
         self._answered[conn] = self._heard.pop(conn)
-        conn.initialized = True
+        conn.initialized, conn.sock = True, Answer(conn.sock)
         conn.parser = RequestParser(self.cfg, heard.pieces(), conn.client)
         super().enqueue_req(conn)
 
@@ -274,7 +309,10 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.close()
 
     def _forget(self, conn: Any) -> None:
-        heard = self._heard.pop(conn, None)
+        heard, (unread, _) = self._heard.pop(conn, None), self._unread.pop(conn, (None, False))
+        if unread is not None:
+            unread.close()
+            heard = self._answered.pop(conn)
         if heard is not None:
             heard.close()
         if heard is not None or self._parting.pop(conn, None) is not None:

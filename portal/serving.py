@@ -51,6 +51,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "workers": workers,
             "threads": THREADS,
             "worker_class": ListeningWorker,
+            "sendfile": False,  # it would wait for the reader, and overtake what is kept (``answers``)
             "keepalive": 5,
             "timeout": 60,
             "graceful_timeout": 20,
