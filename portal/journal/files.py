@@ -3,6 +3,7 @@
 A file's bytes are read where it is written down, piece by piece: a request that brings several never holds one whole.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,8 @@ from portal.db import UtcDateTime, insert_row
 from portal.journal import file_names
 from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
 
+ID = re.compile(r"[\w-]{22}", re.ASCII)
+"""What the id of a file looks like; PostgreSQL would not even be asked for some of what people post."""
 HELD_FOR = timedelta(days=1)
 """How long a file waits for its form: as long as the form may stay open."""
 
@@ -103,7 +106,7 @@ def held(session: Session, form_key: str, ids: Collection[str]) -> list[File]:
     """
     rows = session.scalars(
         select(Attachment)
-        .where(Attachment.form_key == form_key, Attachment.id.in_(ids))
+        .where(Attachment.form_key == form_key, Attachment.id.in_([one for one in ids if ID.fullmatch(one)]))
         .order_by(Attachment.at, Attachment.name)
     )
     return [File(row.id, row.name, row.type, row.bytes, row.sha256) for row in rows]
@@ -140,6 +143,8 @@ def of_entries(session: Session, entry_ids: Collection[int]) -> dict[int, list[F
 
 def find(session: Session, case_id: int, file_id: str, *, visible_only: bool) -> Attachment | None:
     """A file of this case; ``visible_only``: of an entry that its customer sees."""
+    if not ID.fullmatch(file_id):
+        return None
     found = select(Attachment).join(Entry, Entry.id == Attachment.entry_id)
     found = found.where(Attachment.id == file_id, Entry.case_id == case_id)
     if visible_only:

@@ -142,6 +142,7 @@ def choose(field: FilesField, *form: str | None) -> Chosen:
     chosen = _with_held(Chosen(form_key=form_key(*form), field=field))
     fresh, together = list[File](), sum(file.size for file in chosen.held)
     faults = [lazy_gettext(NOT_CHOSEN)] if request.form.get(field.name, "").strip() else []
+    faults += [lazy_gettext(GONE)] if _misses_some(chosen) else []
     for storage in request.files.getlist(field.name):
         name, size = file_names.cleaned(storage.filename), _size(storage)
         if not storage.filename and not size:
@@ -245,7 +246,14 @@ def _with_held(chosen: Chosen) -> Chosen:
         return chosen
     with db.reading() as session:
         held = files.held(session, chosen.form_key, listed)
+    removed = [one for one in removed if files.ID.fullmatch(one)]
     return replace(chosen, removed=tuple(removed), held=tuple(file for file in held if file.id not in removed))
+
+
+def _misses_some(chosen: Chosen) -> bool:
+    """Whether the form lists files from before that are there no more: nothing is left out in silence."""
+    listed = request.form.getlist(f"{chosen.field.name}-held")[:MOST_FILES]
+    return not {file.id for file in chosen.held}.issuperset(one for one in listed if one not in chosen.removed)
 
 
 def _size(storage: FileStorage) -> int:

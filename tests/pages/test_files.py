@@ -18,6 +18,7 @@ from portal import db
 from portal.cases.finding import status_token
 from portal.cases.models import Case
 from portal.customers.models import Customer
+from portal.journal import files
 from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
 from portal.mail.models import Letter
 from portal.pages import uploads
@@ -27,6 +28,8 @@ from tests.support.files import EICAR, EXECUTABLE, SAMPLES, pdf, post
 NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
 TYPED = {"topic": "angebot", "name": "Sabine Krüger", "email": "sabine@kunde.example", "message": "Ein Angebot, bitte."}
 FORM = "/contact?lang=en"
+
+GONE = uploads.GONE
 
 File = tuple[str, bytes]
 
@@ -311,8 +314,19 @@ def test_files_of_another_form_cannot_be_taken(app: Flask, form: Browser) -> Non
 
     answer = other.send(**TYPED, **{"attachments-held": stolen, "attachments-remove": []})
 
-    assert answer.status_code == 303
+    assert (answer.status_code, errors(answer.text)) == (422, [GONE])
     assert kept(app) == [("geheim.txt", b"x", None)]
+    assert other.send().status_code == 303
+
+
+@pytest.mark.parametrize("odd", ["\x00", "a\x00b", "\ud800", "x" * 22, "x" * 5000, ""])
+def test_a_file_that_cannot_be_ours_is_asked_for_again(app: Flask, form: Browser, odd: str) -> None:
+    data = form.filled(**TYPED, **{"attachments-held": odd.encode("utf-8", "replace").decode()})
+
+    answer = form.client.post(form.action, data=data)
+
+    assert (answer.status_code, errors(answer.text)) == (422, [GONE])
+    assert cases(app) == 0
 
 
 def test_held_files_count_among_the_five(form: Browser) -> None:
@@ -359,7 +373,20 @@ def test_a_file_that_is_gone_is_asked_for_again(app: Flask, form: Browser) -> No
 
     form.page = form.post(data)
 
-    assert form.page.status_code == 303  # it was left out, and so it is
+    assert (form.page.status_code, errors(form.page.text)) == (422, [GONE])
+    assert form.send().status_code == 303  # nothing more is said of it
+
+
+def test_a_file_whose_day_is_over_is_not_forgotten_in_silence(app: Flask, status: Browser, tuesday: Any) -> None:
+    status.send([("foto.png", SAMPLES["png"])], message="")
+    data = status.filled(message="Hier.")
+    with app.app_context(), db.writing() as session:
+        files.forget(session, now=NOW + 2 * files.HELD_FOR)
+
+    status.page = status.post(data)
+
+    assert status.page.status_code == 422 and len(errors(status.page.text)) == 1
+    assert "Hier." in status.page.text and status.send().status_code == 303
 
 
 # The status page
@@ -404,6 +431,16 @@ def test_nothing_is_kept_for_a_link_that_leads_nowhere(app: Flask, client: Flask
 
 
 # Who gets a file
+
+
+@pytest.mark.parametrize("odd", ["%00", "a%00b", "%ff", "x" * 500])
+def test_an_address_of_no_file_leads_nowhere(app: Flask, desk: Desk, odd: str) -> None:
+    assert desk.page is not None
+    of_staff = links(desk.page)["anfrage.pdf"].rpartition("/")[0]
+
+    answers = [desk.client.get(f"{path}/{odd}") for path in (of_staff, f"/s/{token_of(app)}/files")]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
 
 
 def test_a_file_belongs_to_its_case_alone(app: Flask, form: Browser) -> None:
@@ -553,6 +590,15 @@ class TestTheQuotaOfANetwork:
 
         assert [answer.status_code for answer in answers] == [303, 303]
         assert len(kept(app)) == 1
+
+    def test_leaves_what_is_held_for_a_message(self, app: Flask, status: Browser) -> None:
+        status.send([("a.pdf", pdf())], message="")
+
+        answer = status.send([("b.pdf", pdf(1_200_000))], message="Der Plan.")
+
+        assert answer.status_code == 429 and len(status.listed()) == 1
+        assert status.send().status_code == 303
+        assert kept(app) == [("a.pdf", pdf(), Kind.MESSAGE)]
 
     def test_is_not_used_up_by_what_was_refused(self, form: Browser) -> None:
         form.send([("a.pdf", pdf(1_200_000))], **TYPED)

@@ -247,7 +247,7 @@ def _do(
     except OverQuota as over:
         assert chosen is not None
         uploads.say_over_quota(chosen)
-        return over.told(_page(token, template, form=form, code=429))
+        return over.told(_page(token, template, form=form, code=429, key=typed.key(request.form.get("key"))))
 
 
 def _chosen(form: MessageForm | ReopenForm, token: str) -> Chosen:
