@@ -243,8 +243,10 @@ def empty_log() -> bool:
         driver = connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         driver.execute("PRAGMA busy_timeout=0")
-        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        driver.execute(f"PRAGMA busy_timeout={int(LOCK_WAIT * 1000)}")
+        try:
+            busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:  # the disk may be full; whoever has the connection next waits for its turn
+            driver.execute(f"PRAGMA busy_timeout={int(LOCK_WAIT * 1000)}")
     finally:
         connection.close()
     return not busy

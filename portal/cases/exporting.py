@@ -15,7 +15,6 @@ from portal.cases import timeline
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.customers.models import Customer
-from portal.journal import files
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises.models import Promise
 
@@ -86,7 +85,6 @@ def _history(session: Session, directory: Directory, case: Case, *, now: datetim
     """What the page's history shows, oldest first, with the files of each entry."""
     voice = directory.voice_of(case)
     shown, _ = timeline.history(session, directory, case, voice, before=None, internal=False, now=now, limit=ENTRIES)
-    attached = files.of_entries(session, [entry.id for entry in shown])
     return [
         {
             "at": entry.at.isoformat(),
@@ -96,7 +94,7 @@ def _history(session: Session, directory: Directory, case: Case, *, now: datetim
             "by": entry.person_name or entry.actor.value,
             "text": entry.text,
             "due_at": entry.facts.get("due_at"),
-            "files": [{"id": file.id, "name": file.name, "bytes": file.size} for file in attached.get(entry.id, [])],
+            "files": [{"id": file.id, "name": file.name, "bytes": file.size} for file in entry.files],
         }
         for entry in reversed(shown)
     ]

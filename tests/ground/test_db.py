@@ -477,3 +477,22 @@ for thread in threads:
 
 def _counting(environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", COUNTING], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@sqlite_only
+def test_a_log_that_cannot_be_emptied_leaves_the_connection_as_patient_as_it_was(core: Flask) -> None:
+    def refuse(action: int, name: str | None, *_: object) -> int:
+        denied = action == sqlite3.SQLITE_PRAGMA and name == "wal_checkpoint"
+        return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
+
+    with db.db.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        before = driver.execute("PRAGMA busy_timeout").fetchone()
+        driver.set_authorizer(refuse)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        db.empty_log()
+
+    assert driver.execute("PRAGMA busy_timeout").fetchone() == before != (0,)
+    driver.set_authorizer(None)
