@@ -83,6 +83,11 @@ class Settings:
     fallback_contact: str | None
     mailbox_dir: Path | None
 
+    @property
+    def counter_key(self) -> str:
+        """The key that counters are named with: the oldest, so that a new one does not let everybody begin anew."""
+        return self.secret_keys[0]
+
 
 class _Environment:
     """Reads one variable at a time; a ``_FILE`` twin wins nothing over the plain one but may replace it."""

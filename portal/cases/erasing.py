@@ -172,7 +172,7 @@ def _forget_mailbox(session: Session, customer: Customer) -> None:
     if session.execute(others.limit(1)).first() is not None:
         return
     session.execute(delete(LinkWish).where(LinkWish.email_key == mailbox))
-    key = config.current().secret_keys[0]
+    key = config.current().counter_key
     limits.drop(session, [limits.name_for(kind, mailbox, key=key) for kind in MAILBOX_COUNTERS])
 
 

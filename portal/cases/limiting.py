@@ -71,4 +71,4 @@ def _refuse(seconds: int | None) -> None:
 
 
 def _name(kind: str, subject: str) -> str:
-    return limits.name_for(kind, subject, key=config.current().secret_keys[0])
+    return limits.name_for(kind, subject, key=config.current().counter_key)

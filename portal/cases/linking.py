@@ -32,7 +32,7 @@ def wish_link(session: Session, email: str, *, now: datetime, network: str | Non
     """Note that somebody asks for the link of a mailbox; above the mailbox's cap, or the cap of the network that they
     ask from, it is dropped."""
     settings = config.current()
-    key, secret = mailbox_key(email), settings.secret_keys[0]
+    key, secret = mailbox_key(email), settings.counter_key
     if network is not None:
         by_network = limits.name_for("link_network", network, key=secret)
         if limits.take(session, by_network, settings.form_limit, now=now) is not None:

@@ -203,7 +203,7 @@ def count(session: Session, chosen: Chosen, *, now: datetime) -> None:
     if not size:
         return
     settings, network = config.current(), limits.network_of(request.remote_addr)
-    name = limits.name_for("upload", network, key=settings.secret_keys[-1])
+    name = limits.name_for("upload", network, key=settings.counter_key)
     seconds = limits.take(session, name, settings.upload_limit, now=now, amount=size)
     if seconds is not None:
         raise OverQuota(seconds)

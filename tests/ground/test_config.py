@@ -217,7 +217,10 @@ def test_wrong_settings_stop_the_program_before_it_touches_anything(
 
 
 def test_keys_are_listed_oldest_to_newest() -> None:
-    assert read(SECRET_KEY_FALLBACKS=f"{OLD}, {OLDER}").secret_keys == (OLDER, OLD, KEY)
+    settings = read(SECRET_KEY_FALLBACKS=f"{OLD}, {OLDER}")
+
+    assert settings.secret_keys == (OLDER, OLD, KEY)
+    assert settings.counter_key == OLDER
 
 
 def test_flask_signs_with_the_newest_key_and_reads_with_the_old_ones(tmp_path: Path) -> None:

@@ -240,18 +240,21 @@ def test_a_forged_forwarded_address_escapes_no_pause(desk: Desk) -> None:
     assert answer.status_code == 429
 
 
+@pytest.mark.parametrize("written", ["", "::ffff:"], ids=["as IPv4", "by a server that listens on IPv6, too"])
 @pytest.mark.usefixtures("quick_passwords")
-def test_the_fifty_first_attempt_of_a_network_is_refused_whatever_the_address(app: Flask, desk: Desk) -> None:
+def test_the_fifty_first_attempt_of_a_network_is_refused_whatever_the_address(
+    app: Flask, desk: Desk, written: str
+) -> None:
     """One password tried on everybody stays below the limit of each address."""
     with time_machine.travel(NOW.replace(minute=10), tick=False):
         desk.get("/staff/login")
         for number in range(50):
-            desk.client.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
+            desk.client.environ_base["REMOTE_ADDR"] = f"{written}203.0.113.{number}"
             assert desk.submit("", email=f"colleague{number}@beispielwerke.example", password="x").status_code == 422
         answer = desk.submit("", email=MIRIAM, password=PASSWORD)
 
         elsewhere = Desk(app)
-        elsewhere.client.environ_base["REMOTE_ADDR"] = "198.51.100.9"
+        elsewhere.client.environ_base["REMOTE_ADDR"] = f"{written}198.51.100.9"
         assert elsewhere.sign_in().status_code == 303
 
     assert answer.status_code == 429

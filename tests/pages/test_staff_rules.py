@@ -9,7 +9,7 @@ from babel.messages.pofile import read_po
 
 from portal.languages import CATALOGUES
 from portal.pages.staff import wall_clock, worklist
-from portal.pages.staff.login import NEXT, passwords, sign_ins
+from portal.pages.staff.login import NEXT, passwords
 from portal.pages.staff.worklist import Due
 
 THURSDAY = datetime(2026, 11, 26, 12, 5, tzinfo=UTC)
@@ -149,18 +149,6 @@ def test_after_signing_in_a_staff_page_may_be_next(path: str) -> None:
 )
 def test_after_signing_in_nothing_else_may_be_next(path: str) -> None:
     assert not NEXT.fullmatch(path)
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("203.0.113.77", "203.0.113.0/24"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/56"),
-        (None, "unknown"),
-    ],
-)
-def test_attempts_are_counted_per_network(address: str | None, network: str) -> None:
-    assert sign_ins.network_of(address) == network
 
 
 def test_german_pages_speak_of_no_customer_as_of_a_man() -> None:

@@ -5,7 +5,6 @@ is switched off, when the person leaves, after eight hours without a POST and af
 """
 
 import hashlib
-import ipaddress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, cast
@@ -73,15 +72,6 @@ def too_many_attempts(session: Session, email: str, network: str, *, key: str, n
 def seconds_until_next_attempt(now: datetime) -> int:
     """Until the window of the limit ends: at least one second."""
     return ATTEMPTS_WINDOW - int(now.timestamp()) % ATTEMPTS_WINDOW
-
-
-def network_of(address: str | None) -> str:
-    """The network an address belongs to, /24 or /56: one visitor's share, however many addresses it holds."""
-    try:
-        ip = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 56), strict=False))
 
 
 def known_login(session: Session, email: str, *, now: datetime) -> Known | None:

@@ -6,7 +6,7 @@ from flask import session as cookie
 from flask_login import login_user, logout_user
 from werkzeug import Response
 
-from portal import clock, config, db
+from portal import clock, config, db, limits
 from portal.languages import best_language
 from portal.pages import speaking
 from portal.pages.staff.login import current_person, is_signed_in, passwords, safe_next, sign_ins
@@ -40,9 +40,9 @@ def sign_in() -> Response:
     if not form.validate():
         return _page(form, 422)
     email, password, now = form.email.data or "", form.password.data or "", clock.utc_now()
-    network = sign_ins.network_of(request.remote_addr)
+    network = limits.network_of(request.remote_addr)
     with db.writing() as session:  # Counted before the hashing, so that a flood of attempts costs little.
-        key = config.current().secret_keys[-1]
+        key = config.current().counter_key
         throttled = sign_ins.too_many_attempts(session, email, network, key=key, now=now)
         known = sign_ins.known_login(session, email, now=now)
     if throttled:
