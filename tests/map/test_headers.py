@@ -142,8 +142,9 @@ def test_a_fault_of_ours_is_protected_and_tells_nothing(own_house: House) -> Non
 
 
 def test_without_a_database_every_page_says_so_with_a_number_and_keeps_what_was_typed(house: House, kept: Kept) -> None:
-    contact, message = house.filled("contact.send"), house.filled("status.message")
-    visitor = house.visitor()
+    contact, message = house.filled("contact.send"), house.filled("status.message", **{"attachments-held": "f" * 22})
+    visitor, colleague = house.visitor(), house.colleague()
+    reply = house.filled("staff.reply", csrf=csrf_of(colleague))
 
     with database_gone(house.app):
         answers = {
@@ -152,13 +153,21 @@ def test_without_a_database_every_page_says_so_with_a_number_and_keeps_what_was_
             "sent": visitor.post(contact.path, data=contact.data),
             "written": visitor.post(message.path, data=message.data),
             "staff": visitor.get("/staff/login"),
+            "answered": colleague.post(reply.path, data=reply.data),
         }
 
     assert {answer.status_code for answer in answers.values()} == {503}
     assert unprotected(answers) == {}
     assert {answer.headers["Retry-After"] for answer in answers.values()} == {"30"}
     assert [where for where, answer in answers.items() if "089 99998-100" not in answer.text] == []
-    assert contact.data["message"] in answers["sent"].text and message.data["message"] in answers["written"].text
+    assert contact.data["message"] in answers["sent"].text
+    assert given_back(answers["written"]) == message.data["message"]
+    assert given_back(answers["answered"]) == reply.data["reply-text"]
+
+
+def given_back(answer: TestResponse) -> str:
+    """What stands in the answer's field to copy."""
+    return answer.text.partition('id="typed"')[2].partition(">")[2].partition("</textarea>")[0].strip()
 
 
 def test_who_got_no_turn_to_write_is_asked_to_try_again(

@@ -134,8 +134,8 @@ def phone(value: str, country: str) -> str | None:
 
 
 def readable(values: Mapping[str, str], hidden: tuple[str, ...]) -> str:
-    """Everything typed into a form as one text to copy, without the fields named in ``hidden``."""
-    return "\n".join(value for name, value in values.items() if value and name not in hidden)
+    """Everything typed into a form as one text to copy, without the fields named in ``hidden``, prefixed or not."""
+    return "\n".join(value for name, value in values.items() if value and name.rpartition("-")[2] not in hidden)
 
 
 def number(value: Any) -> int | None:
