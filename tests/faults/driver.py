@@ -10,44 +10,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
-from tests.faults.plan import Act, Plan, Upload, Visit
+from tests.faults.plan import Act, Plan, Upload
+from tests.faults.told import Answer, Sent
 
 PATIENCE = 90.0
 """Seconds after which a customer gives up; none should."""
 READ_TIMEOUT = 30.0
 HIDDEN = re.compile(r'name="(csrf_token|key)"[^>]* value="([^"]+)"')
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer of the house."""
-
-    at: float
-    seconds: float
-    method: str
-    path: str
-    code: int
-    retry_after: str | None
-
-
-@dataclass
-class Sent:
-    """What one customer knows: their key, and what they were answered in the end."""
-
-    visit: Visit
-    key: str = ""
-    location: str | None = None
-    answered_at: float = 0.0
-    tries: int = 0
-    began: bool = False
-    """Something was sent later; ``acted``: and all of it was answered."""
-    acted: bool = False
-    wrong: list[str] = field(default_factory=list)
 
 
 def write_once(address: str, email: str) -> None:

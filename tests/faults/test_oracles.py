@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.driver import Answer, Sent
 from tests.faults.oracles import answering, mailing
 from tests.faults.oracles.mailing import Taken
 from tests.faults.plan import PROFILES, make
+from tests.faults.told import Answer, Sent
 
 STORED = Taken(1.0, "<one@house>", "kunde@quellmalz.example", "confirmation", "A-1", "ok", True, "/s/geheim")
 HUNG = replace(STORED, mode="hang_after_dot")

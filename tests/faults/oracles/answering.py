@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.faults.driver import Answer, Sent
+from tests.faults.told import Answer, Sent
 
 ALLOWED = {200, 303, 503}
 LONGEST_ANSWER = 12.0

@@ -19,8 +19,8 @@ from portal.journal.models import Entry, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.promises.models import Promise, PromiseState
-from tests.faults.driver import Sent
 from tests.faults.sink import AMBIGUOUS
+from tests.faults.told import Sent
 
 DOUBLES_PER_KILL = 0.2
 NOTICE_WITHIN = 60.0

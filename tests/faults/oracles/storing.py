@@ -15,8 +15,8 @@ from portal.cases.reconciling import Disorder
 from portal.customers.models import Customer
 from portal.journal.models import Attachment, AttachmentData, Entry, Kind
 from portal.mail.models import Letter, LetterState
-from tests.faults.driver import Sent
 from tests.faults.plan import Act, Upload
+from tests.faults.told import Sent
 
 Entries = dict[tuple[int, str], list[tuple[int, str]]]
 """Number and text of the entries of one kind in one case."""
