@@ -23,7 +23,7 @@ OUT_OF_REACH = (OperationalError, InterfaceError, InternalError, TimeoutError)
 transaction that was ended for its idleness and a server that only reads internal errors."""
 WITHOUT_DATABASE = (500, 503)
 KEPT_HEADERS = ("Allow", "Retry-After")
-NOT_TYPED = ("csrf_token", "key", "version", "website", "altcha", "password", "held", "remove")
+NOT_TYPED: tuple[str, ...] = ("csrf_token", "key", "version", "website", "altcha", "password", "held", "remove")
 NOT_TYPED += ("topic", "outcome", "contact", "keeps", "then", "promise", "visible")  # chosen, and no words to read
 TRY_AGAIN = _("Please go back and try once more, or call us.")
 
