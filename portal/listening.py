@@ -20,10 +20,19 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from gunicorn.http import RequestParser
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.gthread import ThreadWorker
 
 from portal.answers import Answer
 from portal.app import FORM_BYTES
+from portal.pages import headers
 from portal.pages.uploads import BODY_BYTES
 
 PIECE = 64 * 1024
@@ -47,11 +56,26 @@ IN_PARTS = re.compile(rb"\r\ncontent-type:[ \t]*multipart/form-data", re.IGNOREC
 EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 SAYS = {
+    HTTPStatus.BAD_REQUEST: "Diese Anfrage war nicht zu lesen. Bitte laden Sie die Seite neu und versuchen Sie es noch "
+    "einmal.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "Diese Adresse ist zu lang. Bitte kopieren Sie sie aus unserer E-Mail.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Bei uns ist etwas schiefgegangen. Bitte versuchen Sie es noch einmal.",
     HTTPStatus.REQUEST_TIMEOUT: "Das hat zu lange gedauert. Bitte laden Sie die Seite neu und senden Sie noch einmal.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Der Kopf dieser Anfrage ist zu lang.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Der Kopf dieser Anfrage ist zu lang. Bitte löschen Sie die "
+    "Cookies dieser Seite und laden Sie sie neu.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Gerade kommt zu viel auf einmal an. Bitte senden Sie in einer halben Minute noch "
     "einmal.",
 }
+
+REFUSED = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ConfigurationProblem: HTTPStatus.INTERNAL_SERVER_ERROR,
+    InvalidResponseHeader: HTTPStatus.INTERNAL_SERVER_ERROR,
+    InvalidResponseHeaderName: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ParseException: HTTPStatus.BAD_REQUEST,
+}
+"""What gunicorn's parser refuses; the first that fits. Whatever else it stumbles over is a fault of ours."""
 
 
 class Heard:
@@ -262,19 +286,33 @@ class ListeningWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def _refuse(self, conn: Any, status: HTTPStatus) -> None:
         """A page without the application: no thread is lent for it."""
-        words = f"{SAYS[status]}\n".encode()
+        self._say(conn, self._page(status))
+        self._forget(conn)
+        self._part(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """What gunicorn refuses, in our words: its own pages have no headers, and repeat what came."""
+        status = next((one for kind, one in REFUSED.items() if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.exception("Error handling request")
+        else:
+            self.log.warning("Invalid request")
+        with suppress(OSError):
+            client.sendall(self._page(status))
+
+    def _page(self, status: HTTPStatus) -> bytes:
+        settings = getattr(self.wsgi, "extensions", {}).get("portal.settings")
+        contact = settings.fallback_contact if settings is not None else None
+        words = f"{SAYS[status]}{f' Oder rufen Sie uns an: {contact}.' if contact else ''}\n".encode()
         lines = (
             f"HTTP/1.1 {status.value} {status.phrase}",
             "Content-Type: text/plain; charset=utf-8",
             f"Content-Length: {len(words)}",
-            "Cache-Control: no-store",
-            "X-Content-Type-Options: nosniff",
+            *(f"{name}: {value}" for name, value in headers.WITHOUT_A_PAGE.items()),
             *(["Retry-After: 30"] if status is HTTPStatus.SERVICE_UNAVAILABLE else []),
             "Connection: close",
         )
-        self._say(conn, "\r\n".join((*lines, "", "")).encode() + words)
-        self._forget(conn)
-        self._part(conn)
+        return "\r\n".join((*lines, "", "")).encode() + words
 
     def _say(self, conn: Any, words: bytes) -> None:
         with suppress(OSError):  # it is gone, or reads nothing

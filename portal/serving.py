@@ -56,7 +56,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "timeout": 60,
             "graceful_timeout": 20,
             "limit_request_line": 4094,
-            "forwarded_allow_ips": "127.0.0.1,::1",
+            "forwarded_allow_ips": "",  # whose word counts, PORTAL_TRUSTED_PROXIES says
             "control_socket_disable": True,
             "accesslog": None,
             "errorlog": "-",

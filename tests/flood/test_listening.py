@@ -139,6 +139,53 @@ def test_each_request_has_its_answer_and_what_is_refused_has_no_second(web: Web)
     assert answers == {name: expected for name, (_, expected) in SENT.items()}
 
 
+REFUSED = {name: sent for name, (sent, expected) in SENT.items() if expected in ([400], [414], [431])}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_the_server_refuses_itself_is_protected_and_repeats_nothing(web: Web) -> None:
+    sent = {**REFUSED, "an odd name": b"GET /contact HTTP/1.1\r\nHost: a\r\nge heim: x\r\n\r\n"}
+    sent["an expectation"] = post(FORM, b"Content-Length: 0", b"Expect: geheim", b"Connection: close")
+
+    answers = {name: answer_to(web, request) for name, request in sent.items()}
+
+    wanted = (b"content-security-policy: default-src 'none'", b"x-content-type-options: nosniff", b"referrer-policy:")
+    wanted += (b"permissions-policy:", b"cross-origin-opener-policy:", b"cache-control: no-store")
+    assert [name for name, answer in answers.items() if not all(one in answer.lower() for one in wanted)] == []
+    assert [name for name, answer in answers.items() if b"heim" in answer or b"xxxx" in answer] == []
+    assert [name for name, answer in answers.items() if b"Bitte" not in answer] == []
+
+
+FORGED = (
+    b"X-Forwarded-Proto: https",
+    b"X-Forwarded-Ssl: on",
+    b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off",
+    b"SCRIPT_NAME: /evil",
+    b"SCRIPT_NAME: /contact",
+    b"PATH_INFO: /staff/login",
+)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_nobody_on_this_machine_speaks_for_a_proxy(web: Web) -> None:
+    question = b"GET /link HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n\r\n"
+
+    plain, *answers = [without_date(answer_to(web, question % forged)) for forged in (b"X-A: a", *FORGED)]
+
+    assert dict(zip(FORGED, answers, strict=True)) == dict.fromkeys(FORGED, plain)
+
+
+def without_date(answer: bytes) -> bytes:
+    return re.sub(rb"\r\nDate: [^\r]*", b"", answer)
+
+
+def answer_to(web: Web, request: bytes) -> bytes:
+    """All that the server says to this before it closes."""
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
 def codes(connection: socket.socket, until: int | None = None) -> list[int]:
     """The status codes of all answers until the server closes, or this one has come."""
     said = b""
