@@ -4,19 +4,16 @@ Left to itself each thread reads from its visitor's connection and writes to it:
 a second keep everybody else out. Here one poller listens to all of them, and sends what they have not read yet
 (``answers``); who is slow costs a connection and a little memory, for a limited time. What was heard is handed on
 unread: gunicorn's parser alone decides what it means, and where it asks for more than came, the request ends there.
-Only how many bytes to wait for is looked up beforehand.
+Only how many bytes to wait for is looked up beforehand (``heard``).
 """
 
-import re
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from gunicorn.http import RequestParser
@@ -31,29 +28,19 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import ThreadWorker
 
 from portal.answers import Answer
-from portal.app import FORM_BYTES
+from portal.heard import PIECE, Heard
 from portal.pages import headers
-from portal.pages.uploads import BODY_BYTES
 
-PIECE = 64 * 1024
-MOST_HEAD = 32 * 1024
 MOST_HEARD = 300
 """Connections that are listened to at a time in one process; one more ends the one that has taken longest."""
 MOST_SPOOLED = 512 * 1024 * 1024
 """Bytes of unfinished bodies, or of unread answers, in one process; all but ``PIECE`` of each lie on the disk."""
-PATIENCE = 10.0
-"""Seconds for any request, and one more for each ``RATE`` bytes that came."""
-RATE = 10_000
 PARTING = 2.0
 """Seconds for the other side to read an answer to the end before the connection is closed."""
 LOOK_EVERY = 0.5
 ANSWER_ROOM = 256 * 1024
 """So many bytes of an answer the kernel takes at once, however slowly they are read: more than a page has."""
 
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
-FRAMED = re.compile(rb"\r\n(?:content-length|transfer-encoding)", re.IGNORECASE)
-IN_PARTS = re.compile(rb"\r\ncontent-type:[ \t]*multipart/form-data", re.IGNORECASE)
-EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 SAYS = {
     HTTPStatus.BAD_REQUEST: "Diese Anfrage war nicht zu lesen. Bitte laden Sie die Seite neu und versuchen Sie es noch "
@@ -76,83 +63,6 @@ REFUSED = {
     ParseException: HTTPStatus.BAD_REQUEST,
 }
 """What gunicorn's parser refuses; the first that fits. Whatever else it stumbles over is a fault of ours."""
-
-
-class Heard:
-    """What has come of one request."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._head = bytearray()
-        self._body = SpooledTemporaryFile(max_size=PIECE)  # noqa: SIM115  # closed with the request
-        self.came = 0
-        """Bytes of it so far."""
-        self.is_cut = False
-        """Whether it is handed on without all of its body: nobody knows then where the next request begins."""
-        self.rest = b""
-        """What came behind it: the next request."""
-        self._missing: int | None = None
-        """Bytes of its body still to come; None while the head has no end."""
-
-    @property
-    def until(self) -> float:
-        """The moment (monotonic seconds) at which no more is waited for."""
-        return self._began + PATIENCE + self.came / RATE
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing more has to come; so it is where the parser will refuse it anyway."""
-        return self._missing == 0
-
-    @property
-    def is_endless(self) -> bool:
-        """Whether the head has become too long."""
-        return self._missing is None and len(self._head) > MOST_HEAD
-
-    @property
-    def wants_a_word(self) -> bool:
-        """Whether the sender waits to be told to go on; true once."""
-        if not self._missing or not EXPECTS.search(self._head):
-            return False
-        self._head = bytearray(EXPECTS.sub(b"", self._head))
-        return b" HTTP/1.1\r\n" in self._head
-
-    def add(self, data: bytes) -> None:
-        """Something came. Raises OSError when the disk is full."""
-        self.came += len(data)
-        if self._missing is None:
-            self._head += data
-            end = self._head.find(b"\r\n\r\n")
-            if end < 0:
-                if self._head.count(b"\n") != self._head.count(b"\r\n"):
-                    self._missing, self.is_cut = 0, True
-                return
-            data = bytes(self._head[end + 4 :])
-            del self._head[end + 4 :]
-            self._missing = self._length()
-        self._body.write(data[: self._missing])
-        self.rest = data[self._missing :]
-        self._missing -= len(data) - len(self.rest)
-
-    def pieces(self) -> Iterator[bytes]:
-        """All of it but the rest."""
-        yield bytes(self._head)
-        self._body.seek(0)
-        while piece := self._body.read(PIECE):
-            yield piece
-
-    def close(self) -> None:
-        """Forget it."""
-        self._body.close()
-
-    def _length(self) -> int:
-        """How much has to come behind the head. None of a body that is refused unread: nobody reads it then."""
-        lengths = LENGTH.findall(self._head)
-        if not lengths and not FRAMED.search(self._head):
-            return 0
-        most = BODY_BYTES if IN_PARTS.search(self._head) else FORM_BYTES
-        self.is_cut = len(FRAMED.findall(self._head)) > 1 or len(lengths) != 1 or int(lengths[0]) > most
-        return 0 if self.is_cut else int(lengths[0])
 
 
 _IT_GOES_ON: "Future[bool]" = Future()

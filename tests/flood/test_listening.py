@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from portal import listening
-from portal.listening import MOST_HEAD, PATIENCE, RATE, Heard
+from portal.heard import MOST_HEAD, PATIENCE, RATE, Heard
 from portal.pages.uploads import BODY_BYTES
 from tests.support.processes import Web
 

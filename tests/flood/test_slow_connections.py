@@ -11,8 +11,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from portal.heard import PATIENCE
 from portal.links import Links
-from portal.listening import PATIENCE
 from tests.conftest import SECRET_KEY
 from tests.flood.test_flood import _opener, _post
 from tests.support.processes import Web
