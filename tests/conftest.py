@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partialmethod
 from pathlib import Path
 
 import pytest
@@ -171,6 +171,14 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
     yield application
     with application.app_context():
         db.db.engine.dispose()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def answers_are_closed() -> Iterator[None]:
+    """Every client closes an answer once it has come, as every server does (PEP 3333)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlaskClient, "open", partialmethod(FlaskClient.open, buffered=True))
+        yield
 
 
 @pytest.fixture

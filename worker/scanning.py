@@ -39,7 +39,8 @@ class Scanning:
         if file_id is None or data is None:
             return False
         try:
-            outcome = clamd.scan(address, data)
+            with data:
+                outcome = clamd.scan(address, data)
         except (OSError, clamd.NoAnswer) as fault:
             self._not_before = now + PAUSE
             log.warning("file not scanned", reason=type(fault).__name__)

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from portal.journal.models import Scan
 
@@ -32,13 +33,15 @@ def answers(address: str, *, deadline: float) -> bool:
         return False
 
 
-def scan(address: str, data: bytes, *, deadline: float = DEADLINE) -> Scan:
-    """What the scanner says of ``data``. Raises OSError where it is not there in time, NoAnswer for a strange word."""
+def scan(address: str, data: IO[bytes], *, deadline: float = DEADLINE) -> Scan:
+    """What the scanner says of ``data``, from where it stands.
+
+    Raises OSError where the scanner is not there in time, NoAnswer for a strange word.
+    """
     end = time.monotonic() + deadline
     with _connected(address, end) as connection:
         _send(connection, b"zINSTREAM\0", end)
-        for start in range(0, len(data), CHUNK):
-            chunk = data[start : start + CHUNK]
+        while chunk := data.read(CHUNK):
             _send(connection, struct.pack("!L", len(chunk)) + chunk, end)
         _send(connection, struct.pack("!L", 0), end)
         answer = _answer(connection, end)

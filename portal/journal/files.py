@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import IO
 
 from sqlalchemy import bindparam, delete, literal_column, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.blobs import insert_large
+from portal.blobs import insert_large, read_large
 from portal.db import UtcDateTime, insert_row
 from portal.journal import file_names
 from portal.journal.models import Attachment, AttachmentData, Entry, Kind, Scan
@@ -152,9 +153,9 @@ def find(session: Session, case_id: int, file_id: str, *, visible_only: bool) ->
     return session.scalars(found).one_or_none()
 
 
-def data_of(session: Session, file_id: str) -> bytes:
-    """What a file holds."""
-    return session.scalars(select(AttachmentData.data).where(AttachmentData.attachment_id == file_id)).one()
+def data_of(session: Session, file_id: str) -> IO[bytes]:
+    """What a file holds, to be read with or without the transaction; whoever asked closes it."""
+    return read_large(session, AttachmentData, file_id)
 
 
 def next_to_scan(session: Session, *, now: datetime, lease: timedelta) -> str | None:

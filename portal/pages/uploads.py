@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar
 
 from babel.numbers import format_decimal
 from flask import Flask, Response, current_app, request, send_file
@@ -17,7 +17,7 @@ from flask_babel.speaklater import LazyString
 from sqlalchemy.orm import Session
 from werkzeug import Response as BaseResponse
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, NotFound, RequestedRangeNotSatisfiable
 from wtforms import Field
 
 from portal import config, db, limits
@@ -292,8 +292,14 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _sent(file: Attachment, data: bytes) -> Response:
-    response = send_file(io.BytesIO(data), mimetype=file.type, as_attachment=True, download_name=file.name)
+def _sent(file: Attachment, data: IO[bytes]) -> Response:
+    response = send_file(data, mimetype=file.type, as_attachment=True, download_name=file.name, conditional=False)
+    response.content_length = file.bytes  # Flask does not know it, and a file that is cut off must not pass for whole
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=file.bytes)
+    except RequestedRangeNotSatisfiable:
+        response.close()
+        raise
     response.headers["Content-Security-Policy"] = SANDBOX
     response.headers["Cache-Control"] = "no-store"
     return response

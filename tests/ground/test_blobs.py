@@ -1,17 +1,20 @@
 """Large values go in by pieces and come out whole, on both databases; what goes wrong meanwhile is no other fault."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 import pytest
 from flask import Flask
 from sqlalchemy import create_engine, delete, event, func, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, NoResultFound, OperationalError
 from sqlalchemy.orm import Session
 
-from portal import db
-from portal.blobs import insert_large
+from portal import blobs, db
+from portal.blobs import PART, insert_large, read_large
 from portal.journal.models import Attachment, AttachmentData, Scan
 
 NOW = datetime(2026, 11, 24, 8, 12, tzinfo=UTC)
@@ -47,12 +50,48 @@ def stored() -> list[bytes]:
         return list(session.scalars(select(AttachmentData.data)))
 
 
+def taken_out() -> IO[bytes]:
+    with db.reading() as session:
+        return read_large(session, AttachmentData, KEY)
+
+
 @pytest.mark.parametrize("of", [7_001, 65_536, len(DATA)])
 def test_what_goes_in_by_pieces_comes_out_whole(core: Flask, of: int) -> None:
     with db.writing() as session:
         keep(session, in_pieces(of))
 
     assert stored() == [DATA]
+
+
+@pytest.mark.parametrize("size", [1, PART - 1, PART, PART + 1, 3 * PART])
+def test_what_is_taken_out_by_pieces_is_whole_and_outlasts_its_transaction(core: Flask, size: int) -> None:
+    data = os.urandom(size)
+    with db.writing() as session:
+        keep(session, [data], size=size)
+
+    with taken_out() as copy:
+        assert copy.read() == data
+
+
+def test_what_is_not_there_is_not_taken_out(core: Flask) -> None:
+    with pytest.raises(NoResultFound):
+        taken_out()
+
+
+def test_a_disk_that_fills_up_while_it_is_taken_out_leaves_the_connection_as_good_as_before(
+    core: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with db.writing() as session:
+        keep(session, [DATA])
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr(SpooledTemporaryFile, "write", full)
+        taken_out()
+
+    with taken_out() as copy:
+        assert copy.read() == DATA
 
 
 @pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1])
@@ -114,6 +153,38 @@ def test_what_the_driver_itself_refuses_is_told_as_usual(core: Flask) -> None:
         keep(session, pulled_away(session))
 
     assert stored() == []
+
+
+@sqlite_only
+def test_what_the_driver_itself_cannot_read_is_told_as_usual(core: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with db.writing() as session:
+        keep(session, [DATA])
+    monkeypatch.setattr(blobs, "_row", lambda _model: text("SELECT -1 WHERE :key <> ''"))
+
+    with pytest.raises(OperationalError):
+        taken_out()
+
+
+@postgresql_only
+def test_a_server_that_goes_away_while_it_is_read_is_told_as_such(core: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = os.urandom(3 * PART)
+    with db.writing() as session:
+        keep(session, [data], size=len(data))
+    other, write = create_engine(db.db.engine.url, isolation_level="AUTOCOMMIT"), SpooledTemporaryFile.write
+
+    with pytest.raises(OperationalError) as told, db.reading() as session:
+        pid = session.scalar(select(func.pg_backend_pid())) or 0
+
+        def cut_off(copy: SpooledTemporaryFile[bytes], piece: bytes) -> int:
+            with other.connect() as connection:
+                connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            return write(copy, piece)
+
+        monkeypatch.setattr(SpooledTemporaryFile, "write", cut_off)
+        read_large(session, AttachmentData, KEY)
+
+    assert told.value.connection_invalidated
+    other.dispose()
 
 
 @postgresql_only

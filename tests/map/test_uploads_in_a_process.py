@@ -1,6 +1,8 @@
-"""Uploads against a real web process: what it refuses it does not read, and what it takes it does not pile up."""
+"""Files against a real web process: what it refuses it does not read, what it takes and gives it does not pile up."""
 
+import hashlib
 import http.client
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from portal import db
-from portal.journal.models import Attachment
+from portal import clock, db
+from portal.journal.files import File, attach
+from portal.journal.models import Attachment, Entry
+from portal.links import new_secret
 from portal.pages.uploads import BODY_BYTES, MOST_BYTES, MOST_TOGETHER
-from tests.map.conftest import House
+from tests.map.conftest import FRESH, House
 from tests.support.files import pdf
 from tests.support.processes import Web
 
@@ -102,6 +106,44 @@ def test_bodies_at_the_limit_are_taken_whole_and_in_bounds(house: House, web: We
 
     assert codes == [303] * AT_ONCE
     assert stored(house) - before == AT_ONCE * MOST_TOGETHER
+    assert peak(web) < MOST_MEMORY, f"{peak(web) / MEGABYTE:.0f} MB"
+
+
+def keep(house: House, name: str, data: bytes) -> str:
+    """Have a file come with the newest entry of a case, whoever sent it; its path."""
+    case_id, digest = house.case(FRESH).id, hashlib.sha256(data).hexdigest()
+    file = File(new_secret(), name, "application/pdf", len(data), digest, read=lambda: [data])
+    with house.app.app_context(), db.writing() as session:
+        entry_id = session.scalars(select(func.max(Entry.id)).where(Entry.case_id == case_id, Entry.visible)).one()
+        attach(session, entry_id, [file], now=clock.utc_now())
+    return f"/s/{house.token(FRESH)}/files/{file.id}"
+
+
+def asked_for(web: Web, path: str, **headers: str) -> tuple[int, int, str]:
+    """The status code of a download, the length it was said to have, and a hash of what came."""
+    connection, digest = http.client.HTTPConnection("127.0.0.1", web.port, timeout=60), hashlib.sha256()
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    length = answer.length or 0
+    while piece := answer.read(65536):
+        digest.update(piece)
+    connection.close()
+    return answer.status, length, digest.hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["noise", "repeats"])  # a database may compress what repeats itself
+def test_the_largest_files_are_given_whole_and_in_bounds(house: House, web: Web, of: str) -> None:
+    data = os.urandom(MOST_BYTES) if of == "noise" else bytes(range(256)) * (MOST_BYTES // 256)
+    path = keep(house, "large.pdf", data)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = list(threads.map(lambda _: asked_for(web, path), range(2 * AT_ONCE)))
+
+    assert answers == [(200, MOST_BYTES, hashlib.sha256(data).hexdigest())] * 2 * AT_ONCE
+    part = hashlib.sha256(data[5_000_000:]).hexdigest()
+    assert asked_for(web, path, Range="bytes=5000000-") == (206, MOST_BYTES - 5_000_000, part)
+    assert asked_for(web, path, Range="bytes=99999999-")[0] == 416
     assert peak(web) < MOST_MEMORY, f"{peak(web) / MEGABYTE:.0f} MB"
 
 

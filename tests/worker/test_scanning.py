@@ -1,5 +1,6 @@
 """The virus scanner: asked over its socket, believed only when it says yes or no."""
 
+import io
 import socket
 import struct
 import threading
@@ -113,7 +114,7 @@ def clamd() -> Iterator[Callable[[Answer], tuple[str, Clamd]]]:
 def test_it_is_sent_all_and_believed(clamd: Callable[[Answer], tuple[str, Clamd]], data: bytes, outcome: Scan) -> None:
     address, scanner = clamd(truly)
 
-    assert scan(address, data) is outcome
+    assert scan(address, io.BytesIO(data)) is outcome
     assert scanner.seen == [data]
 
 
@@ -123,7 +124,7 @@ def test_it_may_listen_on_a_path(tmp_path: Path) -> None:
         listener.listen()
         Clamd(listener, truly)
 
-        assert scan(str(tmp_path / "clamd"), EICAR) is Scan.INFECTED
+        assert scan(str(tmp_path / "clamd"), io.BytesIO(EICAR)) is Scan.INFECTED
 
 
 @pytest.mark.parametrize("answer", [drips, hangs, closes, half, complains, echoes])
@@ -132,14 +133,14 @@ def test_whatever_else_it_does_is_no_answer(clamd: Callable[[Answer], tuple[str,
     began = time.monotonic()
 
     with pytest.raises((OSError, NoAnswer)):
-        scan(address, b"x", deadline=0.5)
+        scan(address, io.BytesIO(b"x"), deadline=0.5)
 
     assert time.monotonic() - began < 1.5
 
 
 def test_a_scanner_that_is_away_is_no_answer() -> None:
     with pytest.raises(OSError):
-        scan("127.0.0.1:1", b"x")
+        scan("127.0.0.1:1", io.BytesIO(b"x"))
 
 
 def test_whether_one_listens_is_asked_before_there_is_a_file(clamd: Callable[[Answer], tuple[str, Clamd]]) -> None:
