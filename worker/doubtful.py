@@ -2,12 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
 from portal import clock, db
-from portal.cases import settling, unread
-from portal.cases.models import Case
-from portal.cases.sparing import spared
+from portal.cases import settling, sparing, unread
 from worker.loop import GOES_ON
 from worker.promises import PUT_OFF
 
@@ -28,13 +24,18 @@ class EscalateUnread:
         with db.looking() as connection:
             if connection.execute(unread.ANY, due).first() is None:
                 return 0
-        with db.writing() as session:
-            taken = settling.take(session, unread.NEXT, due)
-            return self._escalate(session, taken[0], now) if taken else 0
-
-    def _escalate(self, session: Session, case: Case, now: datetime) -> int:
-        case_id = case.id
-        if spared(session, lambda: unread.escalate(session, case, now=now), failed="not escalated", case=case_id):
-            return 1
-        self._put_off[case_id] = now + PUT_OFF
-        return GOES_ON
+        taken: list[int] = []
+        try:
+            with db.writing() as session:
+                for case in settling.take(session, unread.NEXT, due):
+                    taken.append(case.id)
+                    unread.escalate(session, case, now=now)
+        except sparing.AWAY:
+            raise
+        except Exception as fault:  # of the commit too: there the database looks at some keys
+            if not taken:
+                raise
+            sparing.tell(fault, failed="not escalated", case=taken[0])
+            self._put_off[taken[0]] = now + PUT_OFF
+            return GOES_ON
+        return len(taken)

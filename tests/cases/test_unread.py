@@ -145,6 +145,35 @@ def test_one_that_breaks_keeps_no_other_waiting(
     assert (entry.lead_since is None, other.lead_since is None) == (True, False)
 
 
+def test_one_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
+    core: Flask,
+    session: Session,
+    entry: Case,
+    people: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The key of law 1 is looked at when the transaction ends."""
+    other, real = open_case(session, doubt=Doubt.PITCH), unread.escalate
+
+    def names_a_step_that_is_none(session: Session, case: Case, *, now: datetime) -> None:
+        real(session, case, now=now)
+        if case.id == entry.id:
+            case.state, case.check_by_at = CaseState.OPEN, None
+            case.owner_id, case.promise_id = case.owner_id or next(iter(people.values())), 4711
+
+    monkeypatch.setattr(unread, "escalate", names_a_step_that_is_none)
+    first = late(entry)
+    session.commit()
+    with clock.drive(lambda: first + timedelta(minutes=1)):
+        escalate = EscalateUnread()
+        assert [escalate() for _ in range(3)] == [GOES_ON, 1, 0]
+
+    session.expire_all()
+    assert (entry.lead_since is None, other.lead_since is None) == (True, False)
+    assert "not escalated" in caplog.text and "IntegrityError" in caplog.text
+
+
 def test_one_that_broke_is_not_put_off_for_longer_by_a_clock_that_is_set_back(
     core: Flask, session: Session, entry: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
