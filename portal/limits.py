@@ -92,15 +92,19 @@ def drop(session: Session, names: Iterable[str]) -> None:
     session.execute(delete(Counter).where(or_(*windows)))
 
 
-def _count(session: Session, name: str, rate: Rate, now: datetime, *, by: int = 1) -> int:
+def add(session: Session, name: str, window_at: datetime, amount: int) -> int:
     """Add to a window and return what it holds; the row stays locked until the transaction ends."""
     statement = (
         upsert(session, Counter)
-        .values(name=_key(name, rate), window_at=_window_at(rate, now), n=by)
-        .on_conflict_do_update(index_elements=[Counter.name, Counter.window_at], set_={"n": Counter.n + by})
+        .values(name=name, window_at=window_at, n=amount)
+        .on_conflict_do_update(index_elements=[Counter.name, Counter.window_at], set_={"n": Counter.n + amount})
         .returning(Counter.n)
     )
     return int(session.execute(statement).scalar_one())
+
+
+def _count(session: Session, name: str, rate: Rate, now: datetime, *, by: int = 1) -> int:
+    return add(session, _key(name, rate), _window_at(rate, now), by)
 
 
 def _key(name: str, rate: Rate) -> str:

@@ -14,11 +14,12 @@ from enum import StrEnum
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from portal import limits
 from portal.cases import delaying, opening, settling, waiting, writing
 from portal.cases import directory as directories
 from portal.cases.models import Case, CaseState
 from portal.customers.models import Customer
-from portal.db import UtcDateTime, upsert
+from portal.db import UtcDateTime
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.limits import Counter
@@ -177,8 +178,8 @@ def has_expired(session: Session, *, now: datetime) -> bool:
 def ahead(session: Session, *, now: datetime, lease: timedelta | None) -> bool:
     """Whether something waits by a clock that was ahead."""
     looks = (_ANY_WRITTEN_AHEAD, _ANY_PAUSED_AHEAD, *([_ANY_LEASED_AHEAD] if lease is not None else []))
-    limits = {"soon": now + GRACE, "paused": now + PAUSED, "leased": now + (lease or timedelta()) + GRACE}
-    return any(session.execute(look, limits).first() is not None for look in looks)
+    values = {"soon": now + GRACE, "paused": now + PAUSED, "leased": now + (lease or timedelta()) + GRACE}
+    return any(session.execute(look, values).first() is not None for look in looks)
 
 
 def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int:
@@ -273,11 +274,4 @@ def _count(session: Session, found: Mapping[Disorder, int], *, now: datetime) ->
     hour = now.replace(minute=0, second=0, microsecond=0)
     for disorder, count in found.items():
         if count:
-            session.execute(
-                upsert(session, Counter)
-                .values(name=f"disorder:{disorder}", window_at=hour, n=count)
-                .on_conflict_do_update(
-                    index_elements=[Counter.name, Counter.window_at],
-                    set_={"n": literal_column(f"counter.n + {int(count)}")},
-                )
-            )
+            limits.add(session, f"disorder:{disorder}", hour, count)
