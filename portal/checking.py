@@ -16,6 +16,7 @@ from portal.cases.models import Topic
 from portal.config import Settings, SettingsError
 from portal.core import create_core
 from portal.journal import clamd
+from portal.pages.uploads import MEGABYTE, MOST_BYTES
 from portal.people.models import Company, Hours, Person, Team
 
 LEAST_PYTHON = (3, 11, 4)
@@ -41,7 +42,14 @@ def findings(environment: Mapping[str, str]) -> list[Finding]:
     except SettingsError as error:
         return [Finding(str(error), "Set it in the environment and start again.")]
     with app.app_context():
-        return [*_python(), *_address(settings), *_mail(settings), *_scanner(settings), *_database()]
+        return [
+            *_python(),
+            *_address(settings),
+            *_uploads(settings),
+            *_mail(settings),
+            *_scanner(settings),
+            *_database(),
+        ]
 
 
 def _python() -> list[Finding]:
@@ -68,6 +76,19 @@ def _address(settings: Settings) -> list[Finding]:
             )
         )
     return found
+
+
+def _uploads(settings: Settings) -> list[Finding]:
+    """A limit that no file of the largest size is ever within: it is promised, and refused from the first."""
+    if all(rate.limit >= MOST_BYTES for rate in settings.upload_limit):
+        return []
+    least = MOST_BYTES // MEGABYTE
+    return [
+        Finding(
+            f"PORTAL_UPLOAD_LIMIT is below the {least} MB that one file may have: a large file is never taken.",
+            f"Set it to {least} MB or more, or leave it out.",
+        )
+    ]
 
 
 def _mail(settings: Settings) -> list[Finding]:

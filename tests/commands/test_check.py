@@ -149,6 +149,13 @@ class TestOneFault:
             "Without https no browser solves what PORTAL_PROOF_OF_WORK asks for: every message of the form waits.",
         ]
 
+    @pytest.mark.parametrize("limit", ["9 MB per hour", "100 MB per day; 1 MB per minute"])
+    def test_a_limit_that_the_largest_file_is_never_within_is_one(self, sound: dict[str, str], limit: str) -> None:
+        assert wrong({**sound, "PORTAL_UPLOAD_LIMIT": "10 MB per hour"}) == []
+        assert wrong({**sound, "PORTAL_UPLOAD_LIMIT": limit}) == [
+            "PORTAL_UPLOAD_LIMIT is below the 10 MB that one file may have: a large file is never taken."
+        ]
+
     @pytest.mark.parametrize("address", ["https://service.firma.de", "http://127.0.0.1:8000", "http://localhost:8000"])
     def test_an_address_with_tls_or_of_this_machine_is_none(self, sound: dict[str, str], address: str) -> None:
         assert wrong({**sound, "PORTAL_BASE_URL": address}) == []
