@@ -137,7 +137,7 @@ def retention(dry_run: bool, days: int) -> None:
     _must_be_migrated(app)
     with app.app_context():
         if not dry_run:
-            click.echo(f"{cases.erase_all_due()} cases erased.")
+            _say_erased(*cases.erase_all_due())
             return
         last_day = clock.utc_now().astimezone(ZoneInfo(config.current().timezone)).date() + timedelta(days=days)
         with db.reading() as session:
@@ -250,6 +250,14 @@ def add_person(
         except entering.Refused as refused:
             raise Failed(str(refused)) from None
     click.echo(f"{name} can sign in at /staff/login.")
+
+
+def _say_erased(erased: int, failed: int) -> None:
+    """Ends the program with 1 where something is left that should be gone."""
+    click.echo(f"{erased} cases erased.")
+    if failed:
+        click.echo(f"durchwahl: {failed} cases could not be erased: the log names each with its fault.", err=True)
+        sys.exit(1)
 
 
 def _must_be_migrated(app: Flask) -> None:

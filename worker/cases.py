@@ -60,12 +60,12 @@ class Erasing:
         return 1
 
 
-def erase_all_due() -> int:
-    """Erase everything whose date has come; how many cases."""
-    erase, erased = Erasing(), 0
+def erase_all_due() -> tuple[int, int]:
+    """Erase everything whose date has come; how many cases were erased, and how many could not be."""
+    erase, erased, failed = Erasing(), 0, 0
     while (done := erase()) != 0:
-        erased += max(done, 0)
-    return erased
+        erased, failed = (erased, failed + 1) if done == GOES_ON else (erased + done, failed)
+    return erased, failed
 
 
 class Forgetting:

@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from portal import clock, commands, db
-from portal.cases import closing, opening
+from portal.cases import closing, erasing, opening
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.commands import main
 from portal.core import create_core
@@ -97,6 +98,24 @@ def test_without_a_dry_run_what_is_due_is_erased(app: Flask, company: dict[str, 
 
     assert (ended.exit_code, ended.output) == (0, "1 cases erased.\n")
     assert (state_of(app, due), state_of(app, later)) == (CaseState.ERASED, CaseState.CLOSED)
+
+
+def test_a_case_that_cannot_be_erased_is_said_and_keeps_no_other_waiting(
+    app: Flask, company: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, due = closed_case(app, erase_in=-1), closed_case(app, erase_in=0)
+    carry_out = erasing.carry_out
+
+    def breaks(session: Session, case: Case, *, now: datetime) -> None:
+        assert case.reference != broken
+        carry_out(session, case, now=now)
+
+    monkeypatch.setattr(erasing, "carry_out", breaks)
+    ended = retention()
+
+    assert (ended.exit_code, ended.stdout) == (1, "1 cases erased.\n")
+    assert "durchwahl: 1 cases could not be erased: the log names each with its fault.\n" in ended.stderr
+    assert (state_of(app, broken), state_of(app, due)) == (CaseState.CLOSED, CaseState.ERASED)
 
 
 def test_a_number_of_days_that_is_none_is_one_sentence() -> None:
