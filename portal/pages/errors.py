@@ -45,7 +45,10 @@ SENTENCES: Mapping[int, tuple[object, object]] = {
     410: (_("This page is no longer here"), _("Its time is over. Write to us, or call us.")),
     413: (
         _("That was too much at once"),
-        _("This form takes 5,000 characters, and up to five files: 10 MB each, 25 MB together."),
+        _(
+            "Nothing of it has been kept. Please go back and send less at once: a shorter text, and where files may "
+            "come along at most five, with 10 MB each and 25 MB together. Or call us."
+        ),
     ),
     415: (_("This could not be read"), TRY_AGAIN),
     423: (

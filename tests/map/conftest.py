@@ -426,11 +426,12 @@ class House:
     def addresses(self, rule: Rule) -> list[str]:
         """The rule with each of its samples filled in. Raises AssertionError for a parameter that has none."""
         names = sorted(rule.arguments)
-        samples = {name: self._samples(rule, name) for name in names}
+        samples = {name: self.parts(rule, name) for name in names}
         many = max((len(values) for values in samples.values()), default=1)
         return [path_of(rule, {name: values[i % len(values)] for name, values in samples.items()}) for i in range(many)]
 
-    def _samples(self, rule: Rule, name: str) -> list[str]:
+    def parts(self, rule: Rule, name: str) -> list[str]:
+        """Samples of one part of an address. Raises AssertionError where it has none."""
         blueprint = rule.endpoint.rpartition(".")[0]
         known: Mapping[tuple[str, str], Callable[[], list[str]]] = {
             ("status", "token"): lambda: [*map(self.token, STORIES), "not-a-token"],

@@ -20,6 +20,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from portal import db
@@ -30,7 +31,7 @@ from portal.mail.models import Letter, LetterState
 from portal.pages.uploads import BODY_BYTES, FIELD_BYTES
 from portal.promises.models import Promise
 from tests.conftest import PASSWORD
-from tests.map.conftest import FORMS, FRESH, HELD, OF_STAFF, Filled, House, csrf_of
+from tests.map.conftest import FORMS, FRESH, HELD, OF_STAFF, Filled, House, csrf_of, path_of
 from tests.pages.staff_desk import document, errors
 from tests.support.dump import changes
 from tests.support.files import post
@@ -465,17 +466,62 @@ def test_a_contact_of_another_age_is_refused_or_kept_and_can_be_read(house: Hous
     assert house.visitor().get(f"/s/{house.token(FRESH)}").status_code == 200
 
 
-def test_a_reference_that_is_none_leads_nowhere(house: House) -> None:
-    colleague = house.colleague()
-    references = ["%00", "a%00b", "x" * 3000, "%27%20OR%201=1", "%FF", "ß", "%E2%80%AE", "..%2f"]
+PIECES = {
+    "nul": "%00",
+    "nul within": "a-file-of-fresh-22-%00c",
+    "nul behind": "a-file-of-fresh-22-abc%00",
+    "controls": "%01%07%1B%1F%7F%C2%85",
+    "breaks": "a%0D%0Ab%E2%80%A8c",
+    "directions": "%E2%80%AE%E2%81%A6",
+    "no text": "%FF",
+    "half a character": "%ED%A0%80",
+    "long": "x" * 3000,
+    "quotes": "%27%20OR%201=1",
+    "letter": "ß",
+}
+"""What nobody was ever given as a part of an address."""
 
-    codes = {
-        (page, reference): colleague.get(f"/staff/{page}/{reference}").status_code
-        for page in ("cases", "doubtful")
-        for reference in references
-    }
 
-    assert codes == dict.fromkeys(codes, 404)
+def test_an_address_that_nobody_was_given_leads_nowhere_and_changes_nothing(house: House) -> None:
+    """Each part of every address in turn, for files, references, links and what confirms: read and posted to."""
+    colleague, before = house.colleague(), house.dump()
+    csrf, codes = csrf_of(colleague), dict[str, int]()
+    for method, rule, name in parts_of_addresses(house):
+        samples = {other: house.parts(rule, other)[0] for other in rule.arguments}
+        for title, piece in PIECES.items():
+            path = path_of(rule, {**samples, name: piece})
+            answer = colleague.open(path, method=method, data={"csrf_token": csrf} if method == "POST" else None)
+            codes[f"{method} {rule.rule}, {name}: {title}"] = answer.status_code
+
+    assert len(codes) > 300
+    assert {what: code for what, code in codes.items() if code not in (302, 404, 409, 410)} == {}
+    assert [line for line in changes(before, house.dump()) if "sign_in:" not in line] == []
+
+
+def parts_of_addresses(house: House) -> list[tuple[str, Rule, str]]:
+    """Every part of every address that holds some, with how it may be asked for."""
+    rules = [rule for rule in house.app.url_map.iter_rules() if not rule.endpoint.startswith(("static", "mailbox."))]
+    return [
+        (method, rule, name)
+        for rule in rules
+        for method in sorted({"GET", "POST"} & (rule.methods or set()))
+        for name in sorted(rule.arguments)
+    ]
+
+
+@pytest.mark.parametrize("field", ["attachments-held", "attachments-remove"])
+@pytest.mark.parametrize("endpoint", ["contact.send", "status.message", "status.reopen"])
+def test_an_id_of_a_file_that_nobody_was_given_is_no_fault_of_ours(
+    house: House, sender: Sender, endpoint: str, field: str
+) -> None:
+    client, form = sender.filled(endpoint, message="x" * 5001)  # refused, so that the files would be held
+    ids = ["\x00", "a-file-of-fresh-22-\x00c", "\x01\x1f\x7f\x85", "a\r\nb\u2028c", "\u202e", "x" * 3000, ""]
+    before = house.dump()
+
+    codes = {one: client.post(form.path, data={**form.data, field: one}).status_code for one in ids}
+
+    assert codes == dict.fromkeys(ids, 422)
+    assert [line for line in changes(before, house.dump()) if "sign_in:" not in line] == []
 
 
 # What is shown
@@ -641,6 +687,7 @@ def test_more_than_forty_parts_are_refused(house: House, sender: Sender, endpoin
     answer = post(client, form.path, parts)
 
     assert answer.status_code == 413
+    assert "5.000 Zeichen" not in answer.text and "weniger auf einmal" in answer.text
     assert changes(before, house.dump()) == []
 
 
