@@ -16,7 +16,7 @@ from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.customers.models import Customer
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises.models import Promise
+from portal.promises.models import Promise, PromiseState
 
 FORMAT = "durchwahl-case/1"
 ENTRIES = 100_000
@@ -76,6 +76,8 @@ def _promises(session: Session, directory: Directory, case: Case) -> list[dict[s
             "first_due_at": promise.first_due_at.isoformat(),
             "state": promise.state.value,
             "ended_at": _instant(promise.ended_at),
+            # Told by the letter that moved it; until then it waits, and may still be changed.
+            "reason": promise.reason if promise.state == PromiseState.MOVED else None,
         }
         for promise in given
     ]

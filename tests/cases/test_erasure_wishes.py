@@ -9,10 +9,12 @@ from sqlalchemy.orm import Session
 from portal.cases import (
     answering,
     closing,
+    delaying,
     erasing,
     erasure_wishes,
     exporting,
     finding,
+    planning,
     renewing,
     timeline,
     undelivered,
@@ -279,13 +281,13 @@ EXPORTED_AS = {
     "case.outcome_text": "outcome_text",
     "entry.text": "history.text",
     "promise.what": "promises.what",
+    "promise.reason": "promises.reason",
     "letter.to_address": "emails.to",
     "attachment.name": "history.files.name",
 }
 NOT_EXPORTED = {
     "customer.email_key",  # made from the address
     "entry.facts",  # dates, which are exported, and numbers of ours
-    "promise.reason",  # waits to be told; the letter that tells it is in the history
     "letter.message",  # holds the link; what people wrote in it is in the history
     "letter.says",
     "letter.last_error",
@@ -320,6 +322,21 @@ def test_the_export_is_all_the_customer_may_see_and_holds_no_link(session: Sessi
     assert [word for word in (*seen, "Gespräch mit dem Kunden") if word not in said] == []
     hidden = ("Notiz über den Kunden", case.link_nonce, finding.status_token(case), "/s/")
     assert [word for word in hidden if word in said] == []
+
+
+def test_the_words_why_a_date_was_moved_are_exported_once_they_were_told(session: Session) -> None:
+    case = open_case(session, "lieferung")
+    assert case.promise is not None
+    planned, why = case.promise, "Das Werk bestätigt."
+    planning.plan_move(session, case, promise_id=planned.id, by_id=planned.person_id, to=None, reason=why, now=TEN)
+    waiting = exporting.export(session, case, now=TEN)["promises"]
+    delaying.give_notice(session, case, now=planned.notice_at)
+    step(session)
+
+    told = exporting.export(session, case, now=planned.notice_at)["promises"]
+
+    assert [promise["reason"] for promise in waiting] == [None]
+    assert [promise["reason"] for promise in told] == [why, None]
 
 
 @pytest.mark.parametrize("days", [0, 7])

@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from portal import db
-from portal.cases import answering, closing, undelivered
+from portal.cases import answering, closing, undelivered, unread
 from portal.cases.models import Case, CaseState, Doubt, Outcome, Topic, TopicMedium
 from portal.customers.models import Customer
 from portal.links import Links, Purpose
@@ -419,6 +419,21 @@ def test_a_check_by_date_that_has_passed_is_told_with_the_front_desks_line(
     assert "We wanted to look at it by 8:30 am on" in page
     assert "We did not keep that date. Petra Lindner is there for you: 089 99998-100" in page
     assert "Petra Lindner looks at it" not in page
+
+
+def test_once_the_lead_looks_at_an_entry_the_page_names_nobody_else_for_it(
+    app: Flask, client: FlaskClient, send: Send
+) -> None:
+    answer = send(website="https://spam.example")
+    with app.app_context(), db.writing() as session:
+        [entry] = session.scalars(select(Case))
+        assert entry.check_by_at is not None
+        unread.escalate(session, entry, now=entry.check_by_at)
+
+    page = text(client.get(answer.location or "").text)
+
+    assert "Dr. Katharina Voss reads your request" in page
+    assert "Petra Lindner reads" not in page
 
 
 def test_a_date_that_has_passed_is_not_shown_as_if_it_held(client: FlaskClient, send: Send, tuesday: Any) -> None:

@@ -280,13 +280,15 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
         values = speaking.house(session, now=now)
         if _names_the_person(status):
             values |= {"person": status.person, "voice": status.voice}
+        instead = unread.looked_at_by(session, case, now=now)
         page = render_template(
             "thanks/page.html",
             status=status,
             form=form,
             answer=answer,
             named=_names_the_person(status),
-            promise=_promise(status, values["person"].name, unread.looked_at_by(session, case, now=now)),
+            promise=_promise(status, values["person"].name, instead),
+            reader=instead or values["person"].name,
             due_at=status.promise.due_at if status.promise else case.received_at,
             doubtful=status.state == CaseState.RECEIVED,
             closed=status.state == CaseState.CLOSED,
