@@ -143,12 +143,18 @@ class KeyReused(Refused):
 
 
 class TooMany(Refused):
-    """More entries than are taken from one network, or by the whole site; ``seconds`` until there is room again."""
+    """More entries than are taken from one network; ``seconds`` until there is room again."""
 
     sentence = marked("More messages than usual have just come from your network.")
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
+
+
+class SiteFull(TooMany):
+    """The same by the whole site, whatever network it is."""
+
+    sentence = marked("More messages came in than usual.")
 
 
 class NotHeld(Refused):

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from portal import config, limits
 from portal.cases import doubting
-from portal.cases.errors import TooMany
+from portal.cases.errors import SiteFull, TooMany
 from portal.cases.models import Doubt
 from portal.config import Rate
 from portal.customers.mailboxes import mailbox_key
@@ -32,7 +32,7 @@ def refuse_if_full(session: Session, network: str, *, now: datetime) -> None:
     """A first look that writes nothing, so that a flood waits for no turn to write. Raises TooMany."""
     settings = config.current()
     _refuse(limits.until_room(session, _name("network", network), settings.form_limit, now=now))
-    _refuse(limits.until_room(session, _name("site", "in doubt"), settings.site_limit, now=now))
+    _refuse(limits.until_room(session, _name("site", "in doubt"), settings.site_limit, now=now), SiteFull)
 
 
 def count_entry(session: Session, network: str, text: str, *, now: datetime) -> Doubt | None:
@@ -40,7 +40,7 @@ def count_entry(session: Session, network: str, text: str, *, now: datetime) -> 
     settings = config.current()
     _refuse(limits.take(session, _name("network", network), settings.form_limit, now=now))
     if limits.take(session, _name("site", "taken"), settings.site_limit, now=now) is not None:
-        _refuse(limits.take(session, _name("site", "in doubt"), settings.site_limit, now=now))
+        _refuse(limits.take(session, _name("site", "in doubt"), settings.site_limit, now=now), SiteFull)
         return Doubt.LIMITS
     return Doubt.REPEATED if _is_repeated(session, network, text, now=now) else None
 
@@ -65,9 +65,9 @@ def _is_repeated(session: Session, network: str, text: str, *, now: datetime) ->
     return limits.until_room(session, name, _SO_MANY_A_DAY, now=now) is not None
 
 
-def _refuse(seconds: int | None) -> None:
+def _refuse(seconds: int | None, full: type[TooMany] = TooMany) -> None:
     if seconds is not None:
-        raise TooMany(seconds)
+        raise full(seconds)
 
 
 def _name(kind: str, subject: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from portal import db, limits
 from portal.cases import answering, closing, delaying, doubtful, holding, linking, opening, renewing
-from portal.cases.errors import NotHeld, NotOpen, TooMany
+from portal.cases.errors import NotHeld, NotOpen, SiteFull, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission
 from portal.config import Rate
 from portal.journal.models import Kind
@@ -182,7 +182,7 @@ def test_above_the_sites_limit_entries_are_kept_in_doubt_and_nobody_outside_is_w
     assert {case.doubt for case in cases[8:]} == {Doubt.LIMITS}
     assert all(not letters(session, case, audience=Audience.CUSTOMER) for case in cases[8:])
     assert read(letters(session, cases[8], LetterKind.STAFF_DOUBTFUL)[0]).text.count("mehr Nachrichten") == 1
-    with refused(session, TooMany):
+    with refused(session, SiteFull):  # and not: from your network
         send(session, network="10.0.99.0/24")
 
 
