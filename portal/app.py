@@ -19,7 +19,7 @@ from portal.pages.mailbox import views as mailbox
 from portal.pages.staff import frame as staff
 from portal.pages.staff import login
 from portal.pages.staff.login import views as login_views
-from portal.pages.status import views as status
+from portal.pages.status import frame as status
 
 FORM_BYTES = 64 * 1024
 """Largest body of a form."""

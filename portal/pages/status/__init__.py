@@ -1,5 +1,9 @@
-"""The customer's page behind the signed link, and everything the customer can do there."""
+"""The customer's page behind the signed link, and everything the customer can do there.
 
-from portal.pages.status.views import bp
+Importing the package puts every view on the blueprint.
+"""
 
-__all__ = ["bp"]
+from portal.pages.status import erasure, views
+from portal.pages.status.frame import bp
+
+__all__ = ["bp", "erasure", "views"]

@@ -1,46 +1,27 @@
 """The status page. Its address is the secret: no cookie, no login; every change is a POST behind a visible button."""
 
 import json
-from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any
 
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug import Response
-from wtforms import Form
 
 from portal import clock, db
-from portal.cases import answering, closing, erasure_wishes, exporting, finding, submissions, timeline, waiting
-from portal.cases.errors import KeyReused, NotConfirmable, Refused
+from portal.cases import answering, closing, exporting, finding, waiting
 from portal.cases.models import Case, CaseState
-from portal.journal.files import NoLongerHeld
-from portal.links import new_secret
 from portal.pages import speaking, uploads
 from portal.pages.contact import typed
-from portal.pages.contact.forms import EmailForm, first_values
-from portal.pages.once import accepted_once
+from portal.pages.contact.forms import first_values
 from portal.pages.status.forms import CloseForm, MessageForm, ReopenForm
-from portal.pages.uploads import Chosen, OverQuota
-
-bp = Blueprint("status", __name__, url_prefix="/s/<token>")
-
-
-ASKS = {"status/close.html": "close", "status/replace_link.html": "replace_link", "status/not_me.html": "not_me"}
-ASKS |= {"status/erase.html": "erase", "status/confirm_erasure.html": "erase"}
-"""Pages that ask once before something is done, with the name of it in Status.can."""
-
-Step = Callable[[Session, Case, datetime], str]
-"""Does what was asked for and says in one word what happened (``_done`` has the sentence)."""
+from portal.pages.status.frame import bp, chosen_in, come_back, do, lost, page
 
 
 @bp.get("")
 def show(token: str) -> ResponseReturnValue:
     """The page itself."""
-    return _page(token, "status/page.html")
+    return page(token, "status/page.html")
 
 
 @bp.get("/files/<file_id>")
@@ -50,7 +31,7 @@ def file(token: str, file_id: str) -> ResponseReturnValue:
     with db.reading() as session:
         found = finding.by_token(session, token, now=now)
         if found is None or found.expired:
-            return _lost(session, found, now=now)
+            return lost(session, found, now=now)
         speaking.speak(found.case.language)
         return uploads.download(session, found.case.id, file_id, visible_only=True)
 
@@ -60,9 +41,9 @@ def file(token: str, file_id: str) -> ResponseReturnValue:
 def message(token: str) -> ResponseReturnValue:
     """The customer writes."""
     form = MessageForm(first_values(request.form))
-    valid, chosen = form.validate(), _chosen(form, token)
+    valid, chosen = form.validate(), chosen_in(form, token)
     if not valid or form.errors:
-        return _come_back(token, form, chosen)
+        return come_back(token, form, chosen)
     text = form.message.data or ""
 
     def write(session: Session, case: Case, now: datetime) -> str:
@@ -70,7 +51,7 @@ def message(token: str) -> ResponseReturnValue:
         kept_in = answering.customer_message(session, case, text, attached=chosen.files, now=now)
         return "message" if kept_in is case else "continued"
 
-    return _do(token, write, "message", text, form=form, chosen=chosen)
+    return do(token, write, "message", text, form=form, chosen=chosen)
 
 
 @bp.post("/keep-open")
@@ -81,13 +62,13 @@ def keep_open(token: str) -> ResponseReturnValue:
         waiting.keep_open(session, case, now=now)
         return "kept-open"
 
-    return _do(token, keep, "kept-open")
+    return do(token, keep, "kept-open")
 
 
 @bp.get("/close")
 def confirm_close(token: str) -> ResponseReturnValue:
     """Asks once."""
-    return _page(token, "status/close.html", form=CloseForm())
+    return page(token, "status/close.html", form=CloseForm())
 
 
 @bp.post("/close")
@@ -100,7 +81,7 @@ def close(token: str) -> ResponseReturnValue:
         closing.close(session, case, by_id=None, outcome=form.chosen(), text="", version=version, now=now)
         return "closed"
 
-    return _do(token, end, "closed", form.chosen(), form=form, template="status/close.html")
+    return do(token, end, "closed", form.chosen(), form=form, template="status/close.html")
 
 
 @bp.post("/reopen")
@@ -108,9 +89,9 @@ def close(token: str) -> ResponseReturnValue:
 def reopen(token: str) -> ResponseReturnValue:
     """Something is still open."""
     form = ReopenForm(first_values(request.form))
-    valid, chosen = form.validate(), _chosen(form, token)
+    valid, chosen = form.validate(), chosen_in(form, token)
     if not valid or form.errors:
-        return _come_back(token, form, chosen)
+        return come_back(token, form, chosen)
     text = form.message.data or ""
 
     def open_again(session: Session, case: Case, now: datetime) -> str:
@@ -118,13 +99,13 @@ def reopen(token: str) -> ResponseReturnValue:
         closing.reopen(session, case, by_id=None, text=text, attached=chosen.files, now=now)
         return "reopened"
 
-    return _do(token, open_again, "reopened", text, form=form, chosen=chosen)
+    return do(token, open_again, "reopened", text, form=form, chosen=chosen)
 
 
 @bp.get("/replace-link")
 def confirm_new_link(token: str) -> ResponseReturnValue:
     """Says what a new link means."""
-    return _page(token, "status/replace_link.html")
+    return page(token, "status/replace_link.html")
 
 
 @bp.post("/replace-link")
@@ -135,13 +116,13 @@ def new_link(token: str) -> ResponseReturnValue:
         closing.replace_link(session, case, now=now)
         return "link"
 
-    return _do(token, replace, "link", template="status/replace_link.html")
+    return do(token, replace, "link", template="status/replace_link.html")
 
 
 @bp.get("/not-me")
 def confirm_not_me(token: str) -> ResponseReturnValue:
     """A letter links here; only the button does something."""
-    return _page(token, "status/not_me.html")
+    return page(token, "status/not_me.html")
 
 
 @bp.post("/not-me")
@@ -152,7 +133,7 @@ def not_me(token: str) -> ResponseReturnValue:
         closing.not_me(session, case, now=now)
         return "not-me"
 
-    return _do(token, stop, "not-me", template="status/not_me.html")
+    return do(token, stop, "not-me", template="status/not_me.html")
 
 
 @bp.get("/export")
@@ -162,201 +143,10 @@ def export(token: str) -> ResponseReturnValue:
     with db.reading() as session:
         found = finding.by_token(session, token, now=now)
         if found is None or found.expired:
-            return _lost(session, found, now=now)
+            return lost(session, found, now=now)
         if found.case.state not in (CaseState.OPEN, CaseState.CLOSED):
             return redirect(url_for("status.show", token=token))
         said, name = exporting.export(session, found.case, now=now), found.case.reference.lower()
     answer = Response(json.dumps(said, ensure_ascii=False, indent=2), mimetype="application/json")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
     return answer
-
-
-@bp.get("/erase")
-def ask_erasure(token: str) -> ResponseReturnValue:
-    """Says what deletion means, and what stays until when."""
-    return _page(token, "status/erase.html")
-
-
-@bp.post("/erase")
-def send_erasure_link(token: str) -> ResponseReturnValue:
-    """A letter to the stored address asks to confirm it."""
-
-    def ask(session: Session, case: Case, now: datetime) -> str:
-        erasure_wishes.ask(session, case, now=now)
-        return "erasure-asked"
-
-    return _do(token, ask, "erasure-asked", template="status/erase.html")
-
-
-@bp.get("/erase/<proof>")
-def show_erasure(token: str, proof: str) -> ResponseReturnValue:
-    """The letter links here; only the button does something."""
-    with db.reading() as session:
-        found = finding.by_token(session, token, now=clock.utc_now())
-        proves = found is not None and erasure_wishes.proves(found.case, proof, now=clock.utc_now())
-    if not proves:
-        return _page(token, "status/erase.html", sentences=[NotConfirmable.sentence], code=410)
-    return _page(token, "status/confirm_erasure.html", proof=proof)
-
-
-@bp.post("/erase/<proof>")
-def confirm_erasure(token: str, proof: str) -> ResponseReturnValue:
-    """Whoever reads the mailbox has confirmed it."""
-
-    def confirm(session: Session, case: Case, now: datetime) -> str:
-        erasure_wishes.confirm(session, case, proof, now=now)
-        return "erasure-confirmed"
-
-    return _do(token, confirm, "erasure-confirmed", proof, template="status/erase.html")
-
-
-@bp.post("/keep-details")
-def keep_details(token: str) -> ResponseReturnValue:
-    """The customer takes the deletion back."""
-
-    def keep(session: Session, case: Case, now: datetime) -> str:
-        erasure_wishes.take_back(session, case, now=now)
-        return "details-kept"
-
-    return _do(token, keep, "details-kept")
-
-
-def _do(
-    token: str,
-    step: Step,
-    word: str,
-    *body: str,
-    template: str = "status/page.html",
-    form: Form | None = None,
-    chosen: Chosen | None = None,
-) -> ResponseReturnValue:
-    """Do the step once, however often its button is pressed, and go on; where a rule refuses it, say why."""
-    now = clock.utc_now()
-    told = body if chosen is None else (*body, *chosen.field.data)
-    try:
-        return accepted_once(lambda session: _do_once(session, token, step, word, *told, now=now))
-    except Refused as refused:
-        if chosen is not None and form is not None:
-            anew = isinstance(refused, KeyReused)
-            return _come_back(token, form, chosen, [refused.sentence], code=409, anew=anew)
-        return _page(token, template, form=form, sentences=[refused.sentence], code=409)
-    except NoLongerHeld:
-        assert chosen is not None and form is not None
-        uploads.say_no_longer_held(chosen)
-        return _come_back(token, form, chosen, anew=True)
-    except OverQuota as over:
-        assert chosen is not None
-        uploads.say_over_quota(chosen)
-        return over.told(_page(token, template, form=form, code=429, key=typed.key(request.form.get("key"))))
-
-
-def _chosen(form: MessageForm | ReopenForm, token: str) -> Chosen:
-    """The files of the form, with those that it brought when it was refused before."""
-    return uploads.choose(form.attachments, "status", token, typed.key(request.form.get("key")))
-
-
-def _come_back(
-    token: str, form: Form, chosen: Chosen, sentences: Collection[str] = (), *, code: int = 422, anew: bool = False
-) -> Response:
-    """The page once more, with the words and the files kept for its form. ``anew``: under a new key."""
-    key, now = typed.key(request.form.get("key")), clock.utc_now()
-    key = new_secret() if anew or key is None else key
-    with db.reading() as session:  # for whoever has no link nothing is kept
-        found = finding.by_token(session, token, now=now)
-    if found is not None and not found.expired:
-        uploads.hold(chosen, "status", token, key, now=now)
-    return _page(token, "status/page.html", form=form, sentences=sentences, code=code, key=key)
-
-
-def _do_once(session: Session, token: str, step: Step, word: str, *body: str, now: datetime) -> ResponseReturnValue:
-    key = request.form.get("key", "")
-    keyed, body_hash = typed.key(key) is not None, submissions.body_hash([word, token, *body])
-    # Before the token: a second press of "replace the link" comes with a link that is dead by then.
-    before = submissions.find(session, key, body_hash) if keyed else None
-    if before is not None:
-        language = session.scalar(select(Case.language).where(Case.id == before.case_id))
-        return redirect(_after(token, before.purpose, language), code=303)
-    found = finding.by_token(session, token, now=now)
-    if found is None or found.expired:
-        return _lost(session, found, now=now)
-    happened = step(session, found.case, now)
-    if keyed:
-        submissions.keep(session, key=key, purpose=happened, body_hash=body_hash, case_id=found.case.id, now=now)
-    return redirect(_after(token, happened, found.case.language), code=303)
-
-
-def _after(token: str, word: str, language: str | None = None) -> str:
-    """The page to go on to: this one, unless its link has just been replaced."""
-    if word == "link":
-        return url_for("link.show", done=word, lang=language)
-    return url_for("status.show", token=token, done=word, _anchor="main")
-
-
-def _page(
-    token: str,
-    template: str,
-    *,
-    form: Form | None = None,
-    sentences: Collection[str] = (),
-    code: int = 200,
-    key: str | None = None,
-    **values: str,
-) -> Response:
-    """A page of the case in the case's language; the same page for every link that leads to none.
-
-    A page that asks whether to do what cannot be done (any more) gives way to the status page.
-    """
-    now, before = clock.utc_now(), typed.number(request.args.get("before"))
-    with db.reading() as session:
-        found = finding.by_token(session, token, now=now)
-        if found is None or found.expired:
-            return _lost(session, found, now=now)
-        speaking.speak(found.case.language)
-        status = timeline.status_of(session, found.case, now=now, before=before)
-        if template in ASKS and ASKS[template] not in status.can:
-            if code == 200:
-                return redirect(url_for("status.show", token=token))
-            template, form = "status/page.html", None
-        page = render_template(
-            template,
-            status=status,
-            token=token,
-            key=key or new_secret(),
-            keep_key=new_secret(),  # a second form beside the first: who has sent one may send the other
-            form=form or (ReopenForm() if "reopen" in status.can else MessageForm()),
-            sentences=[gettext(sentence) for sentence in sentences],
-            done=_done(request.args.get("done")),
-            earlier=before is not None,
-            failed=code != 200,
-            company=speaking.company(session, now=now),
-            voice=status.voice,
-            now=now,
-            **values,
-        )
-    return make_response(page, code)
-
-
-def _lost(session: Session, found: finding.Found | None, *, now: datetime) -> Response:
-    """Expired but genuine names the person; everything else is one page that reveals nothing."""
-    values: dict[str, Any] = speaking.house(session, now=now)
-    if found is None:
-        return make_response(render_template("link/unknown.html", form=EmailForm(), **values), 404)
-    speaking.speak(found.case.language)
-    status = timeline.status_of(session, found.case, now=now)
-    values |= {"status": status, "voice": status.voice}
-    return make_response(render_template("link/expired.html", **values), 410)
-
-
-def _done(word: str | None) -> str | None:
-    """What just happened, as a sentence; only for words of ours."""
-    return {
-        "message": gettext("Thank you, your message has arrived."),
-        "continued": gettext("Thank you. Your message is a new request; the confirmation comes by e-mail."),
-        "kept-open": gettext("Thank you, your request stays open."),
-        "closed": gettext("You have closed the request."),
-        "reopened": gettext("The request is open again."),
-        "erasure-asked": gettext("Please look into your mailbox: our e-mail holds the link to confirm it."),
-        "erasure-confirmed": gettext("It is confirmed. This page shows the date."),
-        "details-kept": gettext("The deletion is taken back."),
-        "not-me": gettext("Thank you for telling us."),
-    }.get(word or "")
