@@ -98,13 +98,15 @@ def _left(house: House, count: Callable[..., int]) -> int:
 
 
 def _ask(verdict: Verdict, house: House, driver: Driver, damage: list[str], calm_from: float) -> None:
+    with house.core.app_context(), db.reading() as session:
+        sent = mailing.sent_ids(session)  # before the relay's log: where not all has drained, the workers go on meanwhile
     taken = mailing.read_relay(house.relay_log)
     # A relay that is stopped in the middle of a letter leaves an ending that nobody can know, and does not log it.
     kills = house.struck[Blow.KILL_WORKER] + house.struck[Blow.STOP_WORKER] + house.struck[Blow.OUTAGE]
     doomed = {one.visit.email for one in driver.sent if one.visit.doomed}
     with house.core.app_context(), db.reading() as session:
         verdict.add(*storing.stored_once(session, driver.sent))
-        verdict.add(*mailing.letters_came(session, doomed, taken))
+        verdict.add(*mailing.letters_came(session, doomed, sent, taken))
         verdict.add([], mailing.in_time(driver.sent, taken))
         verdict.add(*mailing.doubles(taken, kills))
         verdict.add(*mailing.noticed(session, house.given_up, taken, calm_from=calm_from))

@@ -62,7 +62,7 @@ def under_its_first_id(case: Case) -> Taken:
 
 
 def test_it_came_and_is_a_letter_of_ours(session: Session, case: Case) -> None:
-    wrong, figures = mailing.letters_came(session, [], [under_its_first_id(case)])
+    wrong, figures = mailing.letters_came(session, [], mailing.sent_ids(session), [under_its_first_id(case)])
 
     assert (wrong, figures) == ([], {"taken_and_written_anew": 1})
 
@@ -80,6 +80,6 @@ def test_what_is_really_wrong_is_still_found(
 ) -> None:
     line = replace(under_its_first_id(case), **changed)  # type: ignore[arg-type]  # a field each
 
-    wrong, _ = mailing.letters_came(session, [], [line])
+    wrong, _ = mailing.letters_came(session, [], mailing.sent_ids(session), [line])
 
     assert any(says in fault for fault in wrong)

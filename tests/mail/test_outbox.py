@@ -661,6 +661,35 @@ def test_the_pause_doubles_with_every_fault_up_to_five_minutes(session: Session)
     assert pauses == [10, 20, 40, 80, 160, 300, 300]
 
 
+def test_a_fault_that_two_workers_meet_is_one_pause(session: Session) -> None:
+    letter(session)
+    letter(session)
+    first, second = claim(session), claim(session)
+    pausing(session, first)
+    session.flush()
+
+    pausing(session, second)
+    session.flush()
+
+    paused = outbox.channel(session)
+    assert paused is not None
+    assert (paused.faults, paused.paused_until) == (1, NOW + timedelta(seconds=BASE))
+
+
+def test_with_a_short_base_a_pause_stays_short(session: Session) -> None:
+    letter(session)
+    at = NOW
+
+    for _ in range(12):
+        outbox.pause_channel(session, claim(session, at=at), "refused", now=at, base=0.1)
+        session.flush()
+        paused = outbox.channel(session)
+        assert paused is not None and paused.paused_until is not None
+        pause, at = paused.paused_until - at, paused.paused_until
+
+    assert pause == timedelta(seconds=3.2)
+
+
 def test_the_channel_says_what_is_wrong_with_it(session: Session) -> None:
     letter(session)
 
@@ -702,7 +731,7 @@ def test_two_workers_that_meet_the_first_fault_at_the_same_moment_both_give_thei
 
     assert faults == []
     assert session.scalars(select(Letter.state)).all() == [LetterState.QUEUED, LetterState.QUEUED]
-    assert session.scalars(select(MailChannel.faults)).one() == 2
+    assert session.scalars(select(MailChannel.faults)).one() == 1
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -374,7 +374,7 @@ def test_two_workers_may_meet_the_first_fault_at_the_same_moment(core: Flask, op
     other.join()
 
     channel = rows.channel()
-    assert channel is not None and channel.faults == 2
+    assert channel is not None and channel.faults == 1, "one fault, met by two, is one pause"
 
 
 # --- withdrawn while it is under way ---
