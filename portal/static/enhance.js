@@ -36,7 +36,7 @@
   // Somebody in another time zone also reads their own.
   all("time[data-zone]").forEach((time) => {
     const at = new Date(time.dateTime);
-    const form = { weekday: "short", hour: "2-digit", minute: "2-digit" };
+    const form = { weekday: "short", hour: "numeric", minute: "2-digit" };
     const ours = at.toLocaleString("en", { ...form, timeZone: time.dataset.zone });
     if (ours === at.toLocaleString("en", form)) return;
     time.textContent = "(" + time.dataset.here + " " + at.toLocaleString(document.documentElement.lang, form) + ")";
