@@ -79,12 +79,12 @@ PROFILES = {
             databases=40,
             fulls=5,
             outages=3,
-            spread=1500,
+            spread=1750,  # two workers are busy with it: 15,000 letters, every fifth attempt at one fails
             patience=60,
             full_for=10,
             outage_for=60,
             watch_beats=True,
-            calm=4000,
+            calm=3000,
         ),
     )
 }
