@@ -43,7 +43,9 @@ class Profile:
     watch_beats: bool = False
     """Whether both workers are held for a while at the end, to see their silence noticed."""
     calm: int = 0
-    """Forms that come at the very end, in peace, to see what each process keeps of them; half of them unmeasured."""
+    """Forms that come at the very end, in peace, to see what each process keeps of them; a third of them unmeasured.
+
+    Memory grows in steps of a megabyte: of too few forms a step looks like a slope."""
 
 
 PROFILES = {
@@ -84,7 +86,7 @@ PROFILES = {
             full_for=10,
             outage_for=60,
             watch_beats=True,
-            calm=3000,
+            calm=6000,
         ),
     )
 }
