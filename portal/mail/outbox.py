@@ -27,7 +27,7 @@ RETRY_CAP = 900.0
 PAUSE_CAP = 300.0
 """Longest pause of a faulty channel in seconds."""
 PAUSE_DOUBLINGS = 5
-"""How often a pause is doubled at most: to try once more costs one connection, to be late costs the customers' trust."""
+"""How often a pause is doubled at most: to try once more costs one connection, to be late costs trust."""
 
 _SOON = timedelta(seconds=RETRY_CAP)
 """An older letter that is due later than any retry waits for its hours, and holds up no other until then."""
@@ -266,8 +266,9 @@ def retry(session: Session, claimed: Claimed, reason: str, *, now: datetime, bas
 def pause_channel(session: Session, claimed: Claimed, reason: str, *, now: datetime, base: float) -> LetterState | None:
     """The channel is faulty: the letter goes back, its attempts untouched, and nobody tries for a while.
 
-    Several workers that meet the same fault make one pause: the next is longer only if that one was in vain. A letter that meets such faults for 48 hours ends as in ``fail``: somebody must see that it does not leave. Returns
-    what it is now, or None if the lease was lost.
+    Several workers that meet the same fault make one pause: the next is longer only if that one was in vain. A letter
+    that meets such faults for 48 hours ends as in ``fail``: somebody must see that it does not leave. Returns what it
+    is now, or None if the lease was lost.
     """
     letter = _claimed_row(session, claimed)
     state = None if letter is None else _put_off(letter, reason, now=now)

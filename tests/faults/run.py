@@ -99,7 +99,8 @@ def _left(house: House, count: Callable[..., int]) -> int:
 
 def _ask(verdict: Verdict, house: House, driver: Driver, damage: list[str], calm_from: float) -> None:
     with house.core.app_context(), db.reading() as session:
-        sent = mailing.sent_ids(session)  # before the relay's log: where not all has drained, the workers go on meanwhile
+        # Before the relay's log: where not all has drained, the workers go on meanwhile.
+        sent = mailing.sent_ids(session)
     taken = mailing.read_relay(house.relay_log)
     # A relay that is stopped in the middle of a letter leaves an ending that nobody can know, and does not log it.
     kills = house.struck[Blow.KILL_WORKER] + house.struck[Blow.STOP_WORKER] + house.struck[Blow.OUTAGE]
