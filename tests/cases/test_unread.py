@@ -124,6 +124,17 @@ def test_two_workers_at_once_escalate_it_once(core: Flask, session: Session, ent
         assert reading.scalar(found) == 2
 
 
+def only_the_other_is_escalated(session: Session, entry: Case, other: Case, *, after: datetime) -> None:
+    """One that breaks is put off, and keeps no other waiting."""
+    session.commit()
+    with clock.drive(lambda: after + timedelta(minutes=1)):
+        escalate = EscalateUnread()
+        assert [escalate() for _ in range(3)] == [GOES_ON, 1, 0]
+
+    session.expire_all()
+    assert (entry.lead_since is None, other.lead_since is None) == (True, False)
+
+
 def test_one_that_breaks_keeps_no_other_waiting(
     core: Flask, session: Session, entry: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,13 +147,7 @@ def test_one_that_breaks_keeps_no_other_waiting(
         return real(directory, case, *rest, now=now)  # type: ignore[arg-type]
 
     monkeypatch.setattr(unread, "_reader", broken)
-    session.commit()
-    with clock.drive(lambda: first + timedelta(minutes=1)):
-        escalate = EscalateUnread()
-        assert [escalate() for _ in range(3)] == [GOES_ON, 1, 0]
-
-    session.expire_all()
-    assert (entry.lead_since is None, other.lead_since is None) == (True, False)
+    only_the_other_is_escalated(session, entry, other, after=first)
 
 
 def test_one_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
@@ -164,13 +169,7 @@ def test_one_that_the_database_refuses_at_the_commit_keeps_no_other_waiting(
 
     monkeypatch.setattr(unread, "escalate", names_a_step_that_is_none)
     first = late(entry)
-    session.commit()
-    with clock.drive(lambda: first + timedelta(minutes=1)):
-        escalate = EscalateUnread()
-        assert [escalate() for _ in range(3)] == [GOES_ON, 1, 0]
-
-    session.expire_all()
-    assert (entry.lead_since is None, other.lead_since is None) == (True, False)
+    only_the_other_is_escalated(session, entry, other, after=first)
     assert "not escalated" in caplog.text and "IntegrityError" in caplog.text
 
 
