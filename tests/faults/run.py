@@ -68,7 +68,8 @@ def _befall(verdict: Verdict, drawn: Plan, house: House, driver: Driver) -> floa
         house.wait_for_blows()
         calm_from = time.time()
         customers.join()
-        # Before the clock is set: afterwards they would be due tomorrow.
+        # Before the clock is set: afterwards they would be due tomorrow. The last may fall due only after all this.
+        time.sleep(max(0.0, max(house.given_up.values(), default=0.0) - time.time()))
         if _until(lambda: _left(house, mailing.not_noticed), mailing.NOTICE_WITHIN) is None:
             verdict.wrong.append("not every notice was given (O7)")
     verdict.add(alarms.wrong(), {"seconds_of_false_alarm": alarms.false})

@@ -208,13 +208,14 @@ class Site:
 
     def wait_until_quiet(self) -> None:
         """Wait until no letter that may leave now is waiting or on its way, and nobody waits for a link."""
-        due = or_(Row.state == LetterState.SENDING, Row.due_at <= clock.utc_now())
-        letters = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)), due)
         wishes = select(func.count()).select_from(LinkWish)
 
         def is_quiet() -> bool:
+            # Who is due is asked anew each time: the letter of a wish is written only while we wait, and due then.
+            due = or_(Row.state == LetterState.SENDING, Row.due_at <= clock.utc_now())
+            letters = select(func.count()).where(Row.state.in_((LetterState.QUEUED, LetterState.SENDING)), due)
             with self.reading() as session:
-                return (session.scalar(letters), session.scalar(wishes)) == (0, 0)
+                return (session.scalar(wishes), session.scalar(letters)) == (0, 0)
 
         wait_until(is_quiet, QUIET_TIME, "letters are still waiting")
 
