@@ -120,22 +120,24 @@ def one_of(members: type[StrEnum], *, checked: bool = True) -> Enum:
     )
 
 
-_TRIGGERS: dict[str, set[str]] = {}
+_GUARDS: dict[str, set[str]] = {}
+_GUARD = re.compile(r"CREATE TRIGGER (\w+)|ALTER TABLE \w+ ADD CONSTRAINT (\w+) EXCLUDE")
 
 
-def required_triggers(dialect: str) -> frozenset[str]:
-    """The names of the triggers that the models imported so far want made on this kind of database."""
-    return frozenset(_TRIGGERS.get(dialect, set()) | _TRIGGERS.get("", set()))
+def required_guards(dialect: str) -> frozenset[str]:
+    """The names of the guards that the models imported so far want made on this kind of database."""
+    return frozenset(_GUARDS.get(dialect, set()) | _GUARDS.get("", set()))
 
 
 def after_create(target: MetaData | FromClause, statement: str, *, dialect: str | None = None) -> None:
     """Have a guard made with the tables, where the models make them (in tests); migrations keep copies of their own.
 
-    A trigger is remembered as one that every database must have (``required_triggers``).
+    A trigger, or a rule that rows exclude each other, is remembered as one that every database must have
+    (``required_guards``).
     """
-    name = re.match(r"CREATE TRIGGER (\w+)", statement)
+    name = _GUARD.match(statement)
     if name is not None:
-        _TRIGGERS.setdefault(dialect or "", set()).add(name[1])
+        _GUARDS.setdefault(dialect or "", set()).add(name[1] or name[2])
     ddl = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
     event.listen(target, "after_create", ddl if dialect is None else ddl.execute_if(dialect=dialect))
 

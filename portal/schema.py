@@ -69,15 +69,19 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
 
 
 def guards(dialect: str) -> frozenset[str]:
-    """Triggers without which a law does not hold, or a page shows yesterday's directory: not ready without them."""
-    return db.required_triggers(dialect)
+    """Guards without which a law does not hold, or a page shows yesterday's directory: not ready without them.
+
+    Triggers, and on PostgreSQL the constraint that keeps appointments of one person from overlapping.
+    """
+    return db.required_guards(dialect)
 
 
 def guards_missing(engine: Engine) -> set[str]:
     """The names of guards that should stand in the database and do not; one that is switched off does not."""
     catalogue = {
         "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
+        "UNION SELECT conname FROM pg_constraint WHERE contype = 'x'",
     }[engine.dialect.name]
     with _reading(engine) as connection:
         return set(guards(engine.dialect.name)) - set(connection.scalars(text(catalogue)))

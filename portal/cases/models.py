@@ -16,9 +16,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from portal.appointments.models import Appointment, AppointmentState
 from portal.customers.models import Customer
 from portal.db import Base, UtcDateTime, one_of
-from portal.promises.models import Promise, PromiseState
+from portal.promises.models import Medium, Promise, PromiseState
 
 COMMERCIAL_DAYS = 6 * 365
 """A topic whose retention is as long or longer is commercial correspondence."""
@@ -35,7 +36,13 @@ class Topic(Base):
     """The kind of request a customer chooses; names team and service level."""
 
     __tablename__ = "topic"
-    __table_args__ = (CheckConstraint("retention_days > 0", name="retention"),)
+    __table_args__ = (
+        CheckConstraint("retention_days > 0", name="retention"),
+        CheckConstraint("slot_medium IN ('call', 'visit')", name="call_or_visit"),
+        CheckConstraint(
+            "slot_minutes > 0 AND slot_grid > 0 AND slot_before >= 0 AND slot_after >= 0", name="slot_minutes"
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(40), unique=True)
@@ -50,6 +57,14 @@ class Topic(Base):
     retention_days: Mapped[int] = mapped_column(default=183)
     """How long after closing personal data stays; six years where the topic is commercial correspondence."""
     active: Mapped[bool] = mapped_column(default=True)
+    slot_medium: Mapped[Medium | None] = mapped_column(one_of(Medium, checked=False))
+    """Whether customers choose a time of their own for a call or a visit; None where nobody offers any."""
+    slot_minutes: Mapped[int] = mapped_column(default=30)
+    slot_grid: Mapped[int] = mapped_column(default=30)
+    """Appointments begin at minutes of the day that this divides."""
+    slot_before: Mapped[int] = mapped_column(default=0)
+    slot_after: Mapped[int] = mapped_column(default=10)
+    """Minutes before and after it in which its person has no other."""
 
     @property
     def is_commercial(self) -> bool:
@@ -124,8 +139,8 @@ class Outcome(StrEnum):
 class Case(Base):
     """One tracked request.
 
-    Law 1 lives in its keys: an open case points at a promise, and the key carries the case and the state, so the
-    schema refuses a step of another case and a step that is not open.
+    Law 1 lives in its keys: an open case points at a promise or an appointment, and the key carries the case and the
+    state, so the schema refuses a step of another case, a promise that is not open, an appointment that is not booked.
     """
 
     __tablename__ = "case"
@@ -138,8 +153,20 @@ class Case(Base):
             initially="DEFERRED",
             use_alter=True,
         ),
+        ForeignKeyConstraint(
+            ["appointment_id", "id", "booking_state"],
+            ["appointment.id", "appointment.case_id", "appointment.state"],
+            name="fk_case_booked_step",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
         CheckConstraint("step_state = 'open'", name="step_is_open"),
-        CheckConstraint("(state = 'open') = (promise_id IS NOT NULL)", name="open_has_a_step"),
+        CheckConstraint("booking_state = 'booked'", name="booking_is_booked"),
+        CheckConstraint(
+            "(state = 'open') = (promise_id IS NOT NULL OR appointment_id IS NOT NULL)", name="open_has_a_step"
+        ),
+        CheckConstraint("promise_id IS NULL OR appointment_id IS NULL", name="one_step"),
         CheckConstraint("(state = 'received') = (check_by_at IS NOT NULL)", name="received_has_a_date"),
         CheckConstraint("state IN ('received', 'spam', 'erased') OR owner_id IS NOT NULL", name="has_an_owner"),
         CheckConstraint(
@@ -167,6 +194,7 @@ class Case(Base):
             postgresql_where=text("state = 'received'"),
         ),
         Index("ix_case_promise_id", "promise_id"),
+        Index("ix_case_appointment_id", "appointment_id"),
     )
 
     # Part of a foreign key, so the database must be told that it counts by itself.
@@ -185,8 +213,14 @@ class Case(Base):
     """The last delay notice: there is one a day at most, however many promises it moved."""
     lead_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     promise_id: Mapped[int | None]
-    """The next step: the earliest open promise. Set by settle() alone."""
+    """The next step, where it is a promise. Set by settle() alone."""
     step_state: Mapped[PromiseState] = mapped_column(String(20), default=PromiseState.OPEN)
+    appointment_id: Mapped[int | None]
+    """The next step, where it is an appointment. Set by settle() alone."""
+    booking_state: Mapped[AppointmentState] = mapped_column(String(20), default=AppointmentState.BOOKED)
+    reachable: Mapped[str] = mapped_column(String(60), default="")
+    """The parts of the day at which the customer says they can be reached, as ``offering.Part`` spells them, by
+    commas; such times are offered first."""
     doubt: Mapped[Doubt | None] = mapped_column(one_of(Doubt, checked=False))
     check_by_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -208,6 +242,18 @@ class Case(Base):
     topic: Mapped[Topic] = relationship()
     customer: Mapped[Customer] = relationship()
     promise: Mapped[Promise | None] = relationship(primaryjoin="foreign(Case.promise_id) == Promise.id", viewonly=True)
+    appointment: Mapped[Appointment | None] = relationship(
+        primaryjoin="foreign(Case.appointment_id) == Appointment.id", viewonly=True
+    )
+
+    @property
+    def step(self) -> "Step | None":
+        """What the customer is waiting for; None where the case is not open."""
+        return self.promise or self.appointment
+
+
+Step = Promise | Appointment
+"""A next step: something promised by a date, or an agreed time."""
 
 
 NOT_ERASED = Case.state != literal_column("'erased'", Case.state.type)

@@ -40,6 +40,7 @@ PERSONAL = {
     "customer.number_typed": Personal("to find the company's account manager", on_duty=True),
     "customer.postcode": Personal("to find the team of the region"),
     "case.outcome_text": Personal("how it ended, in a colleague's words", on_duty=True),
+    "case.reachable": Personal("at which parts of the day the customer can be reached", Fate.BLANKED),
     "entry.text": Personal("what was said and written", on_duty=True),
     "entry.facts": Personal("dates and kinds around it", on_duty=True),
     "promise.what": Personal("what is to come"),
@@ -71,9 +72,13 @@ PERSONAL = {
 WITHOUT_PERSONAL_DATA = frozenset(
     {
         "account.number",
+        "appointment.local_start",  # a time, which erasure keeps
+        "appointment.tz",
+        "appointment.uid",  # random
         "attachment.form_key",  # random
         "attachment.id",  # random
         "attachment_data.attachment_id",  # random
+        "case.booking_state",
         "case.language",
         "case.link_nonce",  # random; opens nothing once the case is erased
         "case.reference",  # the tombstone's name
@@ -92,6 +97,7 @@ WITHOUT_PERSONAL_DATA = frozenset(
         "letter.kind",
         "letter.lease_token",
         "letter.message_id",  # random
+        "person.feed_nonce",  # random
         "replanning.mark",
         "route.postcode_from",
         "route.postcode_to",

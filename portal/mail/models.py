@@ -79,6 +79,7 @@ class Letter(Base):
             postgresql_where=text("state = 'queued' AND valid_until IS NOT NULL"),
         ),
         Index("ix_letter_case_id_id", "case_id", "id"),
+        Index("ix_letter_appointment_id", "appointment_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -94,6 +95,9 @@ class Letter(Base):
     state: Mapped[LetterState] = mapped_column(one_of(LetterState), default=LetterState.QUEUED)
     automatic: Mapped[bool]
     promise_id: Mapped[int | None] = mapped_column(ForeignKey("promise.id"), index=True)
+    appointment_id: Mapped[int | None] = mapped_column(ForeignKey("appointment.id"))
+    appointment_version: Mapped[int | None]
+    """The appointment it names, as it stood then."""
     valid_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Until when it is true and may leave: the end of the working day it was written on, of the sending hours where
     nobody asked for it. Afterwards it is written anew. None for what a person wrote and for letters to staff."""

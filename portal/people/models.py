@@ -56,6 +56,7 @@ class Person(Base):
         CheckConstraint("deputy_id <> id", name="own_deputy"),
         CheckConstraint("NOT answers OR line_e164 IS NOT NULL", name="answers_with_a_line"),
         Index("uq_person_email", text("lower(email)"), unique=True),
+        Index("uq_person_feed_nonce", "feed_nonce", unique=True),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -71,6 +72,8 @@ class Person(Base):
     """Whether this person answers customers; who does has a direct line and a standing deputy."""
     left_on: Mapped[date | None]
     deputy_id: Mapped[int | None] = mapped_column(ForeignKey("person.id"), index=True)
+    feed_nonce: Mapped[str | None] = mapped_column(String(32))
+    """In the signed address of the person's calendar feed; None while there is none. A new one revokes the old."""
 
 
 class Hours(Base):

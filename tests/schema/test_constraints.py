@@ -58,6 +58,8 @@ CASE: Row = {
     "notices": 0,
     "promise_id": 1,
     "step_state": "open",
+    "booking_state": "booked",
+    "reachable": "",
     "outcome_text": "",
     "version": 1,
     "received_at": BEFORE,
@@ -71,6 +73,26 @@ CLOSED: Row = {
     "erase_on": "2027-05-26",
 }
 RECEIVED: Row = {"state": "received", "promise_id": None, "owner_id": None, "check_by_at": LATER}
+APPOINTMENT: Row = {
+    "id": 1,
+    "case_id": 1,
+    "person_id": 1,
+    "medium": "call",
+    "state": "booked",
+    "starts_at": NOON,
+    "ends_at": LATER,
+    "busy_from": NOON,
+    "busy_until": LATER,
+    "outcome_due_at": LATER,
+    "tz": "Europe/Berlin",
+    "local_start": "2026-11-26T13:00",
+    "version": 1,
+    "uid": "one@beispielwerke.example",
+    "sequence": 0,
+    "customer_moves": 0,
+    "created_at": BEFORE,
+    "changed_at": BEFORE,
+}
 LETTER: Row = {
     "id": 1,
     "key": "confirmation:1",
@@ -126,6 +148,10 @@ TOPIC: Row = {
     "medium": "reply",
     "retention_days": 183,
     "active": True,
+    "slot_minutes": 30,
+    "slot_grid": 30,
+    "slot_before": 0,
+    "slot_after": 10,
 }
 LEVEL: Row = {"id": 1, "name": "Standard", "answer_min": 480, "update_min": 480, "remind_min": 240, "notice_min": 60}
 HOURS: Row = {"team_id": 1, "weekday": 0, "from_minute": 480, "until_minute": 1020}
@@ -148,6 +174,7 @@ SOUND_WORLD: list[tuple[str, Row]] = [
     ("customer", {"id": 1, "name": "Karin Kunde"}),
     ("case", CASE),
     ("promise", PROMISE),
+    ("appointment", APPOINTMENT),
     ("case", {**CASE, "id": 2, "reference": "B2B-2B2", "link_nonce": "two", **CLOSED}),
     ("case", {**CASE, "id": 3, "reference": "C3C-3C3", "link_nonce": "three", **RECEIVED}),
     ("entry", ENTRY),
@@ -164,6 +191,13 @@ SOUND_WORLD: list[tuple[str, Row]] = [
 NEW: dict[str, Row] = {
     "case": {**CASE, "id": 9, "reference": "X9X-9X9", "link_nonce": "nine"},
     "promise": {**PROMISE, "id": 9, "state": "kept", "ended_at": NOON},
+    "appointment": {
+        **APPOINTMENT,
+        "id": 9,
+        "uid": "nine@beispielwerke.example",
+        "state": "held",
+        "ended_at": LATER,
+    },
     "letter": {**LETTER, "id": 9, "key": "reply:9", "message_id": "<9@beispielwerke.example>"},
     "entry": {**ENTRY, "id": 9},
     "company": COMPANY,
@@ -255,6 +289,55 @@ REFUSED: dict[str, tuple[str, Row, str]] = {
     "a promise of nobody": ("promise", {"person_id": 77}, key("fk_promise_person_id")),
     "a promise that replaces none": ("promise", {"replaces_id": 77}, key("fk_promise_replaces_id")),
     "a promise kept by nothing": ("promise", {"kept_by_entry_id": 77}, key("fk_promise_kept_by_entry_id")),
+    # Appointments
+    "a case with two next steps": ("case", {"appointment_id": 1}, "ck_case_one_step"),
+    "a closed case with an appointment": ("case", {**CLOSED, "appointment_id": 1}, "ck_case_open_has_a_step"),
+    "a case that claims an appointment of another state": (
+        "case",
+        {"promise_id": None, "appointment_id": 1, "booking_state": "held"},
+        "ck_case_booking_is_booked",
+    ),
+    "a case whose appointment is another case's": (
+        "case",
+        {"promise_id": None, "appointment_id": 1},
+        key("fk_case_booked_step"),
+    ),
+    "a second booked appointment of a case": (
+        "appointment",
+        {"state": "booked", "ended_at": None, "person_id": 2},
+        r"uq_appointment_booked|appointment\.case_id",
+    ),
+    "two appointments of a person at once": (
+        "appointment",
+        {"state": "booked", "ended_at": None, "case_id": 2},
+        "appointment_no_overlap",
+    ),
+    "two appointments with one UID": (
+        "appointment",
+        {"uid": APPOINTMENT["uid"]},
+        r"uq_appointment_uid|appointment\.uid",
+    ),
+    "a booked appointment that has ended": (
+        "appointment",
+        {"state": "booked", "case_id": 2, "person_id": 2},
+        "ck_appointment_ended",
+    ),
+    "a held appointment without an end": ("appointment", {"ended_at": None}, "ck_appointment_ended"),
+    "an appointment that ends as it begins": ("appointment", {"ends_at": NOON}, "ck_appointment_order"),
+    "an appointment whose buffer begins within it": ("appointment", {"busy_from": LATER}, "ck_appointment_order"),
+    "an appointment whose outcome is due before its end": (
+        "appointment",
+        {"outcome_due_at": NOON},
+        "ck_appointment_order",
+    ),
+    "an appointment that nobody began": ("appointment", {"started_at": NOON}, "ck_appointment_started"),
+    "an appointment by letter": ("appointment", {"medium": "letter"}, "ck_appointment_call_or_visit"),
+    "an appointment in an unknown state": ("appointment", {"state": "maybe"}, "ck_appointment_appointmentstate"),
+    "an appointment of no case": ("appointment", {"case_id": 77}, key("fk_appointment_case_id")),
+    "an appointment of nobody": ("appointment", {"person_id": 77}, key("fk_appointment_person_id")),
+    "a letter about no appointment": ("letter", {"appointment_id": 77}, key("fk_letter_appointment_id")),
+    "a topic that offers letters": ("topic", {"slot_medium": "letter"}, "ck_topic_call_or_visit"),
+    "a topic whose appointments take no time": ("topic", {"slot_minutes": 0}, "ck_topic_slot_minutes"),
     # Letters
     "two letters with one key": ("letter", {"key": LETTER["key"]}, r"uq_letter_key|letter\.key"),
     "two letters with one Message-ID": (
@@ -349,6 +432,40 @@ ENDINGS = {
 def test_an_open_cases_step_cannot_end_without_another(world: Flask, statement: str) -> None:
     with refused(key("fk_case_open_step")) as session:
         session.execute(text(statement))
+
+
+OVERLAPS = {
+    "moved into it": "UPDATE appointment SET busy_from = (SELECT busy_from FROM appointment WHERE id = 1), "
+    "busy_until = (SELECT busy_until FROM appointment WHERE id = 1), "
+    "starts_at = (SELECT starts_at FROM appointment WHERE id = 1), "
+    "ends_at = (SELECT ends_at FROM appointment WHERE id = 1) WHERE id = 20",
+    "given to the same person": "UPDATE appointment SET person_id = 1 WHERE id = 21",
+    "taken up again": "UPDATE appointment SET state = 'booked', ended_at = NULL WHERE id = 22",
+}
+
+
+@pytest.mark.parametrize("statement", OVERLAPS.values(), ids=OVERLAPS)
+def test_an_appointment_cannot_come_to_lie_over_another(world: Flask, statement: str) -> None:
+    with refused("appointment_no_overlap") as session:
+        booked = {**APPOINTMENT, "starts_at": LATER, "busy_from": LATER, "ends_at": LATEST, "busy_until": LATEST}
+        for number in (20, 21, 22):
+            case = {**NEW["case"], **CLOSED, "id": number, "reference": f"{number}", "link_nonce": f"{number}"}
+            _insert(session, "case", case)
+        later = {**booked, "outcome_due_at": LATEST}
+        _insert(session, "appointment", {**later, "id": 20, "case_id": 20, "uid": "20"})  # begins as the other ends
+        _insert(session, "appointment", {**APPOINTMENT, "id": 21, "case_id": 21, "uid": "21", "person_id": 2})
+        _insert(session, "appointment", {**NEW["appointment"], "id": 22, "case_id": 22, "uid": "22"})
+        session.execute(text(statement))
+
+
+def test_an_open_cases_appointment_cannot_end_without_another_step(world: Flask) -> None:
+    with db.writing() as session:
+        case = {**NEW["case"], "id": 40, "reference": "40", "link_nonce": "40", "promise_id": None}
+        _insert(session, "case", {**case, "appointment_id": 40})
+        _insert(session, "appointment", {**APPOINTMENT, "id": 40, "case_id": 40, "uid": "40", "person_id": 2})
+
+    with refused(key("fk_case_booked_step")) as session:
+        session.execute(text("UPDATE appointment SET state = 'held', ended_at = ends_at WHERE id = 40"))
 
 
 @pytest.mark.parametrize("table", ["person", "team", "topic", "customer", "case"])

@@ -180,10 +180,21 @@ def test_a_guard_that_was_dropped_is_missed(engine: Engine) -> None:
     assert schema.guards_missing(engine) == set(dropped)
 
 
+def test_without_the_rule_that_appointments_do_not_overlap_nothing_is_ready(engine: Engine) -> None:
+    dropped = {
+        "sqlite": ["DROP TRIGGER appointment_no_overlap_insert", "DROP TRIGGER appointment_no_overlap_update"],
+        "postgresql": ["ALTER TABLE appointment DROP CONSTRAINT appointment_no_overlap"],
+    }[engine.dialect.name]
+    _execute(engine, "; ".join(dropped))
+
+    assert schema.guards_missing(engine) == {statement.split()[-1] for statement in dropped}
+
+
 def test_every_trigger_of_a_migrated_database_is_a_guard(migrated: Catalogue, engine: Engine) -> None:
     names = {
         "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal "
+        "UNION SELECT conname FROM pg_constraint WHERE contype = 'x'",
     }
     with engine.connect() as connection:
         made = set(connection.scalars(text(names[engine.dialect.name])))

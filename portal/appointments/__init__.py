@@ -1,0 +1,1 @@
+"""Appointments: when a person can be talked to, and what was agreed."""
