@@ -4,8 +4,8 @@ Pure: plain values in, bytes out. The bytes are kept with the letter's row and s
 
 Written here, not by the email package: folding a long display name, CPython before 3.11.12 loses its quotes and makes
 many senders of one (gh-80222, gh-121284); before 3.11.10 it writes line breaks it was given (CVE-2024-6923); and it
-takes ten times as long. A letter is two texts, twelve headers that are all ours, and a boundary; in the tests the
-package's parser is the judge.
+takes ten times as long. A letter is two texts, twelve headers that are all ours, and a boundary, sometimes with an
+appointment for the reader's calendar; in the tests the package's parser is the judge.
 """
 
 import binascii
@@ -26,6 +26,7 @@ _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_METHOD = re.compile(rb"^METHOD:([^\r\n]*)\r?$", re.MULTILINE | re.IGNORECASE)
 
 # RFC 3834, section 5: an answer to a message, or a message of our own accord.
 _AUTOMATIC = ("auto-replied", "auto-generated")
@@ -39,6 +40,15 @@ _ONE_LINE = 60
 
 class UnsafeHeader(ValueError):
     """A value cannot be written into a header. The text names the header and never holds the value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calendar:
+    """An iTIP message that goes with a letter: ``data`` as it was written, and the ``method`` that stands in it."""
+
+    method: str
+    data: bytes
+    name: str = "termin.ics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,23 +69,23 @@ class Envelope:
     reference: str | None = None
     auto_submitted: str | None = None
     references: tuple[str, ...] = ()
+    calendar: Calendar | None = None
 
 
 def build(envelope: Envelope) -> bytes:
     """Write the letter: text and HTML, one recipient, seven bits wide, lines ended by CRLF.
 
     ``date`` is aware, in any zone. ``references`` are Message-IDs, newest last: the last is what we answer.
+    With a calendar the letter carries it twice, as mail programs look for it: as a third way to read the letter, which
+    they offer to put into the calendar, and as a file.
     Raises UnsafeHeader for whatever does not fit into a header, ValueError for a naive date.
     """
-    boundary = secrets.token_hex(16)
-    headers = [
-        *_headers(envelope),
-        ("MIME-Version", "1.0"),
-        ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
-    ]
     parts = [_part("plain", envelope.text), _part("html", envelope.html)]
-    body = "".join(f"--{boundary}\r\n{part}\r\n" for part in parts) + f"--{boundary}--\r\n"
-    return f"{_written(headers)}\r\n{body}".encode("ascii")
+    if envelope.calendar is None:
+        content = _multipart("alternative", parts)
+    else:
+        content = _with_calendar(parts, envelope.calendar)
+    return f"{_written([*_headers(envelope), ('MIME-Version', '1.0')])}{content}".encode("ascii")
 
 
 def new_message_id(domain: str) -> str:
@@ -131,6 +141,34 @@ def _conversation(references: tuple[str, ...]) -> list[tuple[str, str]]:
     known = [_message_id("References", message_id) for message_id in references]
     kept = known[:1] + known[1:][-_NEWEST_REFERENCES:]
     return [("In-Reply-To", known[-1]), ("References", "\r\n ".join(kept))]
+
+
+def _multipart(subtype: str, parts: list[str]) -> str:
+    """The parts between a boundary of their own, with the header that names it."""
+    boundary = secrets.token_hex(16)
+    header = _written([("Content-Type", f'multipart/{subtype}; boundary="{boundary}"')])
+    return header + "\r\n" + "".join(f"--{boundary}\r\n{part}\r\n" for part in parts) + f"--{boundary}--\r\n"
+
+
+def _with_calendar(parts: list[str], calendar: Calendar) -> str:
+    method, name = _token("method", calendar.method), _token("filename", calendar.name)
+    # Programs believe the header or the content: a cancellation sent as a request stays in the calendar.
+    if _METHOD.findall(calendar.data) != [method.encode("ascii")]:
+        raise UnsafeHeader("method: not the one METHOD of the calendar")
+    content_type = f'text/calendar; charset="utf-8"; method={method}'
+    shown = _exact_part(("Content-Type", content_type), data=calendar.data)
+    attached = _exact_part(
+        ("Content-Type", f'{content_type};\r\n name="{name}"'),
+        ("Content-Disposition", f'attachment; filename="{name}"'),
+        data=calendar.data,
+    )
+    return _multipart("mixed", [_multipart("alternative", [*parts, shown]), attached])
+
+
+def _exact_part(*headers: tuple[str, str], data: bytes) -> str:
+    """A part whose every byte arrives, the line ends among them: base64 in lines of 76."""
+    lines = (binascii.b2a_base64(data[at : at + 57], newline=False).decode("ascii") for at in range(0, len(data), 57))
+    return _written([*headers, ("Content-Transfer-Encoding", "base64")]) + "\r\n" + "\r\n".join(lines)
 
 
 def _part(subtype: str, content: str) -> str:

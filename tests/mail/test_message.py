@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portal.mail.message import Envelope, UnsafeHeader, ascii_address, build, new_message_id
+from portal.mail.message import Calendar, Envelope, UnsafeHeader, ascii_address, build, new_message_id
 
 LETTER = Envelope(
     from_name="Miriam Albrecht – Beispielwerke GmbH",
@@ -30,6 +30,49 @@ LETTER = Envelope(
     auto_submitted="auto-generated",
     references=("<first@beispielwerke.example>", "<second@kundin.example>"),
 )
+
+INVITATION = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nSUMMARY:Anruf: Miriam Albrecht – Köln 👋\r\n"
+    "DESCRIPTION:METHOD:CANCEL\\nund noch eine lange Zeile\\, die\r\n  gefaltet ist\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+).encode()
+WITH_CALENDAR = replace(LETTER, calendar=Calendar(method="REQUEST", data=INVITATION))
+
+WITHOUT_CALENDAR = """\
+From: =?utf-8?b?TWlyaWFtIEFsYnJlY2h0IOKAkyBCZWlzcGllbHdlcmtlIEdtYkg=?= <service@beispielwerke.example>
+To: anna@kundin.example
+Reply-To: miriam.albrecht@beispielwerke.example
+Subject: =?utf-8?b?SWhyIEFubGllZ2VuIEs3UC0zTTk6IE1pcmlhbSBBbGJyZWNodCBh?=
+ =?utf-8?b?bnR3b3J0ZXQgYmlzIERvbm5lcnN0YWcsIDI2LiBOb3ZlbWJlciwgMTQgVWhy?=
+Date: Mon, 23 Nov 2026 08:30:00 +0000
+Message-ID: <0123456789abcdef@beispielwerke.example>
+Content-Language: de
+X-Portal-Letter: confirmation
+X-Portal-Case: K7P-3M9
+Auto-Submitted: auto-generated
+X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply
+In-Reply-To: <second@kundin.example>
+References: <first@beispielwerke.example>
+ <second@kundin.example>
+MIME-Version: 1.0
+Content-Type: multipart/alternative; boundary="BOUNDARY"
+
+--BOUNDARY
+Content-Type: text/plain; charset="utf-8"
+Content-Transfer-Encoding: quoted-printable
+
+Guten Tag,
+
+Miriam Albrecht antwortet Ihnen bis Donnerstag, 26. November, 14 Uhr.
+
+--BOUNDARY
+Content-Type: text/html; charset="utf-8"
+Content-Transfer-Encoding: quoted-printable
+
+<p>Guten Tag,</p>
+<p>Miriam Albrecht antwortet Ihnen.</p>
+
+--BOUNDARY--
+"""
 
 # C0, DEL, C1 (with NEL), the two Unicode line separators, and half a surrogate pair.
 UNSAFE = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xD800, 0xDFFF)]
@@ -65,7 +108,11 @@ NAMES = [
 
 
 def parsed(envelope: Envelope) -> EmailMessage:
-    return message_from_bytes(build(envelope), policy=policy.default)
+    return parsed_bytes(build(envelope))
+
+
+def parsed_bytes(raw: bytes) -> EmailMessage:
+    return message_from_bytes(raw, policy=policy.default)
 
 
 def sender_name(raw: bytes) -> str:
@@ -111,6 +158,84 @@ def test_text_comes_before_html_and_both_arrive_as_written() -> None:
     assert [part.get_content_charset() for part in letter.iter_parts()] == ["utf-8", "utf-8"]
     assert body(letter, "plain") == LETTER.text
     assert body(letter, "html") == LETTER.html
+
+
+def test_a_letter_without_a_calendar_is_made_of_these_bytes() -> None:
+    raw = build(LETTER)
+
+    boundary = parsed_bytes(raw).get_boundary()
+    assert boundary is not None
+    assert raw == WITHOUT_CALENDAR.replace("\n", "\r\n").replace("BOUNDARY", boundary).encode()
+
+
+def test_an_appointment_is_a_third_way_to_read_the_letter_and_a_file() -> None:
+    letter = parsed(WITH_CALENDAR)
+
+    assert letter.get_content_type() == "multipart/mixed"
+    shown, attached = letter.iter_parts()
+    assert shown.get_content_type() == "multipart/alternative"
+    plain, html, calendar = shown.iter_parts()
+    assert [part.get_content_type() for part in (plain, html)] == ["text/plain", "text/html"]
+    assert (body(letter, "plain"), body(letter, "html")) == (LETTER.text, LETTER.html)
+    for part in (calendar, attached):
+        assert part.get_content_type() == "text/calendar"
+        assert dict(part["Content-Type"].params)["method"] == "REQUEST"
+        assert part.get_content_charset() == "utf-8"
+        assert part.get_payload(decode=True) == INVITATION
+        assert part.defects == []
+    assert calendar.get_content_disposition() is None
+    assert (attached.get_content_disposition(), attached.get_filename()) == ("attachment", "termin.ics")
+    assert list(letter.iter_attachments()) == [attached]
+
+
+def test_a_letter_with_a_calendar_has_the_same_headers_and_is_seven_bits_wide() -> None:
+    raw = build(WITH_CALENDAR)
+
+    letter, plain = parsed_bytes(raw), parsed(LETTER)
+    assert letter.items()[:-1] == plain.items()[:-1]
+    assert [part.defects for part in letter.walk()] == [[]] * 6
+    assert len({part.get_boundary() for part in letter.walk() if part.is_multipart()}) == 2
+    assert raw.isascii()
+    assert raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n")
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 110
+
+
+@given(data=st.binary(max_size=400))
+@example(data=b"")
+@example(data=b"\r\n\r\n.\r\n--")
+@settings(max_examples=100, deadline=None)
+def test_every_byte_of_a_calendar_arrives(data: bytes) -> None:
+    data = b"METHOD:CANCEL\r\n" + data.replace(b"METHOD", b"")
+
+    letter = parsed(replace(LETTER, calendar=Calendar(method="CANCEL", data=data)))
+
+    found = [part.get_payload(decode=True) for part in letter.walk() if part.get_content_type() == "text/calendar"]
+    assert found == [data, data]
+
+
+@pytest.mark.parametrize(
+    ("method", "data"),
+    [
+        ("CANCEL", INVITATION),
+        ("request", INVITATION),
+        ("REQUEST", INVITATION.replace(b"METHOD:REQUEST\r\n", b"")),
+        ("REQUEST", INVITATION.replace(b"METHOD:REQUEST", b"METHOD:REQUEST\r\nMETHOD:CANCEL")),
+        ("REQUEST", INVITATION.replace(b"METHOD:REQUEST", b"METHOD:REQUEST\r\nmethod:CANCEL")),
+        ("REQUEST", INVITATION.replace(b"METHOD:REQUEST", b"METHOD:REQUEST2")),
+        ('REQUEST"; name="x', INVITATION),
+        ("REQUEST\r\nBcc: victim@x.example", INVITATION),
+        ("", INVITATION),
+    ],
+)
+def test_a_letter_never_says_another_method_than_its_calendar(method: str, data: bytes) -> None:
+    with pytest.raises(UnsafeHeader, match="method"):
+        build(replace(LETTER, calendar=Calendar(method=method, data=data)))
+
+
+@pytest.mark.parametrize("name", ["", "../termin.ics", 'a".ics', "a b.ics", "termin\r\n.ics", "ü.ics", "x" * 65])
+def test_the_file_has_a_plain_name(name: str) -> None:
+    with pytest.raises(UnsafeHeader, match="filename"):
+        build(replace(LETTER, calendar=Calendar(method="REQUEST", data=INVITATION, name=name)))
 
 
 def test_a_letter_a_person_wrote_is_not_marked_as_automatic() -> None:
