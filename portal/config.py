@@ -74,6 +74,14 @@ class Settings:
     """In bytes."""
     clamd: str | None
     """Where the virus scanner listens: host:port, or the path of its socket; None where there is none."""
+    slot_notice: float
+    """Hours from now before which no appointment begins."""
+    slot_horizon: int
+    """Days ahead that appointments can be chosen."""
+    slot_change: float
+    """Hours before its start until which a customer moves or cancels an appointment."""
+    slot_moves: int
+    """How often a customer moves one."""
     form_min_seconds: float
     proof_of_work: bool
     """Whether the contact form asks the browser for one."""
@@ -303,6 +311,10 @@ def read(values: Mapping[str, str]) -> Settings:
         site_limit=env.parsed("SITE_LIMIT", "5000 per day", _rates, "rates such as “5000 per day”"),
         upload_limit=env.parsed("UPLOAD_LIMIT", "100 MB per hour", _volumes, "volumes such as “100 MB per hour”"),
         clamd=env.parsed("CLAMD", clamd, _scanner, "host:port or the full path of a socket") if clamd else None,
+        slot_notice=env.parsed("SLOT_NOTICE", "4", _number(0, 720), "a number of hours from 0 to 720"),
+        slot_horizon=env.parsed("SLOT_HORIZON", "60", _whole(1, 365), "a whole number of days from 1 to 365"),
+        slot_change=env.parsed("SLOT_CHANGE", "2", _number(0, 720), "a number of hours from 0 to 720"),
+        slot_moves=env.parsed("SLOT_MOVES", "3", _whole(0, 100), "a whole number from 0 to 100"),
         form_min_seconds=env.parsed("FORM_MIN_SECONDS", "3", _number(0, 600), "a number of seconds from 0 to 600"),
         proof_of_work=env.parsed("PROOF_OF_WORK", "false", _boolean, "true or false"),
         timezone=env.parsed(

@@ -72,6 +72,12 @@ class Voice:
             return f"{self.hour(local)} on {self.day(local.date(), now=now)}"
         return f"{self.day(local.date(), now=now)}, {self.hour(local)}"
 
+    def agreed(self, at: datetime, *, now: datetime) -> str:
+        """The moment of an agreed time: "Mittwoch, 2. Dezember, 15 Uhr (MEZ)". One hour of the year comes twice."""
+        name = self.local(at).tzname() or ""
+        german = {"CET": "MEZ", "CEST": "MESZ"}
+        return f"{self.moment(at, now=now)} ({german.get(name, name) if self.language == 'de' else name})"
+
     def short_moment(self, at: datetime, *, now: datetime) -> str:
         """For subjects: "Do., 26. November, 14 Uhr" or "Thu 26 November, 2 pm"."""
         local = self.local(at)

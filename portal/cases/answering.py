@@ -139,7 +139,7 @@ def await_reply(
         case,
         LetterKind.MESSAGE_RECEIVED,
         key=f"message_received:{entry_id}",
-        promise=_step_ahead(session, case, now=now),
+        step=_step_ahead(session, case, now=now),
         now=now,
         says={
             "received": directory.voice_of(case).moment(came_at or now, now=now),
@@ -153,7 +153,7 @@ def await_reply(
         case,
         LetterKind.STAFF_MESSAGE,
         key=f"staff_message:{entry_id}",
-        promise=case.promise,
+        step=case.step,
         now=now,
         says={"kept_open": kept_open, "files": list(attached)},
     )
@@ -386,7 +386,7 @@ def _write(
         case,
         letter,
         key=f"{letter}:{entry_id}",
-        promise=promise or _step_ahead(session, case, now=now),
+        step=promise or _step_ahead(session, case, now=now),
         by_id=by_id,
         now=now,
         says={"text": text, "files": files.names_in_letter(attached)},

@@ -164,7 +164,7 @@ def reopen(
         case,
         LetterKind.REOPENED,
         key=f"reopened:{promise.id}",
-        promise=promise,
+        step=promise,
         now=now,
         says={"by_customer": by_id is None, "reopened_on": _day(directory, case, now, now=now)},
     )
@@ -174,7 +174,7 @@ def reopen(
         case,
         LetterKind.STAFF_REOPENED,
         key=f"staff_reopened:{promise.id}",
-        promise=promise,
+        step=promise,
         now=now,
     )
 
@@ -251,7 +251,7 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         case,
         LetterKind.LINK,
         key=key,
-        promise=promises.ahead(promises.open_of(session, case.id), now=now),
+        step=promises.ahead(promises.open_of(session, case.id), now=now),
         now=now,
         says=link_says(directory, case, replaced=replaced, now=now),
     )
@@ -303,7 +303,7 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
         opening.confirm(session, directory, case, case.promise, key=key, now=now, by_stranger=True)
     if moved:
         key = f"staff_new_case:{case.id}:corrected"
-        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=case.promise, now=now)
+        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, step=case.step, now=now)
 
 
 def not_me(session: Session, case: Case, *, now: datetime) -> None:

@@ -249,7 +249,7 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
         case,
         _letter(notice),
         key=f"delay:{first.old.id}",
-        promise=case.promise,  # the next step: one that is not moved may come first
+        step=case.step,  # the next step: one that is not moved may come first
         now=now,
         unasked=True,
         old_due_at=first.known.due_at,
@@ -271,7 +271,7 @@ def _tell_staff(session: Session, directory: Directory, case: Case, notice: Noti
             case,
             LetterKind.STAFF_DELAYED,
             key=f"staff_delayed:{first.old.id}",
-            promise=first.new,
+            step=first.new,
             reader_id=notice.before_id,
             now=now,
             says={"before": voice.moment(first.old.due_at, now=now), "number": notice.number},
@@ -288,7 +288,7 @@ def _tell_staff(session: Session, directory: Directory, case: Case, notice: Noti
         case,
         LetterKind.STAFF_ESCALATION,
         key=f"staff_escalation:{first.old.id}",
-        promise=first.new,
+        step=first.new,
         reader_id=comes_in,
         now=now,
         says={

@@ -105,7 +105,7 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
             case,
             LetterKind.REOPENED,
             key=f"reopened:{promise.id}",
-            promise=promise,
+            step=promise,
             now=now,
             says={"by_customer": False, "reopened_on": voice.day(voice.local(now).date(), now=now)},
         )
@@ -117,6 +117,6 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
         case,
         LetterKind.STAFF_NEW_CASE,
         key=f"staff_new_case:{case.id}:{promise.id}",
-        promise=promise,
+        step=promise,
         now=now,
     )

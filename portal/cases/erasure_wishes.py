@@ -211,4 +211,4 @@ def _write(session: Session, case: Case, *, stage: str, key: str, now: datetime)
     if is_on_duty(directory, case):
         says["kept_until"] = voice.day(closing.retention_ends(directory, case, now=now), now=now)
     step = promises.ahead(promises.open_of(session, case.id), now=now)
-    writing.to_customer(session, directory, case, LetterKind.ERASURE, key=key, promise=step, says=says, now=now)
+    writing.to_customer(session, directory, case, LetterKind.ERASURE, key=key, step=step, says=says, now=now)

@@ -241,7 +241,7 @@ def confirmation(
         directory,
         case,
         LetterKind.CONFIRMATION,
-        promise=promise,
+        step=promise,
         now=now,
         says={"received": voice.moment(case.received_at, now=now), "files": list(attached)},
     )
@@ -290,7 +290,7 @@ def _drafted(session: Session, directory: Directory, case: Case, wish: Wish, *, 
     promise = _first_promise(directory, case, now=now)
     letters = (
         confirmation(directory, case, promise, attached=files.names_in_letter(wish.files), now=now),
-        writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, promise=promise, now=now),
+        writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, step=promise, now=now),
     )
     addressed = tuple(letter for letter in letters if letter is not None)
     return Draft(wish, None, directory, case, case.customer, promise, addressed, now)

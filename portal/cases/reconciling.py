@@ -266,7 +266,7 @@ def _write_letter(session: Session, case: Case, *, now: datetime) -> bool:
     opening.confirm(session, directory, case, step, key=f"{LetterKind.CONFIRMATION}:{case.id}", now=now)
     if not written:
         key = f"{LetterKind.STAFF_NEW_CASE}:{case.id}"
-        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, promise=step, now=now)
+        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, step=step, now=now)
     return True
 
 

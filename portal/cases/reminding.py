@@ -98,7 +98,7 @@ def _remind(
         case,
         LetterKind.STAFF_REMINDER,
         key=key,
-        promise=promise,
+        step=promise,
         reader_id=acting.person_id,
         now=now,
         says={

@@ -10,16 +10,25 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
 from portal.cases import closing, erasure_wishes, reaching, writing
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
-from portal.cases.models import Case, CaseState
+from portal.cases.models import Case, CaseState, Step
 from portal.cases.sparing import spared
 from portal.cases.writing import Written
 from portal.mail import outbox
-from portal.mail.letters import NAMES_WHAT_IS_AHEAD, NOTICES, LetterKind
+from portal.mail.letters import (
+    NAMES_WHAT_IS_AHEAD,
+    NOTICES,
+    RESTATED,
+    TELLS_A_COLLEAGUE,
+    TELLS_AN_APPOINTMENT,
+    LetterKind,
+)
 from portal.mail.models import Letter
-from portal.promises import service as promises
 from portal.promises.models import Promise, PromiseState
 
 AFTER_A_FAULT = timedelta(hours=1)
@@ -48,25 +57,36 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
     if kind.is_for_staff:
         _renew_for_staff(session, case, letter, kind, now=now)
         return
-    promise = _step(session, letter, kind, now=now)
-    if promise is None and kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN:
-        outbox.postpone(letter, now + UNTIL_A_STEP)
+    step = _step(session, letter, kind, now=now)
+    if kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN and (step is None or _has_begun(step, now=now)):
+        # A letter that waits for longer than a moment holds up no later one.
+        outbox.postpone(letter, now + (UNTIL_A_STEP if step is None else outbox.SOON + UNTIL_A_STEP))
         return
     directory = directories.load(session, now=now)
-    is_true = _is_true(directory, case, letter, kind, promise, now=now)
-    written = _write(session, directory, case, letter, promise, now=now) if is_true else None
+    is_true = _is_true(directory, case, letter, kind, step, now=now)
+    written = _write(session, directory, case, letter, step, now=now) if is_true else None
     if written is None:
         outbox.drop_untrue(letter, now=now)
     else:
-        writing.replace_in_place(letter, written, promise_id=None if promise is None else promise.id)
+        writing.replace_in_place(letter, written, promise_id=writing.promise_id_of(step))
 
 
 def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterKind, *, now: datetime) -> None:
-    """For whoever is there for its reader now; of a promise that has ended nobody needs to hear any more."""
+    """For whoever is there for its reader now; of a step that is over nobody needs to hear any more."""
     promise = None if letter.promise_id is None else session.get_one(Promise, letter.promise_id)
     if case.state == CaseState.ERASED or (promise is not None and promise.state != PromiseState.OPEN):
         outbox.drop_untrue(letter, now=now)
         return
+    appointment = _appointment(session, letter)
+    step: Step | None = promise or appointment
+    if appointment is not None and not _is_as_told(letter, appointment, now=now):
+        if kind not in TELLS_A_COLLEAGUE or case.state != CaseState.OPEN:
+            outbox.drop_untrue(letter, now=now)
+            return
+        step = stepping.ahead(session, case.id, now=now)
+        if step is None:
+            outbox.postpone(letter, now + UNTIL_A_STEP)
+            return
     if kind == LetterKind.STAFF_REMINDER and promise is not None:
         outbox.drop_untrue(letter, now=now)
         promise.reminded_at, promise.remind_at = None, now  # how much time is left is another question by now
@@ -74,26 +94,46 @@ def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterK
     directory = directories.load(session, now=now)
     reader_id = directory.acting(letter.person_id, now, topic_id=case.topic_id).person_id
     says = writing.values_of(letter.says)
-    written = writing.write_staff(directory, case, kind, promise=promise, says=says, reader_id=reader_id, now=now)
-    writing.replace_in_place(letter, written, promise_id=letter.promise_id)
+    written = writing.write_staff(directory, case, kind, step=step, says=says, reader_id=reader_id, now=now)
+    writing.replace_in_place(letter, written, promise_id=writing.promise_id_of(step))
 
 
-def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Promise | None:
+def _appointment(session: Session, letter: Letter) -> Appointment | None:
+    return None if letter.appointment_id is None else session.get_one(Appointment, letter.appointment_id)
+
+
+def _is_as_told(letter: Letter, appointment: Appointment, *, now: datetime) -> bool:
+    """Whether the appointment a letter names is still to come, as the letter says it."""
+    return letter.appointment_version == appointment.version and appointments.is_to_come(appointment, now=now)
+
+
+def _has_begun(step: Step, *, now: datetime) -> bool:
+    """Whether it is an agreed time that has come: no letter names it as one to come."""
+    return isinstance(step, Appointment) and step.starts_at <= now
+
+
+def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Step | None:
     """The step the letter names now; None where it names none, or where what it says of its own has passed."""
-    if letter.promise_id is None or letter.case_id is None:
+    if letter.case_id is None or (letter.promise_id is None and letter.appointment_id is None):
         return None
-    first = promises.ahead(promises.open_of(session, letter.case_id), now=now)
+    if kind in TELLS_AN_APPOINTMENT:
+        told = _appointment(session, letter)
+        return told if told is not None and _is_as_told(letter, told, now=now) else None
+    first = stepping.ahead(session, letter.case_id, now=now)
     if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE):
         return first
     says = letter.says or {}
     if "moves" in says:  # the next step of the case may be one that was not moved
         return first if any(_still_ahead(session, move, now=now) for move in says["moves"]) else None
+    if letter.promise_id is None:
+        told = _appointment(session, letter)
+        return told if told is not None and _is_as_told(letter, told, now=now) else None
     own = session.get(Promise, letter.promise_id)
-    return own if own is not None and _is_ahead(own, now=now) else None
+    return own if own is not None and stepping.is_ahead(own, now=now) else None
 
 
 def _is_true(
-    directory: Directory, case: Case, letter: Letter, kind: LetterKind, promise: Promise | None, *, now: datetime
+    directory: Directory, case: Case, letter: Letter, kind: LetterKind, step: Step | None, *, now: datetime
 ) -> bool:
     if kind == LetterKind.ERASURE:
         return erasure_wishes.is_true(case, letter.says or {}, now=now)
@@ -102,11 +142,11 @@ def _is_true(
     if kind == LetterKind.LINK:
         has_a_link = case.state in (CaseState.OPEN, CaseState.CLOSED)
         return has_a_link and closing.link_works(case, directory.voice_of(case), now=now)
-    return case.state == CaseState.OPEN and promise is not None
+    return case.state == CaseState.OPEN and step is not None
 
 
 def _write(
-    session: Session, directory: Directory, case: Case, letter: Letter, promise: Promise | None, *, now: datetime
+    session: Session, directory: Directory, case: Case, letter: Letter, step: Step | None, *, now: datetime
 ) -> Written | None:
     kind, says = LetterKind(letter.kind), writing.values_of(letter.says)
     unasked, old_due_at = writing.asked_by_nobody(letter.says)
@@ -120,11 +160,12 @@ def _write(
         directory,
         case,
         kind,
-        promise=promise,
+        step=step,
         now=now,
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
         says=says,
+        appointment=None if kind in RESTATED else _appointment(session, letter),
     )
 
 
@@ -162,12 +203,8 @@ def _noticed_as_of_now(
 
 
 def _still_ahead(session: Session, move: Mapping[str, Any], *, now: datetime) -> bool:
-    return _is_ahead(_moved(session, move), now=now)
+    return stepping.is_ahead(_moved(session, move), now=now)
 
 
 def _moved(session: Session, move: Mapping[str, Any]) -> Promise:
     return session.get_one(Promise, move["promise_id"])
-
-
-def _is_ahead(promise: Promise, *, now: datetime) -> bool:
-    return promise.state == PromiseState.OPEN and promise.due_at > now

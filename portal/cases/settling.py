@@ -6,13 +6,16 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import absences
+from portal.cases import steps as stepping
 from portal.cases.errors import NoNextStep, NotOpen, StaleCase
-from portal.cases.models import Case, CaseState
+from portal.cases.models import Case, CaseState, Step
 from portal.mail import outbox
 from portal.mail.models import Letter
 from portal.promises import service as promises
-from portal.promises.models import Promise, PromiseState, Waiting
+from portal.promises.models import Promise, Waiting
 
 
 def take(session: Session, query: Select[Case], values: Mapping[str, object]) -> Sequence[Case]:
@@ -28,6 +31,7 @@ def take(session: Session, query: Select[Case], values: Mapping[str, object]) ->
     case_ids = {case.id for case in cases}
     session.info["held"] = session.get_transaction(), case_ids
     session.info["steps"] = promises.open_of_each(session, case_ids)
+    session.info["booked"] = appointments.booked_of_each(session, case_ids)
     return cases
 
 
@@ -39,6 +43,15 @@ def first_look(session: Session, case: Case) -> list[Promise]:
     taken: dict[int, list[Promise]] = session.info.get("steps", {}) if _is_held(session, case) else {}
     steps = taken.pop(case.id, None)
     return promises.open_of(session, case.id) if steps is None else steps
+
+
+def booked_of(session: Session, case: Case) -> Appointment | None:
+    """The booked appointment of a case, on hold or not; those of cases that were taken together are read together."""
+    if _is_held(session, case) and "booked" in session.info:
+        taken: dict[int, Appointment] = session.info["booked"]
+        found = taken.get(case.id)
+        return found if found is not None and found.state == AppointmentState.BOOKED else None
+    return appointments.booked_of(session, case.id)
 
 
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:
@@ -82,31 +95,32 @@ def hold_open(session: Session, case: Case, *, version: int | None = None) -> No
 def settle(session: Session, case: Case, *, now: datetime, steps: Collection[Promise] | None = None) -> None:
     """Point the case at the earliest of its open steps; called last in every step.
 
-    ``steps`` are all that are open, for whoever has just read or made them: then they are not looked up again.
+    ``steps`` are all promises that are open, for whoever has just read or made them: then they are not looked up again.
 
     A step that changes the case's state does so right before, so that both reach the database in one UPDATE: its
     checks look at every statement. Raises NoNextStep when an open case has no step left (law 1); the schema would
     refuse it too, this says it in words.
     """
-    if steps is None:
-        with session.no_autoflush:
-            steps = promises.open_of(session, case.id)
-    steps = sorted((step for step in steps if step.state == PromiseState.OPEN), key=lambda step: (step.due_at, step.id))
-    if case.state == CaseState.OPEN and not steps:
+    with session.no_autoflush:
+        given = promises.open_of(session, case.id) if steps is None else steps
+        in_order = stepping.in_order(given, booked_of(session, case))
+    if case.state == CaseState.OPEN and not in_order:
         raise NoNextStep
-    _take_closing_back(session, case, steps, now=now)
-    case.promise_id = steps[0].id if case.state == CaseState.OPEN else None
+    _take_closing_back(session, case, in_order, now=now)
+    first = in_order[0] if case.state == CaseState.OPEN else None
+    case.promise_id = first.id if isinstance(first, Promise) else None
+    case.appointment_id = first.id if isinstance(first, Appointment) else None
     case.version += 1
-    session.expire(case, ["promise"])
+    session.expire(case, ["promise", "appointment"])
 
 
-def _take_closing_back(session: Session, case: Case, steps: list[Promise], *, now: datetime) -> None:
+def _take_closing_back(session: Session, case: Case, in_order: Sequence[Step], *, now: datetime) -> None:
     """No case is closed while we owe the customer something: an announced closing is then a question asked again.
 
     A letter that announces it and has not left stays here.
     """
-    waiting = promises.waits(steps)
-    if waiting is not None and waiting.waiting == Waiting.CLOSING and len(steps) > 1:
+    waiting = promises.waits([step for step in in_order if isinstance(step, Promise)])
+    if waiting is not None and waiting.waiting == Waiting.CLOSING and len(in_order) > 1:
         waiting.waiting = Waiting.REMINDED
         outbox.take_back(session, case.id, waiting.id, now=now)
 

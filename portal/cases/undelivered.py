@@ -149,7 +149,7 @@ def _tell_staff(
         case,
         LetterKind.STAFF_UNDELIVERABLE,
         key=key,
-        promise=task,
+        step=task,
         reader_id=_acting(directory, case, task, now=now),
         now=now,
         says={

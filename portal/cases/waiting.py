@@ -215,7 +215,7 @@ def _tell(
         case,
         letter,
         key=f"{letter}:{promise.id}",
-        promise=promise,
+        step=promise,
         now=now,
         unasked=True,
         old_due_at=old_due_at,

@@ -7,16 +7,20 @@ A letter is rendered once. That happens in the transaction that changes the doma
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from portal import config
+from portal.appointments import ics
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import reaching, sending
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer
-from portal.cases.models import Case
+from portal.cases.models import Case, Step
 from portal.cases.sending import Window
 from portal.languages import Voice
 from portal.links import Purpose
@@ -28,10 +32,19 @@ from portal.people.presence import Acting
 from portal.promises import wording
 from portal.promises.models import Promise, Waiting
 
-WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
+WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION, LetterKind.RECAP}
 """Kinds whose words a person wrote: they carry no Auto-Submitted."""
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
+WITH_A_CALENDAR = {
+    LetterKind.CONFIRMATION,
+    LetterKind.APPOINTMENT_CONFIRMED,
+    LetterKind.APPOINTMENT_MOVED,
+    LetterKind.APPOINTMENT_GIVEN,
+    LetterKind.APPOINTMENT_CANCELLED,
+    LetterKind.CLOSED,
+}
+"""Kinds that bring a calendar file along where they tell of an appointment (RFC 5546 §3.2.2, §3.2.5)."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
 """What is kept beside the values of a letter that nobody asked for: that it is one, and the date it replaces."""
 _OLD_URL = "not_me_url"
@@ -43,10 +56,10 @@ def status_url(case: Case) -> str:
     return f"{config.current().base_url}/s/{config.links().sign(Purpose.STATUS, case.link_nonce)}"
 
 
-def staff_url(case: Case, kind: LetterKind, promise: Promise | None = None) -> str:
+def staff_url(case: Case, kind: LetterKind, step: Step | None = None) -> str:
     """The page on which staff do what this letter asks for."""
-    if kind is LetterKind.STAFF_REMINDER and promise is not None:
-        return f"{config.current().base_url}/staff/cases/{case.reference}/choices?promise={promise.id}"
+    if kind is LetterKind.STAFF_REMINDER and isinstance(step, Promise):
+        return f"{config.current().base_url}/staff/cases/{case.reference}/choices?promise={step.id}"
     page = "doubtful" if kind in (LetterKind.STAFF_DOUBTFUL, LetterKind.STAFF_NOT_ME) else "cases"
     return f"{config.current().base_url}/staff/{page}/{case.reference}"
 
@@ -65,6 +78,8 @@ class Written:
     """When a letter we write by ourselves to a customer may leave; None: at once, whenever that is."""
     says: Mapping[str, Any] | None = None
     """What such a letter is written anew from when it waited too long."""
+    appointment: Appointment | None = None
+    """The one it tells of."""
 
 
 def to_customer(
@@ -75,11 +90,12 @@ def to_customer(
     *,
     key: str,
     now: datetime,
-    promise: Promise | None = None,
+    step: Step | None = None,
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
     unasked: bool = False,
     old_due_at: datetime | None = None,
+    appointment: Appointment | None = None,
 ) -> None:
     """Queue a letter to the case's customer; see ``write_customer``."""
     written = write_customer(
@@ -87,17 +103,18 @@ def to_customer(
         case,
         kind,
         now=now,
-        promise=promise,
+        step=step,
         says=says,
         by_id=by_id,
         unasked=unasked,
         old_due_at=old_due_at,
+        appointment=appointment,
     )
     if written is None:
         return
     # Nobody asked for it, and we do not know yet whether this mailbox is the customer's.
     held = HoldReason.CASE_HELD if unasked and outbox.has_held(session, case.id) else None
-    queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now, held=held)
+    queue(session, written, case_id=case.id, promise_id=promise_id_of(step), key=key, now=now, held=held)
 
 
 def write_customer(
@@ -106,23 +123,26 @@ def write_customer(
     kind: LetterKind,
     *,
     now: datetime,
-    promise: Promise | None = None,
+    step: Step | None = None,
     says: Mapping[str, Any] | None = None,
     by_id: int | None = None,
     unasked: bool = False,
     old_due_at: datetime | None = None,
+    appointment: Appointment | None = None,
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
     None where there is no address. ``says`` holds the values of this kind of letter and every time it speaks of: it may
     be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to the
     acting person. ``unasked``: nobody's act asked for it, and it leaves inside the sending hours, unless
-    ``old_due_at``, the date it replaces, would pass before. Raises AuthorAbsent, AuthorDoesNotAnswer.
+    ``old_due_at``, the date it replaces, would pass before. ``appointment`` is what it tells of, where that is not the
+    step. Raises AuthorAbsent, AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
     voice = directory.voice_of(case)
-    acting = _acting(directory, case, promise, now)
+    appointment = step if isinstance(step, Appointment) else appointment
+    acting = _acting(directory, case, step, now)
     signer = acting if by_id is None else _author(directory, by_id, acting, now)
     values = {
         "customer": case.customer.name,
@@ -134,7 +154,8 @@ def write_customer(
         "not_me_url": f"{status_url(case)}/not-me",
         "country": voice.country,
         "zone": voice.zone,
-        "step": None if promise is None else _step(directory, case, promise, voice, now),
+        "step": None if step is None else _step(directory, case, step, voice, now),
+        "agreed": _agreed(directory, case, appointment, kind, voice, now),
         **values_of(says),
     }
     written = _written(
@@ -148,14 +169,16 @@ def write_customer(
         reply_to=directory.people[acting.person_id].email,
         audience=Audience.CUSTOMER,
         now=now,
+        calendar=_calendar(directory, case, appointment, kind, voice, now),
     )
+    written = replace(written, appointment=appointment)
     if kind in WRITTEN_BY_HAND:
         return written
     kept = dict(says or {})
     if unasked:
         kept |= {_UNASKED: True, _OLD_DUE_AT: None if old_due_at is None else old_due_at.isoformat()}
-    window = _window(directory, case, promise, signer.person_id, unasked=unasked, old_due_at=old_due_at, now=now)
-    return replace(written, window=window, says=kept)
+    window = _window(directory, case, step, signer.person_id, unasked=unasked, old_due_at=old_due_at, now=now)
+    return replace(written, window=_while_to_come(window, appointment, now=now), says=kept)
 
 
 def asked_by_nobody(says: Mapping[str, Any] | None) -> tuple[bool, datetime | None]:
@@ -193,7 +216,7 @@ def tell_promise(
         case,
         kind,
         key=key,
-        promise=promise,
+        step=promise,
         now=now,
         says={
             "what": promise.what,
@@ -213,13 +236,13 @@ def to_staff(
     *,
     key: str,
     now: datetime,
-    promise: Promise | None = None,
+    step: Step | None = None,
     says: Mapping[str, Any] | None = None,
     reader_id: int | None = None,
 ) -> None:
     """Queue a letter to a colleague; see ``write_staff``."""
-    written = write_staff(directory, case, kind, now=now, promise=promise, says=says, reader_id=reader_id)
-    queue(session, written, case_id=case.id, promise_id=promise.id if promise else None, key=key, now=now)
+    written = write_staff(directory, case, kind, now=now, step=step, says=says, reader_id=reader_id)
+    queue(session, written, case_id=case.id, promise_id=promise_id_of(step), key=key, now=now)
 
 
 def write_staff(
@@ -228,7 +251,7 @@ def write_staff(
     kind: LetterKind,
     *,
     now: datetime,
-    promise: Promise | None = None,
+    step: Step | None = None,
     says: Mapping[str, Any] | None = None,
     reader_id: int | None = None,
 ) -> Written:
@@ -241,7 +264,7 @@ def write_staff(
     voice = directory.voice(directory.team_of(case), reader.language)
     values = {
         "person": {"name": reader.name},
-        "case_url": staff_url(case, kind, promise),
+        "case_url": staff_url(case, kind, step),
         "reference": case.reference,
         "topic": directory.topics[case.topic_id].name(reader.language),
         "customer": case.customer.name,
@@ -249,10 +272,8 @@ def write_staff(
         "country": voice.country,
         "zone": voice.zone,
         "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
-        "due": None if promise is None else voice.moment(promise.due_at, now=now),
-        "step_sentence": None
-        if promise is None
-        else wording.sentence(promise.kind, promise.medium, reader.name, voice.moment(promise.due_at, now=now), voice),
+        "due": None if step is None else voice.moment(stepping.at(step), now=now),
+        "step_sentence": None if step is None else _for_reader(directory, case, step, reader, voice, now),
         **(says or {}),
     }
     written = _written(
@@ -269,7 +290,9 @@ def write_staff(
     )
     calendars = [directory.calendar(directory.teams[id_]) for id_ in {directory.team_of(case).id, reader.team_id}]
     window = sending.asked(calendars, now=now, gone_at=_gone_at(directory, reader.id, now))
-    return replace(written, window=window, says=dict(says or {}))
+    appointment = step if isinstance(step, Appointment) else None
+    window = _while_to_come(window, appointment, now=now)
+    return replace(written, window=window, says=dict(says or {}), appointment=appointment)
 
 
 def queue(
@@ -305,6 +328,11 @@ def replace_in_place(letter: Letter, written: Written, *, promise_id: int | None
     outbox.rewrite(letter, **_columns(written, promise_id))
 
 
+def promise_id_of(step: Step | None) -> int | None:
+    """The promise a letter states, where its step is one."""
+    return step.id if isinstance(step, Promise) else None
+
+
 def card(directory: Directory, case: Case, person_id: int, *, now: datetime) -> dict[str, str | None]:
     """The person, or whoever is there for them now, as a letter names somebody who does not sign it."""
     return _reached(_there_for(directory, case, person_id, now))
@@ -322,12 +350,15 @@ def staff_voice(directory: Directory, case: Case, reader_id: int) -> Voice:
 
 def _columns(written: Written, promise_id: int | None) -> dict[str, object]:
     """What a letter's row holds of its words, and of when they may leave."""
+    told = written.appointment
     columns: dict[str, object] = {
         "to_address": written.to_address,
         "person_id": written.person_id,
         "message": written.message,
         "message_id": written.message_id,
         "promise_id": promise_id,
+        "appointment_id": None if told is None else told.id,
+        "appointment_version": None if told is None else told.version,
     }
     if written.window is None:
         return columns
@@ -347,6 +378,7 @@ def _written(
     reply_to: str,
     audience: Audience,
     now: datetime,
+    calendar: message.Calendar | None = None,
 ) -> Written:
     rendered = letters.render(kind, language, values)
     sender = config.current().mail_default_sender
@@ -369,30 +401,38 @@ def _written(
         reference=case.reference,
         auto_submitted=_auto_submitted(kind),
         references=(f"<{case.reference.lower()}.{audience}@{domain}>",),
+        calendar=calendar,
     )
     return Written(kind, audience, to_address, person.id, message.build(envelope), message_id)
 
 
-def _named(directory: Directory, case: Case, promise: Promise | None) -> int:
+def _named(directory: Directory, case: Case, step: Step | None) -> int:
     """The person the step names, else the owner, else the front desk."""
-    return promise.person_id if promise is not None else case.owner_id or directory.company.front_desk_id
+    return step.person_id if step is not None else case.owner_id or directory.company.front_desk_id
 
 
-def _acting(directory: Directory, case: Case, promise: Promise | None, now: datetime) -> Acting:
-    return directory.acting(_named(directory, case, promise), now, topic_id=case.topic_id)
+def _acting(directory: Directory, case: Case, step: Step | None, now: datetime) -> Acting:
+    return directory.acting(_named(directory, case, step), now, topic_id=case.topic_id)
+
+
+def _while_to_come(window: Window, appointment: Appointment | None, *, now: datetime) -> Window:
+    """A letter that names an agreed time is true until that time has come."""
+    if appointment is None or not appointments.is_to_come(appointment, now=now):
+        return window
+    return replace(window, valid_until=min(window.valid_until or appointment.starts_at, appointment.starts_at))
 
 
 def _window(
     directory: Directory,
     case: Case,
-    promise: Promise | None,
+    step: Step | None,
     signer_id: int,
     *,
     unasked: bool,
     old_due_at: datetime | None,
     now: datetime,
 ) -> Window:
-    team, named = directory.team_of(case), directory.people[_named(directory, case, promise)]
+    team, named = directory.team_of(case), directory.people[_named(directory, case, step)]
     calendars = [directory.calendar(directory.teams[team_id]) for team_id in {team.id, named.team_id}]
     gone_at = _gone_at(directory, signer_id, now)
     if unasked:
@@ -428,15 +468,119 @@ def _auto_submitted(kind: LetterKind) -> str | None:
     return "auto-replied" if kind in ANSWERS_AN_ACT else "auto-generated"
 
 
-def _step(directory: Directory, case: Case, promise: Promise, voice: Voice, now: datetime) -> dict[str, str]:
+def keeper(directory: Directory, case: Case, appointment: Appointment) -> Person:
+    """Who will be there at the agreed time: its person, or whoever stands in for them then."""
+    acting = directory.acting(appointment.person_id, appointment.starts_at, topic_id=case.topic_id)
+    return directory.people[acting.person_id]
+
+
+def agreed_sentence(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> str:
+    """Who calls or comes, and when, without the full stop."""
+    name = keeper(directory, case, appointment).name
+    return wording.agreed(appointment.medium, name, voice.moment(appointment.starts_at, now=now), voice)
+
+
+def change_until(appointment: Appointment) -> datetime:
+    """Until when the customer moves or cancels it on the page."""
+    return appointment.starts_at - timedelta(hours=config.current().slot_change)
+
+
+def may_move(appointment: Appointment, *, now: datetime) -> bool:
+    """Whether the customer moves it on the page: in time, and not more often than is offered."""
+    left = appointment.customer_moves < config.current().slot_moves
+    return appointments.is_to_come(appointment, now=now) and now < change_until(appointment) and left
+
+
+def _agreed(
+    directory: Directory, case: Case, appointment: Appointment | None, kind: LetterKind, voice: Voice, now: datetime
+) -> dict[str, Any] | None:
+    """What a letter says of the agreed time; None where there is none to come."""
+    if appointment is None or not appointments.is_to_come(appointment, now=now):
+        return None
+    person, number = keeper(directory, case, appointment), case.customer.phone_e164
+    until, movable = change_until(appointment), may_move(appointment, now=now)
     return {
-        "name": _there_for(directory, case, promise.person_id, now).name,
-        "sentence": sentence(directory, case, promise, voice, now=now),
-        "short": _promised(directory, case, promise, voice.short_moment(promise.due_at, now=now), voice, now),
-        "due": voice.moment(promise.due_at, now=now),
-        "kind": promise.kind,
-        "medium": promise.medium,
+        "when": voice.agreed(appointment.starts_at, now=now),
+        "short": voice.short_moment(appointment.starts_at, now=now),
+        "minutes": round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
+        "medium": appointment.medium,
+        "name": person.name,
+        "line": person.line_shown,
+        "ends_with": None if number is None else number[-2:],
+        "change_until": voice.moment(until, now=now) if now < until else None,
+        "times_url": f"{status_url(case)}/appointment" if movable else None,
+        "calendar": kind in WITH_A_CALENDAR,
     }
+
+
+def _calendar(
+    directory: Directory, case: Case, appointment: Appointment | None, kind: LetterKind, voice: Voice, now: datetime
+) -> message.Calendar | None:
+    """The calendar file that goes with a letter: to enter or change the appointment, or to take it out."""
+    if appointment is None or kind not in WITH_A_CALENDAR or not case.customer.email:
+        return None
+    is_off = appointment.state == AppointmentState.CANCELLED
+    if not is_off and not appointments.is_to_come(appointment, now=now):
+        return None
+    method = ics.Method.CANCEL if is_off else ics.Method.REQUEST
+    data = ics.invitation(
+        calendar_event(directory, case, appointment, voice),
+        method,
+        organizer=ics.Mailbox(directory.company.name, config.current().mail_default_sender),
+        attendee=ics.Mailbox(case.customer.name, case.customer.email),
+        stamp=now,
+    )
+    return message.Calendar(method=method.value, data=data)
+
+
+def calendar_event(directory: Directory, case: Case, appointment: Appointment, voice: Voice) -> ics.Event:
+    """The appointment as the customer's calendar shows it. Without the link: calendars are shared."""
+    person, company = keeper(directory, case, appointment), directory.company.name
+    title = wording.calendar_title(appointment.medium, person.name, company, voice)
+    is_off = appointment.state == AppointmentState.CANCELLED
+    return ics.Event(
+        uid=appointment.uid,
+        sequence=appointment.sequence,
+        starts_at=appointment.starts_at,
+        ends_at=appointment.ends_at,
+        created_at=appointment.created_at,
+        changed_at=appointment.changed_at,
+        summary=voice.say("Called off: %(title)s", title=title) if is_off else title,
+        description=voice.say(
+            "Request %(reference)s. %(name)s, direct line %(line)s. Our e-mail holds the link to change it.",
+            reference=case.reference,
+            name=person.name,
+            line=person.line_shown,
+        ),
+    )
+
+
+def _step(directory: Directory, case: Case, step: Step, voice: Voice, now: datetime) -> dict[str, str]:
+    if isinstance(step, Appointment):
+        name = keeper(directory, case, step).name
+        return {
+            "name": name,
+            "sentence": f"{agreed_sentence(directory, case, step, voice, now=now)}.",
+            "short": wording.agreed(step.medium, name, voice.short_moment(step.starts_at, now=now), voice),
+            "due": voice.moment(step.starts_at, now=now),
+            "kind": "appointment",
+            "medium": step.medium,
+        }
+    return {
+        "name": _there_for(directory, case, step.person_id, now).name,
+        "sentence": sentence(directory, case, step, voice, now=now),
+        "short": _promised(directory, case, step, voice.short_moment(step.due_at, now=now), voice, now),
+        "due": voice.moment(step.due_at, now=now),
+        "kind": step.kind,
+        "medium": step.medium,
+    }
+
+
+def _for_reader(directory: Directory, case: Case, step: Step, reader: Person, voice: Voice, now: datetime) -> str:
+    """The step in a letter to a colleague, who is taken to be the one who sees to a promise."""
+    if isinstance(step, Appointment):
+        return agreed_sentence(directory, case, step, voice, now=now)
+    return wording.sentence(step.kind, step.medium, reader.name, voice.moment(step.due_at, now=now), voice)
 
 
 def _promised(directory: Directory, case: Case, promise: Promise, due: str, voice: Voice, now: datetime) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.db import UtcDateTime, insert_row, table_of, upsert, wake_worker
 from portal.links import new_secret
-from portal.mail.letters import NOTICES, RESTATED
+from portal.mail.letters import NOTICES, RESTATED, TELLS_A_COLLEAGUE
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
 CHANNEL = "smtp"
@@ -29,7 +29,7 @@ PAUSE_CAP = 300.0
 PAUSE_DOUBLINGS = 5
 """How often a pause is doubled at most: to try once more costs one connection, to be late costs trust."""
 
-_SOON = timedelta(seconds=RETRY_CAP)
+SOON = timedelta(seconds=RETRY_CAP)
 """An older letter that is due later than any retry waits for its hours, and holds up no other until then."""
 _LETTER = table_of(Letter)
 _WAITING = (LetterState.QUEUED, LetterState.SENDING)
@@ -81,6 +81,17 @@ def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime)
         connection.execute(statement, ended)
 
 
+def take_back_appointment(session: Session, case_id: int, appointment_id: int, *, now: datetime) -> None:
+    """An appointment has changed: no letter leaves that states it as it was.
+
+    As with a promise; and what tells a colleague of something else besides (TELLS_A_COLLEAGUE) is written anew, too.
+    """
+    session.flush()
+    changed = {"now": now, "of_case_id": case_id, "of_appointment_id": appointment_id, "of_automatic": True}
+    for statement in _TAKE_BACK_APPOINTMENT:
+        session.connection().execute(statement, changed)
+
+
 def change_link(session: Session, case_id: int, *, now: datetime) -> None:
     """The link in every unsent letter to the customer is dead: those of RESTATED are written anew, others withdrawn."""
     session.flush()
@@ -99,7 +110,7 @@ def outdated(session: Session, *, now: datetime) -> int | None:
 
 def next_outdated(connection: Connection, *, now: datetime) -> int | None:
     """The same for a look without a session."""
-    found = connection.execute(_OUTDATED, {"now": now, "soon": now + _SOON}).first()
+    found = connection.execute(_OUTDATED, {"now": now, "soon": now + SOON}).first()
     return None if found is None else found[0]
 
 
@@ -150,10 +161,14 @@ def is_written(session: Session, key: str) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
-def is_told(session: Session, promise_id: int) -> bool:
-    """Whether a letter to the customer that was not taken back states this promise; one that died counts as tried."""
+def is_told(session: Session, promise_id: int | None = None, *, appointment_id: int | None = None) -> bool:
+    """Whether a letter to the customer that was not taken back states this promise, or this appointment.
+
+    One that died counts as tried.
+    """
+    stated = Letter.promise_id == promise_id if appointment_id is None else Letter.appointment_id == appointment_id
     query = select(Letter.id).where(
-        Letter.promise_id == promise_id,
+        stated,
         Letter.audience == Audience.CUSTOMER,
         Letter.state != LetterState.WITHDRAWN,
         or_(Letter.withdraw_wished_at.is_(None), Letter.state == LetterState.SENT),
@@ -209,7 +224,7 @@ def claim(session: Session, *, now: datetime, lease: timedelta) -> Claimed | Non
     if on_postgresql:
         # A lost claim is harmless (the letter is claimed again): it need not wait for the disk.
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    values = {"now": now, "soon": now + _SOON, "lease_token": token, "lease_until": now + lease}
+    values = {"now": now, "soon": now + SOON, "lease_token": token, "lease_until": now + lease}
     row = connection.execute(_claim(skip_locked=on_postgresql), values).one_or_none()
     return None if row is None else Claimed(row.id, token, row.to_address, row.message)
 
@@ -390,6 +405,14 @@ _TAKE_BACK = (
     # A notice lists several promises and names the next step alone.
     _RESTATE.where(or_(_LETTER.c.promise_id == bindparam("of_promise_id"), _LETTER.c.kind.in_(sorted(NOTICES)))),
     _withdraw(frozenset({"case_id", "promise_id", "automatic"})).where(not_(_TELLS_MORE)),
+)
+_TELLS_BESIDES = and_(_LETTER.c.kind.in_(sorted(RESTATED | TELLS_A_COLLEAGUE)), _LETTER.c.says.is_not(None))
+_TAKE_BACK_APPOINTMENT = (
+    update(_LETTER)
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _TELLS_BESIDES)
+    .where(_LETTER.c.appointment_id == bindparam("of_appointment_id"))
+    .values(valid_until=bindparam("now", type_=UtcDateTime)),
+    _withdraw(frozenset({"case_id", "appointment_id", "automatic"})).where(not_(_TELLS_BESIDES)),
 )
 _CHANGE_LINK = (_RESTATE, _withdraw(frozenset({"case_id", "audience", "automatic"})).where(not_(_TELLS_MORE)))
 

@@ -28,6 +28,20 @@ def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voic
     return voice.say("%(name)s will reply by %(due)s", name=name, due=due)
 
 
+def agreed(medium: Medium, name: str, moment: str, voice: Voice) -> str:
+    """ "Miriam Albrecht ruft Sie am Donnerstag, 26. November, 14 Uhr, an", without the full stop."""
+    if medium == Medium.VISIT:
+        return voice.say("%(name)s will visit you at %(moment)s", name=name, moment=moment)
+    return voice.say("%(name)s will call you at %(moment)s", name=name, moment=moment)
+
+
+def calendar_title(medium: Medium, name: str, company: str, voice: Voice) -> str:
+    """What a calendar calls it: "Anruf von Miriam Albrecht, Beispielwerke"."""
+    if medium == Medium.VISIT:
+        return voice.say("Visit by %(name)s, %(company)s", name=name, company=company)
+    return voice.say("Call from %(name)s, %(company)s", name=name, company=company)
+
+
 def offer(is_call: bool, due: str, voice: Voice) -> str:
     """What the form says a topic gets: "Antwort bis Donnerstag, 26. November, 14 Uhr"."""
     return voice.say("Call by %(due)s", due=due) if is_call else voice.say("Reply by %(due)s", due=due)

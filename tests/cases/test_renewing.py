@@ -893,7 +893,7 @@ def tell(
         case,
         LetterKind.PROMISE_GIVEN,
         key="promise_given:1",
-        promise=open_promises(session, case)[0],
+        step=open_promises(session, case)[0],
         now=at,
         unasked=unasked,
         old_due_at=old_due_at,

@@ -270,7 +270,7 @@ def test_a_letter_that_waits_for_its_hours_is_nobodys_call_until_they_have_begun
     promise = promises.open_of(session, case.id)[0]
     directory = directories.load(session, now=night)
     writing.to_customer(
-        session, directory, case, LetterKind.PROMISE_GIVEN, key="promise_given:1", promise=promise, now=night,
+        session, directory, case, LetterKind.PROMISE_GIVEN, key="promise_given:1", step=promise, now=night,
         unasked=True, says={"what": "", "moved": False, "before": None, "reason": None},
     )  # fmt: skip
     step(session)
