@@ -28,6 +28,7 @@ ONLY = {
     "flask_wtf": "portal.pages|portal.app",
     "wtforms": "portal.pages",
     "gunicorn": "portal.serving|portal.listening",
+    "icalendar": "portal.appointments.ics",
     "alembic": "portal.schema",
 }
 """A library and the one part of the house that may know it."""

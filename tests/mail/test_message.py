@@ -203,6 +203,7 @@ def test_a_letter_with_a_calendar_has_the_same_headers_and_is_seven_bits_wide() 
 @given(data=st.binary(max_size=400))
 @example(data=b"")
 @example(data=b"\r\n\r\n.\r\n--")
+@example(data=b"x" * 100)
 @settings(max_examples=100, deadline=None)
 def test_every_byte_of_a_calendar_arrives(data: bytes) -> None:
     data = b"METHOD:CANCEL\r\n" + data.replace(b"METHOD", b"")
