@@ -8,14 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from portal.appointments.models import Appointment
 from portal.cases import closing, opening, reaching, scheduling, writing
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
 from portal.cases.models import Case, CaseState
+from portal.cases.models import Step as NextStep
 from portal.cases.settling import hold, hold_open, settle
 from portal.journal import files
 from portal.journal import service as journal
@@ -222,8 +226,41 @@ def log_contact(
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
+    entry_id = record_contact(session, case, by_id=by_id, contact=contact, text=text, at=at, visible=visible, now=now)
+    ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
+    if ended:
+        end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
+    _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
+    if contact in _WRITTEN_TO_US and step is None:
+        await_reply(session, directory, case, entry_id, now=now, came_at=at)
+        return
+    if contact in _WRITTEN_TO_US:
+        end_waiting(session, directory, case, now=now)
+    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    if promise is None and ended and not stepping.open_of(session, case.id):
+        promise = _promise_reply(
+            session, directory, case, scheduling.answer_to_message(directory, case, now=now), now=now
+        )
+    settle(session, case, now=now)
+    if promise is None and keeps:
+        ahead = _step_ahead(session, case, now=now)
+        promise = ahead if isinstance(ahead, Promise) and not outbox.is_told(session, ahead.id) else None
+    if contact in _SPOKEN and reaching.out_of_reach_since(session, case) is not None:
+        return  # they heard it, or will: a letter would die as the last one did, and leave one more call
+    if contact in _NOBODY_REACHED and _tell_attempt(
+        session, directory, case, entry_id, promise, at=at, mailbox=contact == Contact.CALL_MAILBOX, now=now
+    ):
+        return
+    if promise is not None:
+        _tell_step(session, directory, case, promise, now=now)
+
+
+def record_contact(
+    session: Session, case: Case, *, by_id: int, contact: Contact, text: str, at: datetime, visible: bool, now: datetime
+) -> int:
+    """The journal's entry of a contact, and nothing else; returns its id."""
     kind, channel, direction = _ENTRY[contact]
-    entry_id = journal.record(
+    return journal.record(
         session,
         case_id=case.id,
         kind=kind,
@@ -237,32 +274,6 @@ def log_contact(
         now=now,
         facts={"contact": contact},
     )
-    ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
-    if ended:
-        end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
-    _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
-    if contact in _WRITTEN_TO_US and step is None:
-        await_reply(session, directory, case, entry_id, now=now, came_at=at)
-        return
-    if contact in _WRITTEN_TO_US:
-        end_waiting(session, directory, case, now=now)
-    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
-    if promise is None and ended and not promises.open_of(session, case.id):
-        promise = _promise_reply(
-            session, directory, case, scheduling.answer_to_message(directory, case, now=now), now=now
-        )
-    settle(session, case, now=now)
-    if promise is None and keeps:
-        ahead = _step_ahead(session, case, now=now)
-        promise = None if outbox.is_told(session, ahead.id) else ahead
-    if contact in _SPOKEN and reaching.out_of_reach_since(session, case) is not None:
-        return  # they heard it, or will: a letter would die as the last one did, and leave one more call
-    if contact in _NOBODY_REACHED and _tell_attempt(
-        session, directory, case, entry_id, promise, at=at, mailbox=contact == Contact.CALL_MAILBOX, now=now
-    ):
-        return
-    if promise is not None:
-        _tell_step(session, directory, case, promise, now=now)
 
 
 def note(session: Session, case: Case, *, by_id: int, text: str, now: datetime) -> None:
@@ -437,11 +448,11 @@ def _step(
     open_one = promises.of_kind(promises.open_of(session, case.id), step.kind)
     if open_one is not None and (open_one.waiting is not None or step.waiting is not None):
         step = replace(step, waiting=Waiting.ASKED if step.medium == Medium.MAIL else None)
-        _withdraw(session, directory, case, open_one, now=now)
+        withdraw(session, directory, case, open_one, now=now)
         session.flush()  # of each kind one promise may be open
         open_one = None
     if open_one is None:
-        return _give(session, directory, case, step, schedule, by_id=by_id, now=now)
+        return give(session, directory, case, step, schedule, by_id=by_id, now=now)
     _end_letters_of(session, open_one, now=now)
     moved = promises.move(session, open_one, schedule, medium=step.medium, what=step.what, given_by_id=by_id, now=now)
     _note_promise(session, directory, case, moved, Kind.PROMISE_MOVED, by_id=by_id, before=open_one.due_at, now=now)
@@ -449,10 +460,10 @@ def _step(
 
 
 def _promise_reply(session: Session, directory: Directory, case: Case, schedule: Schedule, *, now: datetime) -> Promise:
-    return _give(session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now)
+    return give(session, directory, case, Step(PromiseKind.REPLY, Medium.MAIL, schedule.due_at), schedule, now=now)
 
 
-def _give(
+def give(
     session: Session,
     directory: Directory,
     case: Case,
@@ -462,6 +473,7 @@ def _give(
     now: datetime,
     by_id: int | None = None,
 ) -> Promise:
+    """Give a promise that the schedule is made for, and note it; of its kind none may be open."""
     assert case.owner_id is not None
     promise = promises.give(
         session,
@@ -527,11 +539,19 @@ def _tell_attempt(
     Once a day at most, and not where nothing lies ahead: the notice that is due then says the new date. False where
     nothing was written.
     """
-    step = given or promises.ahead(promises.open_of(session, case.id), now=now)
+    step = given or stepping.ahead(session, case.id, now=now)
     before = outbox.last_written(session, case.id, LetterKind.CALL_ATTEMPTED)
     if step is None or (before is not None and scheduling.is_same_day(directory, case, before, now)):
         return False
-    also = {"called": directory.voice_of(case).moment(at, now=now), "mailbox": mailbox, "given": given is not None}
+    called = directory.voice_of(case).moment(at, now=now)
+    also: dict[str, Any] = {"called": called, "mailbox": mailbox, "given": given is not None, "stands": False}
+    if isinstance(step, Appointment):
+        stands = {**also, "what": "", "moved": False, "before": None, "reason": None, "stands": True}
+        key = f"call_attempted:{entry_id}"
+        writing.to_customer(
+            session, directory, case, LetterKind.CALL_ATTEMPTED, key=key, step=step, says=stands, now=now
+        )
+        return True
     writing.tell_promise(
         session,
         directory,
@@ -545,15 +565,15 @@ def _tell_attempt(
     return True
 
 
-def _step_ahead(session: Session, case: Case, *, now: datetime) -> Promise:
-    """The earliest open promise whose date lies ahead: no letter may name one that has passed (law 1, law 6).
+def _step_ahead(session: Session, case: Case, *, now: datetime) -> NextStep:
+    """The earliest open step that lies ahead: no letter may name one that has passed (law 1, law 6).
 
     Raises NoNextStep when there is none: whoever writes then says what comes next.
     """
-    promise = promises.ahead(promises.open_of(session, case.id), now=now)
-    if promise is None:
+    ahead = stepping.ahead(session, case.id, now=now)
+    if ahead is None:
         raise NoNextStep
-    return promise
+    return ahead
 
 
 def end_waiting(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
@@ -563,10 +583,11 @@ def end_waiting(session: Session, directory: Directory, case: Case, *, now: date
     """
     waiting = promises.waits(promises.open_of(session, case.id))
     if waiting is not None:
-        _withdraw(session, directory, case, waiting, now=now)
+        withdraw(session, directory, case, waiting, now=now)
 
 
-def _withdraw(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+def withdraw(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+    """Something else has taken its place; no letter leaves that states it."""
     _end_letters_of(session, promise, now=now)
     promises.withdraw(promise, now=now)
     _note_promise(session, directory, case, promise, Kind.PROMISE_WITHDRAWN, by_id=None, now=now)

@@ -1,5 +1,7 @@
 """Why a step is refused. Each error carries the sentence a person reads; pages show it in their language."""
 
+from datetime import datetime
+
 from portal.languages import marked
 
 
@@ -161,3 +163,66 @@ class NotHeld(Refused):
     """The letter is no longer held: somebody decided already, or events have overtaken it."""
 
     sentence = marked("This letter is no longer held. Somebody has decided already.")
+
+
+class StaleAppointment(StaleCase):
+    """The appointment changed since the page was shown."""
+
+    sentence = marked("The appointment has changed in the meantime. This page shows how it stands now.")
+
+
+class NoAppointment(Refused):
+    """There is no booked appointment to change."""
+
+    sentence = marked("There is no appointment to change any more.")
+
+
+class NotOffered(Refused):
+    """A time that lies outside what can be chosen."""
+
+    sentence = marked("This time cannot be chosen. Please take one of those shown.")
+
+    def __init__(self, starts_at: datetime) -> None:
+        self.starts_at = starts_at
+
+
+class SlotTaken(NotOffered):
+    """A time that somebody else has by now."""
+
+    sentence = marked("This time has just been taken. These are the nearest free ones.")
+
+
+class NothingOffered(Refused):
+    """Appointments of this topic are agreed by word."""
+
+    sentence = marked("For this request we agree on times in person.")
+
+
+class TooLateToChange(Refused):
+    """The time until which the customer changes it on the page has passed."""
+
+    sentence = marked("It is too close to the appointment to change it here. Please call us.")
+
+
+class MovedTooOften(Refused):
+    """The customer has moved it as often as is offered."""
+
+    sentence = marked("The appointment has been moved as often as can be done here. Please call us.")
+
+
+class HasCome(Refused):
+    """The agreed time has come: there is nothing left to move, only to say how it went."""
+
+    sentence = marked("The agreed time has come. Say what became of it instead.")
+
+
+class NotYet(Refused):
+    """An agreed call is begun from half an hour before its time."""
+
+    sentence = marked("An agreed call can be started from 30 minutes before its time.")
+
+
+class OnHold(Refused):
+    """The customer wishes another time: nobody calls until it stands."""
+
+    sentence = marked("The appointment is on hold. Nobody calls until a new time stands.")

@@ -273,6 +273,7 @@ def write_staff(
         "zone": voice.zone,
         "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
         "due": None if step is None else voice.moment(stepping.at(step), now=now),
+        "is_appointment": isinstance(step, Appointment),
         "step_sentence": None if step is None else _for_reader(directory, case, step, reader, voice, now),
         **(says or {}),
     }
@@ -505,7 +506,7 @@ def _agreed(
         "minutes": round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
         "medium": appointment.medium,
         "name": person.name,
-        "line": person.line_shown,
+        "line": person.line_shown or person.line_e164,
         "ends_with": None if number is None else number[-2:],
         "change_until": voice.moment(until, now=now) if now < until else None,
         "times_url": f"{status_url(case)}/appointment" if movable else None,

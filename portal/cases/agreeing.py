@@ -1,0 +1,396 @@
+"""Agreeing on a time: booked, moved, called off, by the customer on the page or by a colleague (law 3).
+
+Each is one change of one row, one journal entry, and a letter to each side that needs it. Whoever keeps the
+appointment is whoever will be there; the old time stays firm until the new one stands.
+"""
+
+from datetime import datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal import config
+from portal.appointments import ics
+from portal.appointments import service as appointments
+from portal.appointments.models import NO_OVERLAP, Appointment, AppointmentState
+from portal.cases import answering, inviting, offering, scheduling, writing
+from portal.cases import directory as directories
+from portal.cases import steps as stepping
+from portal.cases.answering import Step as GivenStep
+from portal.cases.directory import Directory
+from portal.cases.errors import (
+    HasCome,
+    MovedTooOften,
+    NoAppointment,
+    NothingOffered,
+    SlotTaken,
+    StaleAppointment,
+    TooLateToChange,
+)
+from portal.cases.models import Case
+from portal.cases.offering import Asked, Finder, Offered
+from portal.cases.settling import booked_of, hold_open, settle
+from portal.journal.models import Kind
+from portal.languages import Voice
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.promises import service as promises
+from portal.promises.models import Medium, PromiseKind
+
+
+def book(
+    session: Session,
+    case: Case,
+    *,
+    starts_at: datetime,
+    by_id: int | None,
+    now: datetime,
+    medium: Medium | None = None,
+    version: int | None = None,
+) -> Appointment:
+    """Agree on a time; ``by_id`` is None where the customer chooses one. ``version`` is the case's, of the page.
+
+    It takes the place of a promised call, and of the date by which we wanted to be in touch by ourselves. The same time
+    once more is the same appointment. Raises NotOpen, StaleCase, StaleAppointment, NothingOffered, NotOffered,
+    SlotTaken.
+    """
+    hold_open(session, case, version=version)
+    directory = directories.load(session, now=now)
+    topic = directory.topics[case.topic_id]
+    if by_id is None and not offering.offers(topic):
+        raise NothingOffered
+    booked = booked_of(session, case)
+    if booked is not None:
+        if booked.starts_at == starts_at and appointments.counts(booked):
+            return booked
+        raise StaleAppointment
+    offered = _chosen(session, directory, offering.of_case(directory, case), starts_at, by_id=by_id, now=now)
+    booked = new(directory, case, offered, medium=medium, now=now)
+    with guarded(session, starts_at):
+        session.add(booked)
+    inviting.note(
+        session, directory, case, booked, Kind.APPOINTMENT_BOOKED, by_id=by_id, by_customer=by_id is None, now=now
+    )
+    _end_what_it_replaces(session, directory, case, by_customer=by_id is None, now=now)
+    settle(session, case, now=now)
+    inviting.tell_customer(
+        session,
+        directory,
+        case,
+        booked,
+        LetterKind.APPOINTMENT_CONFIRMED,
+        says={"by_customer": by_id is None, "stays": False},
+        now=now,
+    )
+    inviting.tell_colleagues(
+        session, directory, case, booked, "booked", [booked.person_id], by_id=by_id, by_customer=by_id is None, now=now
+    )
+    return booked
+
+
+def new(
+    directory: Directory, case: Case, offered: Offered, *, now: datetime, medium: Medium | None = None
+) -> Appointment:
+    """The appointment at a time that was found free; no row holds it yet."""
+    topic = directory.topics[case.topic_id]
+    host = urlsplit(config.current().base_url).hostname or "localhost"
+    return appointments.new(
+        case_id=case.id,
+        person_id=offered.person_id,
+        medium=medium or topic.slot_medium or Medium.CALL,
+        shape=offering.shape_of(topic),
+        starts_at=offered.starts_at,
+        tz=directory.team_of(case).tz,
+        uid=ics.new_uid(host),
+        now=now,
+    )
+
+
+def move(
+    session: Session,
+    case: Case,
+    *,
+    starts_at: datetime,
+    version: int,
+    by_id: int | None,
+    now: datetime,
+    reason: str | None = None,
+) -> Appointment:
+    """To another time, or out of a hold to its own; ``version`` is the appointment's, as the page showed it.
+
+    Choosing the time it has changes nothing, however old the page is. Raises NotOpen, NoAppointment, StaleAppointment,
+    HasCome, TooLateToChange, MovedTooOften, NotOffered, SlotTaken.
+    """
+    directory, booked = to_change(session, case, now=now)
+    stays = starts_at == booked.starts_at
+    if stays and appointments.counts(booked):
+        return booked
+    _refuse_change(booked, version, by_id=by_id, moves=True, now=now)
+    asked = offering.of_case(directory, case, moving=booked)
+    # What is agreed already needs no notice; it is to be free, and its keeper there.
+    offered = _chosen(session, directory, asked, starts_at, by_id=by_id, now=now, firm=stays, also=booked.person_id)
+    before, before_id = booked.starts_at, booked.person_id
+    before_name = writing.keeper(directory, case, booked).name
+    with guarded(session, starts_at):
+        appointments.move(
+            booked,
+            person_id=offered.person_id,
+            shape=offering.shape_of(directory.topics[case.topic_id]),
+            starts_at=starts_at,
+            tz=directory.team_of(case).tz,
+            by_customer=by_id is None,
+            now=now,
+        )
+    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    _end_what_it_replaces(session, directory, case, by_customer=by_id is None, now=now)
+    told = _Moved(before, before_id, before_name, by_id, reason)
+    _note_move(session, directory, case, booked, told, now=now)
+    settle(session, case, now=now)
+    _tell_move(session, directory, case, booked, told, now=now)
+    return booked
+
+
+def cancel(
+    session: Session,
+    case: Case,
+    *,
+    version: int,
+    by_id: int | None,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
+    """Call it off; the customer then waits for what else is promised, or for a date by which we are in touch.
+
+    Raises NotOpen, NoAppointment, StaleAppointment, HasCome, TooLateToChange, NothingToPromise.
+    """
+    directory, booked = to_change(session, case, now=now)
+    _refuse_change(booked, version, by_id=by_id, moves=False, now=now)
+    call_off(session, directory, case, booked, by_id=by_id, by_customer=by_id is None, reason=reason, now=now)
+
+
+def call_off(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    *,
+    by_id: int | None,
+    by_customer: bool,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
+    """The whole step of it, for an appointment that is held and may be called off. Raises NothingToPromise."""
+    keeper_id = booked.person_id
+    appointments.end(booked, AppointmentState.CANCELLED, now=now)
+    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    inviting.note(
+        session,
+        directory,
+        case,
+        booked,
+        Kind.APPOINTMENT_CANCELLED,
+        by_id=by_id,
+        by_customer=by_customer,
+        text=reason or "",
+        now=now,
+    )
+    leave_a_step(session, directory, case, now=now)
+    settle(session, case, now=now)
+    voice = directory.voice_of(case)
+    inviting.tell_customer(
+        session,
+        directory,
+        case,
+        booked,
+        LetterKind.APPOINTMENT_CANCELLED,
+        step=stepping.ahead(session, case.id, now=now),
+        says={
+            "before": voice.agreed(booked.starts_at, now=now),
+            "by_customer": by_customer,
+            "reason": reason,
+            "times": [] if by_customer else first_times(session, directory, case, now=now),
+        },
+        now=now,
+    )
+    inviting.tell_colleagues(
+        session, directory, case, booked, "cancelled", [keeper_id], by_id=by_id, by_customer=by_customer, now=now
+    )
+
+
+def to_change(session: Session, case: Case, *, now: datetime) -> tuple[Directory, Appointment]:
+    """Hold a case and read the appointment that is to be changed. Raises NotOpen, NoAppointment."""
+    hold_open(session, case)
+    booked = booked_of(session, case)
+    if booked is None:
+        raise NoAppointment
+    return directories.load(session, now=now), booked
+
+
+def leave_a_step(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+    """Where nothing of ours lies ahead, promise to be in touch. Raises NothingToPromise."""
+    given = promises.open_of(session, case.id)
+    if promises.ahead([one for one in given if one.waiting is None], now=now) is not None:
+        return
+    answering.end_waiting(session, directory, case, now=now)
+    follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    schedule = scheduling.next_update(directory, case, now=now)
+    if follow_up is None:
+        step = GivenStep(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
+        answering.give(session, directory, case, step, schedule, now=now)
+
+
+def first_times(session: Session, directory: Directory, case: Case, *, now: datetime) -> list[str]:
+    """The first free times as a letter names them; none where nothing is offered."""
+    if not offering.offers(directory.topics[case.topic_id]):
+        return []
+    finder = Finder(session, directory, offering.of_case(directory, case), now=now)
+    return offering.labels(finder.first(), directory.voice_of(case), now=now)
+
+
+def _chosen(
+    session: Session,
+    directory: Directory,
+    asked: Asked,
+    starts_at: datetime,
+    *,
+    by_id: int | None,
+    now: datetime,
+    firm: bool = False,
+    also: int | None = None,
+) -> Offered:
+    """The time as it is free now, with nobody else agreeing on times of these people. Raises NotOffered, SlotTaken."""
+    keepers = (offering.keeper_at(directory, asked, owner_id, starts_at) for owner_id in asked.owner_ids)
+    inviting.lock_people(session, [one for one in (*keepers, also) if one is not None])
+    finder = Finder(session, directory, asked, now=now, by_colleague=firm or by_id is not None)
+    return finder.check(starts_at)
+
+
+class guarded:
+    """What the schema refuses as an overlap is a time that somebody else has; nothing else of the step is lost."""
+
+    def __init__(self, session: Session, starts_at: datetime) -> None:
+        self._session, self._starts_at = session, starts_at
+
+    def __enter__(self) -> None:
+        self._savepoint = self._session.begin_nested()
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self._savepoint.rollback()
+            return
+        try:
+            self._session.flush()
+            self._savepoint.commit()
+        except IntegrityError as refused:
+            if NO_OVERLAP not in str(refused.orig):
+                raise
+            raise SlotTaken(self._starts_at) from refused
+
+
+def _refuse_change(booked: Appointment, version: int, *, by_id: int | None, moves: bool, now: datetime) -> None:
+    """Why it cannot be moved, or called off, any more."""
+    if booked.version != version:
+        raise StaleAppointment
+    if by_id is not None:
+        if now >= booked.starts_at:
+            raise HasCome
+        return
+    on_hold = booked.change_wished_at is not None
+    until = booked.starts_at if on_hold else writing.change_until(booked)
+    if now >= until:
+        raise TooLateToChange
+    if moves and not on_hold and booked.customer_moves >= config.current().slot_moves:
+        raise MovedTooOften
+
+
+def _end_what_it_replaces(
+    session: Session, directory: Directory, case: Case, *, by_customer: bool, now: datetime
+) -> None:
+    """A promised call, and the date by which we wanted to be in touch by ourselves; a colleague's word stands.
+
+    A customer who chooses a time was heard from: we wait for their answer no longer.
+    """
+    if by_customer:
+        answering.end_waiting(session, directory, case, now=now)
+    for promise in promises.open_of(session, case.id):
+        by_system = promise.kind == PromiseKind.FOLLOW_UP and promise.given_by_id is None and promise.waiting is None
+        if promise.kind == PromiseKind.CALL or by_system:
+            answering.withdraw(session, directory, case, promise, now=now)
+
+
+class _Moved:
+    """What a move changed."""
+
+    def __init__(
+        self, before: datetime, before_id: int, before_name: str, by_id: int | None, reason: str | None
+    ) -> None:
+        self.before, self.before_id, self.before_name = before, before_id, before_name
+        self.by_id, self.reason = by_id, reason
+
+    def kind(self, booked: Appointment) -> Kind:
+        """Another time; the same with somebody else; or the very same, out of a hold."""
+        if booked.starts_at != self.before:
+            return Kind.APPOINTMENT_MOVED
+        return Kind.APPOINTMENT_STAYS if booked.person_id == self.before_id else Kind.APPOINTMENT_GIVEN
+
+
+def _note_move(
+    session: Session, directory: Directory, case: Case, booked: Appointment, told: _Moved, *, now: datetime
+) -> None:
+    inviting.note(
+        session,
+        directory,
+        case,
+        booked,
+        told.kind(booked),
+        by_id=told.by_id,
+        by_customer=told.by_id is None,
+        text=told.reason or "",
+        also={"before": told.before.isoformat(), "before_name": told.before_name},
+        now=now,
+    )
+
+
+def _tell_move(
+    session: Session, directory: Directory, case: Case, booked: Appointment, told: _Moved, *, now: datetime
+) -> None:
+    voice, kind, by_customer = directory.voice_of(case), told.kind(booked), told.by_id is None
+    letter, says = _letter(voice, booked, told, kind, now=now)
+    if kind == Kind.APPOINTMENT_GIVEN:
+        says["times"] = []
+    inviting.tell_customer(session, directory, case, booked, letter, says=says, now=now)
+    changed_hands = booked.person_id != told.before_id
+    tell = partial(
+        inviting.tell_colleagues,
+        session,
+        directory,
+        case,
+        booked,
+        by_id=told.by_id,
+        by_customer=by_customer,
+        before=told.before if kind == Kind.APPOINTMENT_MOVED else None,
+        now=now,
+    )
+    if changed_hands:
+        tell("given", [booked.person_id], other=told.before_name)
+        tell("taken", [told.before_id], other=directory.people[booked.person_id].name)
+    else:
+        tell("moved" if kind == Kind.APPOINTMENT_MOVED else "settled", [booked.person_id])
+
+
+def _letter(
+    voice: Voice, booked: Appointment, told: _Moved, kind: Kind, *, now: datetime
+) -> tuple[LetterKind, dict[str, object]]:
+    by_customer = told.by_id is None
+    if kind == Kind.APPOINTMENT_STAYS:
+        return LetterKind.APPOINTMENT_CONFIRMED, {"by_customer": by_customer, "stays": True}
+    if kind == Kind.APPOINTMENT_GIVEN:
+        return LetterKind.APPOINTMENT_GIVEN, {"before_name": told.before_name}
+    return LetterKind.APPOINTMENT_MOVED, {
+        "before": voice.agreed(told.before, now=now),
+        "by_customer": by_customer,
+        "reason": told.reason,
+        "times_left": writing.may_move(booked, now=now),
+    }

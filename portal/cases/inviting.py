@@ -1,0 +1,131 @@
+"""Inviting: whoever an appointment concerns hears of what was agreed, moved or called off; the journal keeps it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.appointments.models import Appointment
+from portal.cases import writing
+from portal.cases.directory import Directory
+from portal.cases.models import Case, Step
+from portal.journal import service as journal
+from portal.journal.models import Actor, Channel, Direction, Kind
+from portal.mail.letters import LetterKind
+from portal.people.models import Person
+
+
+def note(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    appointment: Appointment,
+    kind: Kind,
+    *,
+    by_id: int | None,
+    now: datetime,
+    by_customer: bool = False,
+    visible: bool = True,
+    text: str = "",
+    also: Mapping[str, str] | None = None,
+) -> int:
+    """One entry about an appointment: what, when and with whom. The system did it where nobody else did."""
+    actor = Actor.CUSTOMER if by_customer else Actor.SYSTEM if by_id is None else Actor.PERSON
+    return journal.record(
+        session,
+        case_id=case.id,
+        kind=kind,
+        channel=Channel.PAGE if by_customer else Channel.SYSTEM,
+        direction=Direction.IN if by_customer else Direction.NONE,
+        actor=actor,
+        person_id=by_id,
+        visible=visible,
+        text=text,
+        now=now,
+        facts={
+            "medium": appointment.medium,
+            "starts_at": appointment.starts_at.isoformat(),
+            "name": writing.keeper(directory, case, appointment).name,
+            **(also or {}),
+        },
+    )
+
+
+def tell_customer(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    appointment: Appointment,
+    kind: LetterKind,
+    *,
+    now: datetime,
+    says: Mapping[str, Any] | None = None,
+    step: Step | None = None,
+    unasked: bool = False,
+    old_due_at: datetime | None = None,
+) -> None:
+    """Write the customer what became of it; ``step`` is what comes next where that is not the appointment."""
+    writing.to_customer(
+        session,
+        directory,
+        case,
+        kind,
+        key=f"{kind}:{appointment.id}:{appointment.version}",
+        step=step or appointment,
+        appointment=appointment,
+        now=now,
+        unasked=unasked,
+        old_due_at=old_due_at,
+        says=says,
+    )
+
+
+def tell_colleagues(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    appointment: Appointment,
+    what: str,
+    reader_ids: Iterable[int],
+    *,
+    now: datetime,
+    by_id: int | None = None,
+    by_customer: bool = False,
+    before: datetime | None = None,
+    other: str | None = None,
+) -> None:
+    """Write colleagues what changed in their day; not whoever did it. No letter holds the customer's number."""
+    for reader_id in dict.fromkeys(reader_ids):
+        if reader_id == by_id:
+            continue
+        voice = writing.staff_voice(directory, case, reader_id)
+        writing.to_staff(
+            session,
+            directory,
+            case,
+            LetterKind.STAFF_APPOINTMENT,
+            key=f"staff_appointment:{appointment.id}:{appointment.version}:{what}:{reader_id}",
+            step=appointment,
+            reader_id=reader_id,
+            now=now,
+            says={
+                "what": what,
+                "when": voice.agreed(appointment.starts_at, now=now),
+                "before": None if before is None else voice.agreed(before, now=now),
+                "by_customer": by_customer,
+                "other": other,
+            },
+        )
+
+
+def lock_people(session: Session, person_ids: Iterable[int]) -> None:
+    """Until the transaction ends nobody else agrees on times of these people.
+
+    For what the schema's guard cannot see, and so that two who exchange their times do not wait for each other: always
+    in one order. FOR NO KEY UPDATE, because whoever writes a row that names a person is not to wait. On SQLite one
+    writes at a time anyway. Taken after the case.
+    """
+    locked = select(Person.id).where(Person.id.in_(set(person_ids))).order_by(Person.id)
+    session.execute(locked.with_for_update(key_share=True)).all()

@@ -1,0 +1,107 @@
+"""On hold: the customer wishes another time, or we cannot keep the agreed one. Nobody calls until a new time stands.
+
+The time is not given to anybody else, and it can be taken up again; at its start it is called off. Meanwhile the
+customer waits for a date by which we are in touch, and can choose a time at any moment.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment, AppointmentState
+from portal.cases import agreeing, answering, inviting, scheduling
+from portal.cases import directory as directories
+from portal.cases import steps as stepping
+from portal.cases.answering import Contact, Step
+from portal.cases.directory import Directory
+from portal.cases.errors import HasCome, StaleAppointment
+from portal.cases.models import Case, CaseState
+from portal.cases.settling import booked_of, hold, settle
+from portal.journal.models import Kind
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+from portal.promises import service as promises
+from portal.promises.models import Medium, PromiseKind
+
+
+def wish(session: Session, case: Case, *, by_id: int, contact: Contact, text: str, version: int, now: datetime) -> None:
+    """The customer wishes another time, by phone, letter or mail: a colleague notes it, and nobody calls at the old.
+
+    Pressed again it changes nothing. Raises NotOpen, NoAppointment, StaleAppointment, HasCome, NothingToPromise.
+    """
+    directory, booked = agreeing.to_change(session, case, now=now)
+    if booked.change_wished_at is not None:
+        return
+    if booked.version != version:
+        raise StaleAppointment
+    if now >= booked.starts_at:
+        raise HasCome
+    answering.record_contact(session, case, by_id=by_id, contact=contact, text=text, at=now, visible=True, now=now)
+    answering.end_waiting(session, directory, case, now=now)
+    put(session, directory, case, booked, by_id=by_id, ours=False, now=now)
+
+
+def put(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    *,
+    by_id: int | None,
+    ours: bool,
+    now: datetime,
+) -> None:
+    """The whole step of it. ``ours``: it is we who cannot keep the time. Raises NothingToPromise."""
+    appointments.hold(booked, now=now)
+    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    inviting.note(session, directory, case, booked, Kind.APPOINTMENT_FROZEN, by_id=by_id, now=now)
+    _be_in_touch(session, directory, case, now=now)
+    settle(session, case, now=now)
+    inviting.tell_customer(
+        session,
+        directory,
+        case,
+        booked,
+        LetterKind.APPOINTMENT_FROZEN,
+        step=stepping.ahead(session, case.id, now=now),
+        says={
+            "before": directory.voice_of(case).agreed(booked.starts_at, now=now),
+            "ours": ours,
+            "times": agreeing.first_times(session, directory, case, now=now),
+        },
+        unasked=ours,
+        old_due_at=booked.starts_at if ours else None,
+        now=now,
+    )
+    inviting.tell_colleagues(session, directory, case, booked, "frozen", [booked.person_id], by_id=by_id, now=now)
+
+
+def end(session: Session, case: Case, *, now: datetime) -> None:
+    """Its time has come and no other was found: it is called off, and the date by which we are in touch stands.
+
+    Does nothing where a new time stands by now. Raises NothingToPromise.
+    """
+    hold(session, case)
+    booked = booked_of(session, case)
+    if case.state != CaseState.OPEN or booked is None or booked.change_wished_at is None or now < booked.starts_at:
+        return
+    directory = directories.load(session, now=now)
+    appointments.end(booked, AppointmentState.CANCELLED, now=now)
+    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    inviting.note(session, directory, case, booked, Kind.APPOINTMENT_CANCELLED, by_id=None, now=now)
+    agreeing.leave_a_step(session, directory, case, now=now)
+    settle(session, case, now=now)
+
+
+def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
+    """A follow-up promise until the new time stands; one that a colleague gave for earlier is as good."""
+    open_one = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    schedule = scheduling.answer_to_message(directory, case, now=now)
+    if open_one is not None and open_one.waiting is not None:
+        answering.withdraw(session, directory, case, open_one, now=now)
+        session.flush()  # of each kind one promise may be open
+        open_one = None
+    if open_one is None:
+        step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
+        answering.give(session, directory, case, step, schedule, now=now)

@@ -1,0 +1,110 @@
+"""Replacing: an agreed time whose keeper will be away goes to somebody who is there, or on hold; nothing stays silent.
+
+The time stays where somebody else can keep it (experience: a person changes more easily than a plan for the day). Where
+nobody can, three other times are offered, and a date by which we are in touch.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
+from portal.appointments.slots import Limits, is_free
+from portal.cases import agreeing, inviting, offering, on_hold
+from portal.cases import directory as directories
+from portal.cases.directory import Directory
+from portal.cases.errors import HasCome, NotOffered, StaleAppointment
+from portal.cases.models import Case, CaseState
+from portal.cases.offering import Finder
+from portal.cases.settling import booked_of, hold, settle
+from portal.journal.models import Kind
+from portal.mail import outbox
+from portal.mail.letters import LetterKind
+
+
+def give(session: Session, case: Case, *, person_id: int, version: int, by_id: int, now: datetime) -> None:
+    """A colleague gives an agreed time to somebody else; the customer is told who it is now.
+
+    Raises NotOpen, NoAppointment, StaleAppointment, HasCome, NotOffered, SlotTaken.
+    """
+    directory, booked = agreeing.to_change(session, case, now=now)
+    if booked.person_id == person_id and appointments.counts(booked):
+        return
+    if booked.version != version or booked.change_wished_at is not None:
+        raise StaleAppointment
+    if now >= booked.starts_at:
+        raise HasCome
+    if not can_keep(session, directory, case, booked, person_id, now=now):
+        raise NotOffered(booked.starts_at)
+    _give(session, directory, case, booked, person_id, by_id=by_id, now=now)
+
+
+def replace(session: Session, case: Case, *, now: datetime) -> None:
+    """Whoever keeps the appointment of this case will be away: somebody else keeps it, or it is put on hold.
+
+    Does nothing where that is not so any more. Raises NothingToPromise.
+    """
+    hold(session, case)
+    booked = booked_of(session, case)
+    if case.state != CaseState.OPEN or booked is None or not appointments.is_to_come(booked, now=now):
+        return
+    directory = directories.load(session, now=now)
+    if not offering.keeper_is_away(directory, booked):
+        return
+    acting = directory.acting(booked.person_id, booked.starts_at, topic_id=case.topic_id)
+    if acting.person_id != booked.person_id and can_keep(session, directory, case, booked, acting.person_id, now=now):
+        _give(session, directory, case, booked, acting.person_id, by_id=None, now=now)
+    else:
+        on_hold.put(session, directory, case, booked, by_id=None, ours=True, now=now)
+
+
+def can_keep(
+    session: Session, directory: Directory, case: Case, booked: Appointment, person_id: int, *, now: datetime
+) -> bool:
+    """Whether a colleague answers customers, is there and is free at that time; it stays so until we are done."""
+    person = directory.people.get(person_id)
+    if person is None or not person.answers or person.line_e164 is None:
+        return False
+    inviting.lock_people(session, {person_id, booked.person_id})
+    diary = offering.diary_of(session, directory, person_id, but_id=booked.id, now=now)
+    day = directory.voice_of(case).local(booked.starts_at).date()
+    return is_free(offering.shape_as_booked(booked), diary, Limits(now, day), booked.starts_at)
+
+
+def _give(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    person_id: int,
+    *,
+    by_id: int | None,
+    now: datetime,
+) -> None:
+    before_id, before_name = booked.person_id, directory.people[booked.person_id].name
+    with agreeing.guarded(session, booked.starts_at):
+        appointments.give(booked, person_id, now=now)
+    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    also = {"before_name": before_name}
+    inviting.note(session, directory, case, booked, Kind.APPOINTMENT_GIVEN, by_id=by_id, now=now, also=also)
+    settle(session, case, now=now)
+    voice = directory.voice_of(case)
+    finder = Finder(session, directory, offering.of_case(directory, case, moving=booked), now=now)
+    times = finder.first(of=before_id) if offering.offers(directory.topics[case.topic_id]) else []
+    inviting.tell_customer(
+        session,
+        directory,
+        case,
+        booked,
+        LetterKind.APPOINTMENT_GIVEN,
+        says={"before_name": before_name, "times": offering.labels(times, voice, now=now)},
+        unasked=by_id is None,
+        old_due_at=booked.starts_at if by_id is None else None,
+        now=now,
+    )
+    name = directory.people[person_id].name
+    inviting.tell_colleagues(
+        session, directory, case, booked, "given", [person_id], other=before_name, by_id=by_id, now=now
+    )
+    inviting.tell_colleagues(session, directory, case, booked, "taken", [before_id], other=name, by_id=by_id, now=now)
