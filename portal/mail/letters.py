@@ -23,8 +23,10 @@ SUBJECT_LENGTH = 200
 
 PROSE = frozenset({"text", "outcome_text", "question"})
 """Values whose line breaks are kept; every other value is one line."""
-NAMES = frozenset({"customer", "name", "for_name", "before_name", "owner"})
-ADDRESSES = frozenset({"case_url", "confirm_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url"})
+NAMES = frozenset({"customer", "name", "for_name", "before_name", "owner", "other"})
+ADDRESSES = frozenset(
+    {"case_url", "confirm_url", "email", "imprint_url", "not_me_url", "privacy_url", "status_url", "times_url"}
+)
 VERBATIM = NAMES | PROSE | ADDRESSES | {"files", "legal_lines", "reason", "what"}
 """Values Swiss spelling leaves alone: names, addresses and what a person wrote."""
 
@@ -55,6 +57,15 @@ class LetterKind(StrEnum):
     WAITING_REMINDER = "waiting_reminder"
     CLOSING_ANNOUNCED = "closing_announced"
     CALL_ATTEMPTED = "call_attempted"
+    APPOINTMENT_CONFIRMED = "appointment_confirmed"
+    APPOINTMENT_MOVED = "appointment_moved"
+    APPOINTMENT_GIVEN = "appointment_given"
+    APPOINTMENT_CANCELLED = "appointment_cancelled"
+    APPOINTMENT_FROZEN = "appointment_frozen"
+    APPOINTMENT_REMINDER = "appointment_reminder"
+    APPOINTMENT_LATE = "appointment_late"
+    APPOINTMENT_MISSED = "appointment_missed"
+    RECAP = "recap"
     STAFF_NEW_CASE = "staff_new_case"
     STAFF_MESSAGE = "staff_message"
     STAFF_DOUBTFUL = "staff_doubtful"
@@ -65,6 +76,7 @@ class LetterKind(StrEnum):
     STAFF_REMINDER = "staff_reminder"
     STAFF_DELAYED = "staff_delayed"
     STAFF_ESCALATION = "staff_escalation"
+    STAFF_APPOINTMENT = "staff_appointment"
 
     @property
     def is_for_staff(self) -> bool:
@@ -78,6 +90,18 @@ NOTICES = frozenset({LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER})
 """Kinds that list every promise that moved."""
 RESTATED = NAMES_WHAT_IS_AHEAD | NOTICES | {LetterKind.ERASURE}
 """Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
+TELLS_AN_APPOINTMENT = frozenset(
+    {
+        LetterKind.APPOINTMENT_CONFIRMED,
+        LetterKind.APPOINTMENT_MOVED,
+        LetterKind.APPOINTMENT_GIVEN,
+        LetterKind.APPOINTMENT_REMINDER,
+    }
+)
+"""Kinds that are true only while the appointment stands as they tell it."""
+TELLS_A_COLLEAGUE = frozenset({LetterKind.STAFF_NEW_CASE, LetterKind.STAFF_MESSAGE, LetterKind.STAFF_REOPENED})
+"""Kinds that tell a colleague of something that happened, and of the next step besides: where an appointment in them
+has changed, they are written anew with what is ahead."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,32 @@ OF_THE_LADDER = {
 }
 """Kinds that nobody's act sends but the passing of time: a story in which everything is done at once has none."""
 
+OF_APPOINTMENTS = {
+    LetterKind.APPOINTMENT_CONFIRMED,
+    LetterKind.APPOINTMENT_MOVED,
+    LetterKind.APPOINTMENT_GIVEN,
+    LetterKind.APPOINTMENT_CANCELLED,
+    LetterKind.APPOINTMENT_FROZEN,
+    LetterKind.APPOINTMENT_REMINDER,
+    LetterKind.APPOINTMENT_LATE,
+    LetterKind.APPOINTMENT_MISSED,
+    LetterKind.RECAP,
+    LetterKind.STAFF_APPOINTMENT,
+}
+"""Kinds of a case with an agreed call or visit: a story without one has none."""
+TELL_A_TIME = {
+    LetterKind.APPOINTMENT_CONFIRMED,
+    LetterKind.APPOINTMENT_MOVED,
+    LetterKind.APPOINTMENT_GIVEN,
+    LetterKind.APPOINTMENT_REMINDER,
+}
+"""Kinds whose bold line is an agreed time, with its zone."""
+
 REFERENCE = "K7P-3M9"
 STATUS_URL = (
     "https://service.beispielwerke.example/s/bm9uY2VfMTIzNDU2Nzg5MDEy.Q2xpY2tfYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo"
 )
+TIMES_URL = f"{STATUS_URL}/appointment"
 CASE_URL = "https://service.beispielwerke.example/staff/cases/K7P-3M9"
 
 WORDS: dict[str, dict[str, str]] = {
@@ -64,6 +86,15 @@ WORDS: dict[str, dict[str, str]] = {
         "why_doubtful": "Ein Feld, das Menschen nicht sehen, war ausgefüllt.",
         "why_undeliverable": "Das Postfach gibt es nicht.",
         "zone": "deutsche Zeit",
+        "agreed": "Mittwoch, 2. Dezember, 15 Uhr (MEZ)",
+        "agreed_due": "Mittwoch, 2. Dezember, 15 Uhr",
+        "short_agreed": "Mi., 2. Dezember, 15 Uhr",
+        "agreed_before": "Dienstag, 1. Dezember, 10:30 Uhr",
+        "change_until": "Mittwoch, 2. Dezember, 13 Uhr",
+        "calls": "{name} ruft Sie am {at} an",
+        "visits": "{name} besucht Sie am {at}",
+        "times": "Montag, 14. Dezember, 9 Uhr|Montag, 14. Dezember, 14 Uhr|Dienstag, 15. Dezember, 10 Uhr",
+        "talk": "Vier Anlagen, Wartung im Frühjahr.\n\nDazu diese Filter:\n- 40 x 60 cm\n- 30 x 60 cm",
     },
     "en": {
         "topic": "Maintenance contract",
@@ -102,6 +133,15 @@ WORDS: dict[str, dict[str, str]] = {
         "why_doubtful": "A field that people do not see was filled in.",
         "why_undeliverable": "The mailbox does not exist.",
         "zone": "German time",
+        "agreed": "3 pm on Wednesday 2 December (CET)",
+        "agreed_due": "3 pm on Wednesday 2 December",
+        "short_agreed": "Wed 2 December, 3 pm",
+        "agreed_before": "10:30 am on Tuesday 1 December",
+        "change_until": "1 pm on Wednesday 2 December",
+        "calls": "{name} will call you at {at}",
+        "visits": "{name} will visit you at {at}",
+        "times": "9 am on Monday 14 December|2 pm on Monday 14 December|10 am on Tuesday 15 December",
+        "talk": "Four machines, maintenance in spring.\n\nWith these filters:\n- 40 x 60 cm\n- 30 x 60 cm",
     },
 }
 
@@ -142,7 +182,15 @@ def _company() -> dict[str, Any]:
 def _step(words: dict[str, str], name: str, kind: LetterKind) -> dict[str, str] | None:
     if kind is LetterKind.CLOSED:
         return None
-    waits = kind in (LetterKind.QUESTION, LetterKind.WAITING_REMINDER, LetterKind.CLOSING_ANNOUNCED)
+    if kind in TELL_A_TIME | {LetterKind.APPOINTMENT_LATE}:
+        return appointment_step(words, name)
+    waits = kind in (
+        LetterKind.QUESTION,
+        LetterKind.WAITING_REMINDER,
+        LetterKind.CLOSING_ANNOUNCED,
+        LetterKind.APPOINTMENT_CANCELLED,
+        LetterKind.APPOINTMENT_FROZEN,
+    )
     closes = kind is LetterKind.CLOSING_ANNOUNCED
     said, short = ("closes", "short_closes") if closes else ("again", "short_again") if waits else ("sentence", "short")
     return {
@@ -176,7 +224,45 @@ def _customer_values(
         "country": country,
         "zone": words["zone"],
         "step": _step(words, name, kind),
+        "agreed": agreed(words, name, calendar=kind is not LetterKind.APPOINTMENT_REMINDER)
+        if kind in TELL_A_TIME
+        else None,
     }
+
+
+def appointment_step(words: dict[str, str], name: str, medium: str = "call") -> dict[str, str]:
+    """An agreed time that is the next step."""
+    says = words["visits" if medium == "visit" else "calls"]
+    return {
+        "name": name,
+        "sentence": f"{says.format(name=name, at=words['agreed_due'])}.",
+        "short": says.format(name=name, at=words["short_agreed"]),
+        "due": words["agreed_due"],
+        "kind": "appointment",
+        "medium": medium,
+    }
+
+
+def agreed(words: dict[str, str], name: str, medium: str = "call", **changes: Any) -> dict[str, Any]:
+    """What every letter to a customer gets where a time is agreed and ahead."""
+    return {
+        "when": words["agreed"],
+        "short": words["short_agreed"],
+        "minutes": 20,
+        "medium": medium,
+        "name": name,
+        "line": "089 99998-231" if name == "Jonas Weidner" else "089 99998-214",
+        "ends_with": "47",
+        "change_until": words["change_until"],
+        "times_url": TIMES_URL,
+        "calendar": True,
+        **changes,
+    }
+
+
+def times(words: dict[str, str]) -> list[str]:
+    """Free times that are offered."""
+    return words["times"].split("|")
 
 
 def move(words: dict[str, str], name: str, number: int = 0) -> dict[str, str]:
@@ -252,7 +338,27 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
             "moved": False,
             "before": None,
             "reason": None,
+            "stands": False,
         },
+        LetterKind.APPOINTMENT_CONFIRMED: {"by_customer": True},
+        LetterKind.APPOINTMENT_MOVED: {
+            "before": words["agreed_before"],
+            "by_customer": True,
+            "reason": None,
+            "times_left": True,
+        },
+        LetterKind.APPOINTMENT_GIVEN: {"before_name": "Tarek Yilmaz", "times": times(words)},
+        LetterKind.APPOINTMENT_CANCELLED: {
+            "before": words["agreed_before"],
+            "by_customer": True,
+            "reason": None,
+            "times": times(words),
+        },
+        LetterKind.APPOINTMENT_FROZEN: {"before": words["agreed_before"], "ours": False, "times": times(words)},
+        LetterKind.APPOINTMENT_REMINDER: {},
+        LetterKind.APPOINTMENT_LATE: {"before": words["agreed_due"]},
+        LetterKind.APPOINTMENT_MISSED: {"before": words["agreed_before"], "times": times(words)},
+        LetterKind.RECAP: {"text": words["talk"]},
     }
     return own[kind]
 
@@ -300,6 +406,14 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
             "takes_over": False,
             "customer_reads": True,
             "due": words["due"],
+        },
+        LetterKind.STAFF_APPOINTMENT: {
+            "what": "moved",
+            "before": words["agreed_before"],
+            "when": words["agreed_due"],
+            "by_customer": True,
+            "other": None,
+            "due": None,
         },
     }
     return own[kind]

@@ -12,12 +12,13 @@ from jinja2 import UndefinedError
 
 import portal
 from portal.mail.letters import SUBJECT_LENGTH, WIDTH, LetterKind, Rendered, render, wrap
-from tests.mail.sample_values import CASE_URL, REFERENCE, STATUS_URL, WORDS, sample_values
+from tests.mail.sample_values import CASE_URL, REFERENCE, STATUS_URL, TELL_A_TIME, WORDS, sample_values
 
 FOLDER = Path(portal.__file__).parent / "templates" / "mail"
 TO_CUSTOMERS = [kind for kind in LetterKind if not kind.is_for_staff]
 TO_STAFF = [kind for kind in LetterKind if kind.is_for_staff]
-WRITTEN_BY_HAND = [LetterKind.REPLY, LetterKind.QUESTION]
+WRITTEN_BY_HAND = {LetterKind.REPLY: "reply", LetterKind.QUESTION: "question", LetterKind.RECAP: "talk"}
+"""And which sample text stands in for what a person wrote."""
 AUTOMATIC = [kind for kind in TO_CUSTOMERS if kind not in WRITTEN_BY_HAND]
 COUNTRIES = ["DE", "AT", "CH"]
 BANNED = re.compile(
@@ -192,12 +193,12 @@ def test_an_automatic_letter_says_so_and_who_reads_the_answer(kind: LetterKind) 
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("kind", WRITTEN_BY_HAND)
-def test_a_letter_written_by_hand_does_not_claim_to_be_automatic(kind: LetterKind, language: str) -> None:
+@pytest.mark.parametrize(("kind", "text"), WRITTEN_BY_HAND.items())
+def test_a_letter_written_by_hand_does_not_claim_to_be_automatic(kind: LetterKind, text: str, language: str) -> None:
     rendered = letter(kind, language)
 
     assert "System" not in rendered.text
-    assert " ".join(WORDS[language][kind.value].split()) in " ".join(rendered.text.split())
+    assert " ".join(WORDS[language][text].split()) in " ".join(rendered.text.split())
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
@@ -206,7 +207,8 @@ def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: Letter
     text = " ".join(letter(kind, "en", country).text.split())
 
     assert f"{WORDS['en']['hours']} (German time)" in text
-    assert text.count("(German time).") == (kind != LetterKind.CLOSED)
+    assert text.count("(German time).") == (kind not in {LetterKind.CLOSED, LetterKind.APPOINTMENT_LATE, *TELL_A_TIME})
+    assert ("(CET)" in text) == (kind in TELL_A_TIME)
 
 
 @pytest.mark.parametrize("kind", TO_CUSTOMERS)
@@ -214,7 +216,7 @@ def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: Letter
 def test_german_runs_on_after_the_comma_of_the_greeting(kind: LetterKind, country: str) -> None:
     text = letter(kind, "de", country).text
 
-    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit|wir)", text)
+    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit|wir|was)", text)
     assert "\nFreundliche Grüße\n" in text
 
 
@@ -266,7 +268,7 @@ def test_a_name_keeps_its_sharp_s_inside_a_swiss_sentence() -> None:
 def test_without_a_customers_name_the_greeting_and_the_subject_stay_whole(kind: LetterKind, language: str) -> None:
     rendered = letter(kind, language, customer="")
 
-    assert not re.search(r" ,|\S  |, \(|(?: an| to|von|from) \(", rendered.subject + rendered.text)
+    assert not re.search(r" ,|\S  |, \(|(?:(?<!ruft|noch) an| to|von|from) \(", rendered.subject + rendered.text)
     assert words_of_html(rendered.html) == rendered.text.split()
 
 
