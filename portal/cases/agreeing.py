@@ -6,15 +6,12 @@ appointment is whoever will be there; the old time stays firm until the new one 
 
 from datetime import datetime
 from functools import partial
-from urllib.parse import urlsplit
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.appointments import ics
 from portal.appointments import service as appointments
-from portal.appointments.models import NO_OVERLAP, Appointment, AppointmentState
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import answering, inviting, offering, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
@@ -25,7 +22,6 @@ from portal.cases.errors import (
     MovedTooOften,
     NoAppointment,
     NothingOffered,
-    SlotTaken,
     StaleAppointment,
     TooLateToChange,
 )
@@ -67,8 +63,8 @@ def book(
             return booked
         raise StaleAppointment
     offered = _chosen(session, directory, offering.of_case(directory, case), starts_at, by_id=by_id, now=now)
-    booked = new(directory, case, offered, medium=medium, now=now)
-    with guarded(session, starts_at):
+    booked = inviting.appointment(directory, case, offered, medium=medium, now=now)
+    with inviting.guarded(session, starts_at):
         session.add(booked)
     inviting.note(
         session, directory, case, booked, Kind.APPOINTMENT_BOOKED, by_id=by_id, by_customer=by_id is None, now=now
@@ -88,24 +84,6 @@ def book(
         session, directory, case, booked, "booked", [booked.person_id], by_id=by_id, by_customer=by_id is None, now=now
     )
     return booked
-
-
-def new(
-    directory: Directory, case: Case, offered: Offered, *, now: datetime, medium: Medium | None = None
-) -> Appointment:
-    """The appointment at a time that was found free; no row holds it yet."""
-    topic = directory.topics[case.topic_id]
-    host = urlsplit(config.current().base_url).hostname or "localhost"
-    return appointments.new(
-        case_id=case.id,
-        person_id=offered.person_id,
-        medium=medium or topic.slot_medium or Medium.CALL,
-        shape=offering.shape_of(topic),
-        starts_at=offered.starts_at,
-        tz=directory.team_of(case).tz,
-        uid=ics.new_uid(host),
-        now=now,
-    )
 
 
 def move(
@@ -133,7 +111,7 @@ def move(
     offered = _chosen(session, directory, asked, starts_at, by_id=by_id, now=now, firm=stays, also=booked.person_id)
     before, before_id = booked.starts_at, booked.person_id
     before_name = writing.keeper(directory, case, booked).name
-    with guarded(session, starts_at):
+    with inviting.guarded(session, starts_at):
         appointments.move(
             booked,
             person_id=offered.person_id,
@@ -265,28 +243,6 @@ def _chosen(
     inviting.lock_people(session, [one for one in (*keepers, also) if one is not None])
     finder = Finder(session, directory, asked, now=now, by_colleague=firm or by_id is not None)
     return finder.check(starts_at)
-
-
-class guarded:
-    """What the schema refuses as an overlap is a time that somebody else has; nothing else of the step is lost."""
-
-    def __init__(self, session: Session, starts_at: datetime) -> None:
-        self._session, self._starts_at = session, starts_at
-
-    def __enter__(self) -> None:
-        self._savepoint = self._session.begin_nested()
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
-        if kind is not None:
-            self._savepoint.rollback()
-            return
-        try:
-            self._session.flush()
-            self._savepoint.commit()
-        except IntegrityError as refused:
-            if NO_OVERLAP not in str(refused.orig):
-                raise
-            raise SlotTaken(self._starts_at) from refused
 
 
 def _refuse_change(booked: Appointment, version: int, *, by_id: int | None, moves: bool, now: datetime) -> None:

@@ -6,13 +6,16 @@ from datetime import date, datetime, time, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
 from portal.cases import directory as directories
-from portal.cases import opening, reaching, routing, writing
+from portal.cases import inviting, opening, reaching, routing, writing
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
-from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Step, Submission
 from portal.cases.routing import Routed
-from portal.cases.settling import end_steps, hold, hold_open, settle
+from portal.cases.settling import booked_of, end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
 from portal.journal import files
@@ -107,14 +110,19 @@ def _close(
     acting_id = directory.acting_person(case, now).person_id
     if actor == Actor.PERSON and outcome == Outcome.DONE:
         _keep_written(session, case, entry_id, now=now)
-    end_steps(session, case, now=now)
+    called_off = end_steps(session, case, now=now)
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
     case.reopen_until = reopenable_until(directory, case)
     case.erase_on = retention_ends(directory, case, now=now)
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, now=now)
     if tell and (actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now)):
-        _tell_closed(session, directory, case, key=f"closed:{entry_id}", actor=actor, by_id=by_id, now=now)
+        key = f"closed:{entry_id}"
+        _tell_closed(session, directory, case, key=key, actor=actor, by_id=by_id, called_off=called_off, now=now)
+    if called_off is not None:
+        inviting.note(session, directory, case, called_off, Kind.APPOINTMENT_CANCELLED, by_id=by_id, now=now)
+        readers = [called_off.person_id] if actor == Actor.PERSON or called_off.person_id != acting_id else []
+        inviting.tell_colleagues(session, directory, case, called_off, "cancelled", readers, by_id=by_id, now=now)
     if actor != Actor.PERSON:
         _tell_staff(session, directory, case, entry_id, actor=actor, reader_id=acting_id, now=now)
 
@@ -236,11 +244,17 @@ def replace_link(session: Session, case: Case, *, now: datetime) -> None:
         if promise.due_at > now and not outbox.is_told(session, promise.id):
             key = f"promise_given:{promise.id}:link_replaced:{entry_id}"
             writing.tell_promise(session, directory, case, promise, key=key, now=now)
+    booked = booked_of(session, case) if case.state == CaseState.OPEN else None
+    is_to_come = booked is not None and appointments.is_to_come(booked, now=now)
+    if booked is not None and is_to_come and not outbox.is_told(session, appointment_id=booked.id):
+        key = f"appointment_confirmed:{booked.id}:{booked.version}:link_replaced:{entry_id}"
+        says, kind = {"by_customer": False, "stays": False}, LetterKind.APPOINTMENT_CONFIRMED
+        writing.to_customer(session, directory, case, kind, key=key, step=booked, says=says, now=now)
     closing = closing_entry(session, case) if case.state == CaseState.CLOSED else None
     if closing is not None and case.erasure_confirmed_at is None and not _is_told_of(session, closing):
         key = f"closed:{closing.id}:link_replaced:{entry_id}"
         # Signed by whoever acts now: who closed it may be away today.
-        _tell_closed(session, directory, case, key=key, actor=closing.actor, by_id=None, now=now)
+        _tell_closed(session, directory, case, key=key, actor=closing.actor, by_id=None, called_off=None, now=now)
 
 
 def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
@@ -251,10 +265,16 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         case,
         LetterKind.LINK,
         key=key,
-        step=promises.ahead(promises.open_of(session, case.id), now=now),
+        step=_to_name(session, case, now=now),
         now=now,
         says=link_says(directory, case, replaced=replaced, now=now),
     )
+
+
+def _to_name(session: Session, case: Case, *, now: datetime) -> Step | None:
+    """The step a letter may name: one that lies ahead, and an agreed time only until it has come."""
+    first = stepping.ahead(session, case.id, now=now)
+    return None if isinstance(first, Appointment) and first.starts_at <= now else first
 
 
 def link_says(directory: Directory, case: Case, *, replaced: bool, now: datetime) -> dict[str, str | bool | None]:
@@ -298,9 +318,9 @@ def correct_address(session: Session, submission: Submission, email: str, *, now
     if moved:
         _name_the_owner(session, directory, case, now=now)
     settle(session, case, now=now)
-    if case.promise is not None:
+    if case.step is not None:
         key = f"confirmation:{case.id}:corrected"
-        opening.confirm(session, directory, case, case.promise, key=key, now=now, by_stranger=True)
+        opening.confirm(session, directory, case, case.step, key=key, now=now, by_stranger=True)
     if moved:
         key = f"staff_new_case:{case.id}:corrected"
         writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, step=case.step, now=now)
@@ -387,6 +407,7 @@ def _tell_closed(
     key: str,
     actor: Actor,
     by_id: int | None,
+    called_off: Appointment | None,
     now: datetime,
 ) -> None:
     voice = directory.voice_of(case)
@@ -400,8 +421,10 @@ def _tell_closed(
         key=key,
         by_id=by_id,
         unasked=actor == Actor.SYSTEM,
+        appointment=called_off,
         now=now,
         says={
+            "called_off": None if called_off is None else voice.agreed(called_off.starts_at, now=now),
             "by_customer": actor == Actor.CUSTOMER,
             "no_answer": actor == Actor.SYSTEM,
             "closed_on": _day(directory, case, case.closed_at, now=now),
@@ -456,6 +479,8 @@ def _routed_again(
     """
     old = case.customer
     if case.state != CaseState.OPEN or case.routed_by == RoutedBy.ACCOUNT or email_key == old.email_key:
+        return None
+    if booked_of(session, case) is not None:  # whoever keeps the agreed time stays
         return None
     corrected = Customer(email_key=email_key, number_typed=old.number_typed, postcode=old.postcode)
     routed = routing.route(session, directory, directory.topics[case.topic_id], corrected, now=now)

@@ -1,20 +1,29 @@
 """Inviting: whoever an appointment concerns hears of what was agreed, moved or called off; the journal keeps it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from portal.appointments.models import Appointment
-from portal.cases import writing
+from portal import config
+from portal.appointments import ics
+from portal.appointments import service as appointments
+from portal.appointments.models import NO_OVERLAP, Appointment
+from portal.cases import offering, writing
 from portal.cases.directory import Directory
+from portal.cases.errors import SlotTaken
 from portal.cases.models import Case, Step
+from portal.cases.offering import Offered
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.people.models import Person
+from portal.promises.models import Medium
 
 
 def note(
@@ -129,3 +138,33 @@ def lock_people(session: Session, person_ids: Iterable[int]) -> None:
     """
     locked = select(Person.id).where(Person.id.in_(set(person_ids))).order_by(Person.id)
     session.execute(locked.with_for_update(key_share=True)).all()
+
+
+def appointment(
+    directory: Directory, case: Case, offered: Offered, *, now: datetime, medium: Medium | None = None
+) -> Appointment:
+    """The appointment at a time that was found free; no row holds it yet."""
+    topic = directory.topics[case.topic_id]
+    host = urlsplit(config.current().base_url).hostname or "localhost"
+    return appointments.new(
+        case_id=case.id,
+        person_id=offered.person_id,
+        medium=medium or topic.slot_medium or Medium.CALL,
+        shape=offering.shape_of(topic),
+        starts_at=offered.starts_at,
+        tz=directory.team_of(case).tz,
+        uid=ics.new_uid(host),
+        now=now,
+    )
+
+
+@contextmanager
+def guarded(session: Session, starts_at: datetime) -> Iterator[None]:
+    """What the schema refuses as an overlap is a time that somebody else has; nothing else of the step is lost."""
+    try:
+        with session.begin_nested():
+            yield
+    except IntegrityError as refused:
+        if NO_OVERLAP not in str(refused.orig):
+            raise
+        raise SlotTaken(starts_at) from refused

@@ -49,6 +49,8 @@ class Offered:
 
     starts_at: datetime
     person_id: int
+    owner_id: int
+    """For whom that person is there; themselves as a rule."""
     wanted: bool
     """Whether it lies where the customer says they can be reached."""
 
@@ -127,7 +129,7 @@ class Finder:
             for person_id in self._keepers(owner_id, day):
                 for start in slots.free(self._shape, self._diary(person_id), self._limits, day):
                     if start not in found and keeper_at(self._directory, self._asked, owner_id, start) == person_id:
-                        found[start] = self._offered(start, person_id)
+                        found[start] = self._offered(start, person_id, owner_id)
         return [found[start] for start in sorted(found)]
 
     def days(self, first: date | None = None) -> Iterator[tuple[date, list[Offered]]]:
@@ -169,13 +171,13 @@ class Finder:
                 continue
             diary = self._diary(person_id)
             if slots.is_free(self._shape, diary, self._limits, starts_at):
-                return self._offered(starts_at, person_id)
+                return self._offered(starts_at, person_id, owner_id)
             alone = Diary(diary.calendar, (), diary.away)
             held = held or slots.is_free(self._shape, alone, self._limits, starts_at)
         raise SlotTaken(starts_at) if held else NotOffered(starts_at)
 
-    def _offered(self, start: datetime, person_id: int) -> Offered:
-        return Offered(start, person_id, part_of(start, self._voice) in self._asked.reachable)
+    def _offered(self, start: datetime, person_id: int, owner_id: int) -> Offered:
+        return Offered(start, person_id, owner_id, part_of(start, self._voice) in self._asked.reachable)
 
     def _keepers(self, owner_id: int, day: date) -> Sequence[int]:
         """Whoever acts at some time of that day."""

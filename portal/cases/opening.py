@@ -11,11 +11,14 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, doubting, limiting, routing, scheduling, submissions, writing
+from portal.appointments.models import Appointment
+from portal.cases import absences, doubting, inviting, limiting, offering, routing, scheduling, submissions, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
-from portal.cases.errors import NothingToPromise, TooMany
-from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
+from portal.cases.errors import NothingToPromise, NotOffered, TooMany
+from portal.cases.models import Case, CaseState, Doubt, Step, Submission, Topic, TopicMedium
+from portal.cases.offering import Asked, Finder, Offered
+from portal.cases.routing import Routed
 from portal.cases.writing import Written
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
@@ -66,6 +69,8 @@ class Wish:
     customer_number: str | None = None
     postcode: str | None = None
     files: tuple[File, ...] = ()
+    slot: datetime | None = None
+    """The time they chose for a call or a visit, where the topic offers any."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,29 @@ class Draft:
     directory: Directory
     case: Case
     customer: Customer
-    promise: Promise | None
-    """None for an entry in doubt, which has a check-by date instead."""
+    step: Step | None
+    """What the customer waits for: the first promise, or the time they chose. None for an entry in doubt, which has a
+    check-by date instead."""
     letters: tuple[Written, ...]
     now: datetime
+
+
+def times(session: Session, topic: Topic, *, now: datetime, count: int) -> list[Offered]:
+    """The first free times of a topic for somebody we do not know yet; none where it offers none."""
+    if not offering.offers(topic):
+        return []
+    directory = directories.load(session, now=now)
+    routed = routing.candidates(session, directory, topic, Customer(), now=now)
+    return Finder(session, directory, _asked(directory, topic, routed), now=now).first(count)
+
+
+def alternatives(session: Session, wish: Wish, *, now: datetime) -> list[Offered]:
+    """Free times near the one that was wished for, of whoever would be responsible."""
+    directory = directories.load(session, now=now)
+    topic = directory.topics[wish.topic_id]
+    assert wish.slot is not None
+    routed = routing.candidates(session, directory, topic, _customer(wish), now=now)
+    return Finder(session, directory, _asked(directory, topic, routed), now=now).nearest(wish.slot)
 
 
 def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
@@ -122,8 +146,8 @@ def accept(
 ) -> Submission:
     """Keep a wish for good: a case with owner, promise and letters, or, in doubt, an entry with a check-by date.
 
-    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise and
-    TooMany.
+    The same key and body again gives the first submission. Raises KeyReused for another body, NothingToPromise,
+    TooMany, and NotOffered or SlotTaken for a time that cannot be had.
     """
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
@@ -134,7 +158,7 @@ def accept(
 def draft(session: Session, wish: Wish, *, doubt: Doubt | None, now: datetime) -> Draft:
     """Work out owner, promise and letters, and write nothing: reading and rendering keep no writer waiting.
 
-    Raises NothingToPromise.
+    Raises NothingToPromise, NotOffered, SlotTaken.
     """
     directory = directories.load(session, now=now)
     case = _new_case(wish, now=now)
@@ -152,7 +176,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
 
     ``network`` is where the public form was sent from: then the limits count, and what lies above them is doubted, held
     or refused (``limiting``). Of two with the same key the later one fails on the primary key, and is not counted; it
-    then finds the first. Raises NothingToPromise, TooMany.
+    then finds the first. Raises NothingToPromise, TooMany, NotOffered, SlotTaken.
     """
     try:
         over = (
@@ -167,6 +191,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
     absences.none_meanwhile(session)
     if doubt != drafted.doubt or directories.load(session, now=drafted.now) is not drafted.directory:
         drafted = draft(session, drafted.wish, doubt=doubt, now=drafted.now)
+    _still_free(session, drafted)
     case_id = _write(session, drafted, channel=Channel.FORM, by_stranger=network is not None)
     return submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case_id, now=drafted.now)
 
@@ -203,17 +228,29 @@ def continue_case(session: Session, closed: Case, text: str, *, attached: Sequen
     return session.get_one(Case, case_id)
 
 
-def record_opening(session: Session, directory: Directory, case_id: int, promise: Promise, *, now: datetime) -> None:
-    """Note in the journal who answers, and what is promised."""
+def _still_free(session: Session, drafted: Draft) -> None:
+    """The chosen time, looked at once more while nobody else agrees on times of that person. Raises as draft does."""
+    booked = drafted.step
+    if not isinstance(booked, Appointment):
+        return
+    inviting.lock_people(session, [booked.person_id])
+    directory, case = drafted.directory, drafted.case
+    asked = offering.of_case(directory, case)
+    Finder(session, directory, asked, now=drafted.now).check(booked.starts_at)
+
+
+def record_opening(session: Session, directory: Directory, case_id: int, step: Step, *, now: datetime) -> None:
+    """Note in the journal who answers, and what is promised or agreed."""
+    facts = promise_facts(directory, step) if isinstance(step, Promise) else {}
     journal.record(
         session,
         case_id=case_id,
         kind=Kind.OPENED,
         channel=Channel.SYSTEM,
         actor=Actor.SYSTEM,
-        person_id=promise.person_id,
+        person_id=step.person_id,
         now=now,
-        facts=promise_facts(directory, promise),
+        facts=facts,
     )
 
 
@@ -233,7 +270,7 @@ def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
 
 
 def confirmation(
-    directory: Directory, case: Case, promise: Promise, *, attached: Sequence[str] = (), now: datetime
+    directory: Directory, case: Case, step: Step, *, attached: Sequence[str] = (), now: datetime
 ) -> Written | None:
     """The confirmation: person, direct line, date, link, names of files. None where there is no address."""
     voice = directory.voice_of(case)
@@ -241,7 +278,7 @@ def confirmation(
         directory,
         case,
         LetterKind.CONFIRMATION,
-        step=promise,
+        step=step,
         now=now,
         says={"received": voice.moment(case.received_at, now=now), "files": list(attached)},
     )
@@ -251,7 +288,7 @@ def confirm(
     session: Session,
     directory: Directory,
     case: Case,
-    promise: Promise,
+    step: Step,
     *,
     key: str,
     now: datetime,
@@ -259,11 +296,12 @@ def confirm(
 ) -> None:
     """Queue the confirmation; one that a stranger causes (``limiting``) is held above the mailbox's cap."""
     attached = files.names_of_kind(session, case.id, Kind.RECEIVED)
-    letter = confirmation(directory, case, promise, attached=attached, now=now)
+    letter = confirmation(directory, case, step, attached=attached, now=now)
     if letter is None:
         return
     held = limiting.count_letter(session, letter.to_address, now=now) if by_stranger else None
-    writing.queue(session, letter, case_id=case.id, promise_id=promise.id, key=key, now=now, held=held)
+    promise_id = writing.promise_id_of(step)
+    writing.queue(session, letter, case_id=case.id, promise_id=promise_id, key=key, now=now, held=held)
 
 
 def check_by(directory: Directory, team: Team, *, now: datetime) -> datetime:
@@ -284,16 +322,38 @@ def new_reference() -> str:
 def _drafted(session: Session, directory: Directory, case: Case, wish: Wish, *, now: datetime) -> Draft:
     """The draft of a case that opens at once."""
     topic = directory.topics[case.topic_id]
-    routed = routing.route(session, directory, topic, case.customer, now=now)
-    case.owner_id, case.routed_by = routed.owner_id, routed.by
+    routed = routing.candidates(session, directory, topic, case.customer, now=now)
+    chosen = _chosen(session, directory, topic, routed, wish, now=now)
+    owner = routed[0] if chosen is None else next(one for one in routed if one.owner_id == chosen.owner_id)
+    case.owner_id, case.routed_by = owner.owner_id, owner.by
     case.state, case.opened_at = CaseState.OPEN, now
-    promise = _first_promise(directory, case, now=now)
+    step: Step = (
+        _first_promise(directory, case, now=now)
+        if chosen is None
+        else inviting.appointment(directory, case, chosen, now=now)
+    )
     letters = (
-        confirmation(directory, case, promise, attached=files.names_in_letter(wish.files), now=now),
-        writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, step=promise, now=now),
+        confirmation(directory, case, step, attached=files.names_in_letter(wish.files), now=now),
+        writing.write_staff(directory, case, LetterKind.STAFF_NEW_CASE, step=step, now=now),
     )
     addressed = tuple(letter for letter in letters if letter is not None)
-    return Draft(wish, None, directory, case, case.customer, promise, addressed, now)
+    return Draft(wish, None, directory, case, case.customer, step, addressed, now)
+
+
+def _chosen(
+    session: Session, directory: Directory, topic: Topic, routed: Sequence[Routed], wish: Wish, *, now: datetime
+) -> Offered | None:
+    """The time the customer chose, and whose it is. Raises NotOffered, SlotTaken."""
+    if wish.slot is None:
+        return None
+    if not offering.offers(topic):
+        raise NotOffered(wish.slot)
+    return Finder(session, directory, _asked(directory, topic, routed), now=now).check(wish.slot)
+
+
+def _asked(directory: Directory, topic: Topic, routed: Sequence[Routed]) -> Asked:
+    team = directory.teams[directory.people[routed[0].owner_id].team_id]
+    return Asked(topic, team, tuple(one.owner_id for one in routed))
 
 
 def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promise:
@@ -317,14 +377,9 @@ def _first_promise(directory: Directory, case: Case, *, now: datetime) -> Promis
 
 def _write(session: Session, drafted: Draft, *, channel: Channel, by_stranger: bool = False) -> int:
     """Write all rows of a draft and return the case's id."""
-    case, promise, now = drafted.case, drafted.promise, drafted.now
+    case, step, now = drafted.case, drafted.step, drafted.now
     values = columns_of(case) | {"customer_id": insert_row(session, Customer, **columns_of(drafted.customer))}
-    if promise is None:
-        case_id, promise_id = insert_row(session, Case, **values), None
-    else:
-        # Each points at the other, and an open case without its step is refused: so the case takes the step's number.
-        case_id, promise_id = insert_pointing(session, Case, "promise_id", Promise, **values)
-        insert_row(session, Promise, **columns_of(promise) | {"id": promise_id, "case_id": case_id})
+    case_id = _insert(session, values, step)
     entry_id = journal.record(
         session,
         case_id=case_id,
@@ -333,17 +388,45 @@ def _write(session: Session, drafted: Draft, *, channel: Channel, by_stranger: b
         direction=Direction.IN,
         actor=Actor.CUSTOMER,
         text=drafted.wish.message,
-        facts=files.facts_of(drafted.wish.files),
+        facts=files.facts_of(drafted.wish.files) | _wished(drafted),
         now=now,
     )
     files.attach(session, entry_id, drafted.wish.files, now=now)
-    if promise is not None:
-        record_opening(session, drafted.directory, case_id, promise, now=now)
+    if step is not None:
+        record_opening(session, drafted.directory, case_id, step, now=now)
+    if isinstance(step, Appointment):
+        kind = Kind.APPOINTMENT_BOOKED
+        case.id = case_id
+        inviting.note(session, drafted.directory, case, step, kind, by_id=None, by_customer=True, now=now)
     for letter in drafted.letters:
         key, caused = f"{letter.kind}:{case_id}", by_stranger and letter.audience == Audience.CUSTOMER
         held = limiting.count_letter(session, letter.to_address, now=now) if caused else None
+        promise_id = writing.promise_id_of(step)
         writing.queue(session, letter, case_id=case_id, promise_id=promise_id, key=key, now=now, held=held)
     return case_id
+
+
+def _insert(session: Session, values: dict[str, object], step: Step | None) -> int:
+    """The rows of a case and of what its customer waits for; returns the case's id.
+
+    Each points at the other, and an open case without its step is refused: so the case takes the step's number.
+    """
+    if step is None:
+        return insert_row(session, Case, **values)
+    pointer, model = ("promise_id", Promise) if isinstance(step, Promise) else ("appointment_id", Appointment)
+    case_id, step.id = insert_pointing(session, Case, pointer, model, **values)
+    if isinstance(step, Promise):
+        insert_row(session, Promise, **columns_of(step) | {"case_id": case_id})
+    else:
+        with inviting.guarded(session, step.starts_at):
+            insert_row(session, Appointment, **columns_of(step) | {"case_id": case_id})
+    return case_id
+
+
+def _wished(drafted: Draft) -> dict[str, str]:
+    """The time that was wished for, where nothing is agreed yet: whoever looks at the entry knows of it."""
+    slot = drafted.wish.slot
+    return {} if slot is None or drafted.step is not None else {"slot": slot.isoformat()}
 
 
 def _for_front_desk(directory: Directory, case: Case, *, now: datetime) -> Written:

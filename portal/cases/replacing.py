@@ -83,7 +83,7 @@ def _give(
     now: datetime,
 ) -> None:
     before_id, before_name = booked.person_id, directory.people[booked.person_id].name
-    with agreeing.guarded(session, booked.starts_at):
+    with inviting.guarded(session, booked.starts_at):
         appointments.give(booked, person_id, now=now)
     outbox.take_back_appointment(session, case.id, booked.id, now=now)
     also = {"before_name": before_name}

@@ -27,14 +27,21 @@ def route(session: Session, directory: Directory, topic: Topic, customer: Custom
 
     A known person stays the owner even while absent (a deputy acts); a new customer never gets an absent one.
     """
+    return candidates(session, directory, topic, customer, now=now)[0]
+
+
+def candidates(
+    session: Session, directory: Directory, topic: Topic, customer: Customer, *, now: datetime
+) -> list[Routed]:
+    """Everybody who may become the owner, the first choice first: where only the topic decides, one of its team."""
     manager_id = _manager(session, customer)
     if manager_id is not None and _works_here(directory, manager_id, now):
-        return Routed(manager_id, RoutedBy.ACCOUNT)
+        return [Routed(manager_id, RoutedBy.ACCOUNT)]
     known_id = _known(session, customer)
     if known_id is not None and _works_here(directory, known_id, now):
-        return Routed(known_id, RoutedBy.KNOWN)
+        return [Routed(known_id, RoutedBy.KNOWN)]
     team = team_for(session, directory, topic, customer.postcode)
-    return Routed(_least_busy(session, directory, team, topic, now), RoutedBy.TOPIC)
+    return [Routed(person_id, RoutedBy.TOPIC) for person_id in _by_load(session, directory, team, topic, now)]
 
 
 def team_for(session: Session, directory: Directory, topic: Topic, postcode: str | None) -> Team:
@@ -86,10 +93,10 @@ def _works_here(directory: Directory, person_id: int, now: datetime) -> bool:
     return person.answers and (person.left_on is None or person.left_on > today)
 
 
-def _least_busy(session: Session, directory: Directory, team: Team, topic: Topic, now: datetime) -> int:
+def _by_load(session: Session, directory: Directory, team: Team, topic: Topic, now: datetime) -> list[int]:
     at = directory.business_minute(team, now)
     free = presence.available(directory.roster, team.id, topic.id, at)
     if not free:
-        return directory.acting(team.lead_id or directory.company.last_instance_id, at).person_id
+        return [directory.acting(team.lead_id or directory.company.last_instance_id, at).person_id]
     load = open_cases(session, free)
-    return min(free, key=lambda person_id: (load.get(person_id, 0), person_id))
+    return sorted(free, key=lambda person_id: (load.get(person_id, 0), person_id))

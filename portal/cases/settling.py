@@ -125,7 +125,15 @@ def _take_closing_back(session: Session, case: Case, in_order: Sequence[Step], *
         outbox.take_back(session, case.id, waiting.id, now=now)
 
 
-def end_steps(session: Session, case: Case, *, now: datetime) -> None:
-    """Withdraw whatever is still open: the case is closed or no case any more."""
+def end_steps(session: Session, case: Case, *, now: datetime) -> Appointment | None:
+    """Withdraw whatever is still open: the case is closed or no case any more.
+
+    Returns the appointment that was called off by it; one that was begun has been held.
+    """
+    booked = booked_of(session, case)
+    if booked is not None:
+        begun = booked.started_at is not None
+        appointments.end(booked, AppointmentState.HELD if begun else AppointmentState.CANCELLED, now=now)
     for promise in promises.open_of(session, case.id):
         promises.withdraw(promise, now=now)
+    return booked if booked is not None and booked.state == AppointmentState.CANCELLED else None
