@@ -102,6 +102,9 @@ class EntryView:
     facts: dict[str, str]
     due: str | None
     """A promised date among the facts, in words."""
+    agreed: str | None
+    """An agreed time among the facts, in words, and the one it replaced."""
+    before: str | None
     visible: bool
     erased: bool
     files: tuple[Filed, ...] = ()
@@ -353,7 +356,11 @@ def mask(email: str | None) -> str:
 
 
 def _entry_view(directory: Directory, entry: Entry, filed: list[Filed], voice: Voice, now: datetime) -> EntryView:
-    due = entry.facts.get("due_at")
+
+    def said(fact: str) -> str | None:
+        at = entry.facts.get(fact)
+        return None if at is None else voice.moment(datetime.fromisoformat(at), now=now)
+
     return EntryView(
         id=entry.id,
         at=entry.at,
@@ -365,7 +372,9 @@ def _entry_view(directory: Directory, entry: Entry, filed: list[Filed], voice: V
         person_name=None if entry.person_id is None else directory.people[entry.person_id].name,
         text=entry.text,
         facts=entry.facts,
-        due=None if due is None else voice.moment(datetime.fromisoformat(due), now=now),
+        due=said("due_at"),
+        agreed=said("starts_at"),
+        before=said("before"),
         visible=entry.visible,
         erased=entry.erased_at is not None,
         files=tuple(filed),

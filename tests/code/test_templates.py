@@ -160,8 +160,118 @@ def test_customers_read_what_the_passing_of_time_did(website: Flask, kind: Kind,
     assert str(said).strip() == sentence
 
 
+CALL, VISIT = {"medium": "call", "name": "Miriam Albrecht"}, {"medium": "visit", "name": "Miriam Albrecht"}
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize(
+    ("kind", "actor", "facts", "german", "english"),
+    [
+        (Kind.APPOINTMENT_BOOKED, Actor.CUSTOMER, CALL, "Termin vereinbart: D", "Appointment agreed: D"),
+        (
+            Kind.APPOINTMENT_MOVED,
+            Actor.PERSON,
+            CALL,
+            "Termin verschoben von M auf D",
+            "Appointment moved from M to D",
+        ),
+        (
+            Kind.APPOINTMENT_GIVEN,
+            Actor.SYSTEM,
+            CALL,
+            "Miriam Albrecht übernimmt den Termin; die Zeit bleibt: D",
+            "Miriam Albrecht takes over the appointment; its time stays: D",
+        ),
+        (Kind.APPOINTMENT_FROZEN, Actor.SYSTEM, CALL, "Termin angehalten: D", "Appointment on hold: D"),
+        (Kind.APPOINTMENT_STAYS, Actor.CUSTOMER, CALL, "Termin gilt wieder: D", "Appointment stands again: D"),
+        (
+            Kind.APPOINTMENT_CANCELLED,
+            Actor.CUSTOMER,
+            CALL,
+            "Termin von Ihnen abgesagt: D",
+            "Appointment cancelled by you: D",
+        ),
+        (Kind.APPOINTMENT_CANCELLED, Actor.SYSTEM, CALL, "Termin abgesagt: D", "Appointment cancelled: D"),
+        (
+            Kind.APPOINTMENT_LATE,
+            Actor.SYSTEM,
+            CALL,
+            "Wir hatten zur vereinbarten Zeit noch nicht angerufen",
+            "We had not called yet at the agreed time",
+        ),
+        (
+            Kind.APPOINTMENT_LATE,
+            Actor.SYSTEM,
+            VISIT,
+            "Wir waren zur vereinbarten Zeit noch nicht da",
+            "We had not come yet at the agreed time",
+        ),
+        (
+            Kind.APPOINTMENT_HELD,
+            Actor.PERSON,
+            CALL,
+            "Lea Lindner hat mit Ihnen telefoniert",
+            "Lea Lindner spoke to you on the phone",
+        ),
+        (
+            Kind.APPOINTMENT_HELD,
+            Actor.PERSON,
+            {**CALL, "interim": "yes"},
+            "Lea Lindner hat Ihnen gesagt, wie es steht",
+            "Lea Lindner told you how it stands",
+        ),
+        (Kind.APPOINTMENT_HELD, Actor.PERSON, VISIT, "Besuch von Lea Lindner", "Visit by Lea Lindner"),
+        (
+            Kind.APPOINTMENT_NOT_REACHED,
+            Actor.PERSON,
+            VISIT,
+            "Lea Lindner war da und hat Sie nicht angetroffen",
+            "Lea Lindner came and did not meet you",
+        ),
+        (
+            Kind.APPOINTMENT_MISSED,
+            Actor.SYSTEM,
+            CALL,
+            "Wir haben den Termin versäumt: D",
+            "We missed the appointment: D",
+        ),
+        (
+            Kind.REACHABLE_SAID,
+            Actor.CUSTOMER,
+            {},
+            "Sie haben uns gesagt, wann Sie erreichbar sind",
+            "You told us when you can be reached",
+        ),
+        (
+            Kind.PHONE_GIVEN,
+            Actor.CUSTOMER,
+            {},
+            "Sie haben uns eine Telefonnummer genannt",
+            "You gave us a phone number",
+        ),
+    ],
+)
+def test_customers_read_what_became_of_an_appointment(
+    website: Flask, language: str, kind: Kind, actor: Actor, facts: dict[str, str], german: str, english: str
+) -> None:
+    entry = _entry(kind, actor, Direction.OUT, person_name="Lea Lindner", agreed="D", before="M", facts=facts)
+
+    with website.test_request_context("/"), force_locale(language):
+        said = website.jinja_env.get_template("_journal.html").make_module().sentence(entry)  # type: ignore[attr-defined]  # a macro
+
+    assert str(said).strip() == {"de": german, "en": english}[language]
+
+
 def _entry(
-    kind: Kind, actor: Actor, direction: Direction, *, person_name: str | None = None, due: str | None = None
+    kind: Kind,
+    actor: Actor,
+    direction: Direction,
+    *,
+    person_name: str | None = None,
+    due: str | None = None,
+    agreed: str | None = None,
+    before: str | None = None,
+    facts: dict[str, str] | None = None,
 ) -> SimpleNamespace:
     """An entry; without a name and a date one that was erased: even then something remains to be said."""
     return SimpleNamespace(
@@ -170,7 +280,9 @@ def _entry(
         direction=direction,
         channel=Channel.PAGE,
         person_name=person_name,
-        facts={},
+        facts=facts or {},
         due=due,
+        agreed=agreed,
+        before=before,
         text="",
     )
