@@ -256,7 +256,7 @@ def test_customers_read_what_became_of_an_appointment(
 ) -> None:
     entry = _entry(kind, actor, Direction.OUT, person_name="Lea Lindner", agreed="D", before="M", facts=facts)
 
-    with website.test_request_context("/"), force_locale(language):
+    with website.app_context(), website.test_request_context(f"/?lang={language}"):
         said = website.jinja_env.get_template("_journal.html").make_module().sentence(entry)  # type: ignore[attr-defined]  # a macro
 
     assert str(said).strip() == {"de": german, "en": english}[language]
