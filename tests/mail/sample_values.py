@@ -89,7 +89,7 @@ WORDS: dict[str, dict[str, str]] = {
         "agreed": "Mittwoch, 2. Dezember, 15 Uhr (MEZ)",
         "agreed_due": "Mittwoch, 2. Dezember, 15 Uhr",
         "short_agreed": "Mi., 2. Dezember, 15 Uhr",
-        "agreed_before": "Dienstag, 1. Dezember, 10:30 Uhr",
+        "agreed_before": "Dienstag, 1. Dezember, 10:30 Uhr (MEZ)",
         "change_until": "Mittwoch, 2. Dezember, 13 Uhr",
         "calls": "{name} ruft Sie am {at} an",
         "visits": "{name} besucht Sie am {at}",
@@ -136,7 +136,7 @@ WORDS: dict[str, dict[str, str]] = {
         "agreed": "3 pm on Wednesday 2 December (CET)",
         "agreed_due": "3 pm on Wednesday 2 December",
         "short_agreed": "Wed 2 December, 3 pm",
-        "agreed_before": "10:30 am on Tuesday 1 December",
+        "agreed_before": "10:30 am on Tuesday 1 December (CET)",
         "change_until": "1 pm on Wednesday 2 December",
         "calls": "{name} will call you at {at}",
         "visits": "{name} will visit you at {at}",
@@ -340,7 +340,7 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
             "reason": None,
             "stands": False,
         },
-        LetterKind.APPOINTMENT_CONFIRMED: {"by_customer": True},
+        LetterKind.APPOINTMENT_CONFIRMED: {"by_customer": True, "stays": False},
         LetterKind.APPOINTMENT_MOVED: {
             "before": words["agreed_before"],
             "by_customer": True,
@@ -356,7 +356,7 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         },
         LetterKind.APPOINTMENT_FROZEN: {"before": words["agreed_before"], "ours": False, "times": times(words)},
         LetterKind.APPOINTMENT_REMINDER: {},
-        LetterKind.APPOINTMENT_LATE: {"before": words["agreed_due"]},
+        LetterKind.APPOINTMENT_LATE: {"before": words["agreed"]},
         LetterKind.APPOINTMENT_MISSED: {"before": words["agreed_before"], "times": times(words)},
         LetterKind.RECAP: {"text": words["talk"]},
     }
@@ -410,10 +410,11 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
         LetterKind.STAFF_APPOINTMENT: {
             "what": "moved",
             "before": words["agreed_before"],
-            "when": words["agreed_due"],
+            "when": words["agreed"],
             "by_customer": True,
             "other": None,
-            "due": None,
+            "due": words["agreed_due"],
+            "is_appointment": True,
         },
     }
     return own[kind]

@@ -61,10 +61,8 @@ def at(language: str, medium: str = "call", **changes: Any) -> dict[str, Any]:
 
 def staff(what: str, language: str = "de", **changes: Any) -> Rendered:
     words = WORDS[language]
-    when, before = (None, words["agreed_due"]) if what in OVER else (words["agreed_due"], None)
-    if what == "moved":
-        before = words["agreed_before"]
-    return letter(LetterKind.STAFF_APPOINTMENT, language, **{"what": what, "when": when, "before": before} | changes)
+    before = words["agreed_before"] if what == "moved" else None
+    return letter(LetterKind.STAFF_APPOINTMENT, language, **{"what": what, "before": before} | changes)
 
 
 def whole(rendered: Rendered) -> bool:
@@ -199,13 +197,31 @@ def test_a_time_was_chosen_or_arranged_never_imposed(
     assert arranged in by_us and chosen not in by_us
 
 
+@pytest.mark.parametrize(("language", "stays"), [("de", "Ihr Termin bleibt"), ("en", "Your appointment stands")])
+def test_an_appointment_that_stays_after_all_is_not_told_as_a_new_one(language: str, stays: str) -> None:
+    before, after = (letter(LetterKind.APPOINTMENT_CONFIRMED, language, stays=flag) for flag in (False, True))
+
+    assert stays in said(after) and stays not in said(before)
+    assert before.subject != after.subject and whole(after)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_closed_case_says_that_its_appointment_will_not_take_place(language: str) -> None:
+    called_off = WORDS[language]["agreed"]
+
+    with_one, without = (letter(LetterKind.CLOSED, language, called_off=at) for at in (called_off, None))
+
+    assert words_of_html(with_one.html) == with_one.text.split()
+    assert called_off in said(with_one) and WORDS[language]["agreed_due"] not in said(without)
+
+
 def test_a_moved_appointment_tells_both_times_the_reason_and_whether_it_moves_again() -> None:
     again, no_more = (
         letter(LetterKind.APPOINTMENT_MOVED, times_left=left, reason="Auf Wunsch am Telefon.") for left in (True, False)
     )
 
     assert strong(again) == ["Neu: Mittwoch, 2. Dezember, 15 Uhr (MEZ), etwa 20 Minuten"]
-    assert "Bisher: Dienstag, 1. Dezember, 10:30 Uhr. Diese Zeit gilt nicht mehr." in said(again)
+    assert "Bisher: Dienstag, 1. Dezember, 10:30 Uhr (MEZ). Diese Zeit gilt nicht mehr." in said(again)
     assert "Der Grund: Auf Wunsch am Telefon." in said(again)
     assert "Noch einmal verschieben oder absagen" in said(again)
     assert "verschieben oder" not in said(no_more) and TIMES_URL not in no_more.text
@@ -246,8 +262,9 @@ def test_where_no_time_is_agreed_times_are_offered_and_the_next_step_has_a_date(
     assert WORDS[language]["agreed"] not in said(rendered)
 
 
-def test_a_cancelled_appointment_without_a_next_step_says_only_what_is_true() -> None:
-    rendered = letter(LetterKind.APPOINTMENT_CANCELLED, step=None, times=[])
+@pytest.mark.parametrize("step", [None, appointment_step(WORDS["de"], NAME)])
+def test_a_cancelled_appointment_is_no_next_step(step: dict[str, str] | None) -> None:
+    rendered = letter(LetterKind.APPOINTMENT_CANCELLED, step=step, times=[])
 
     assert whole(rendered) and not strong(rendered)
     assert "So geht es weiter" not in rendered.text
@@ -366,12 +383,14 @@ class TestAColleaguesLetter:
         due = WORDS[language]["again_due"]
         turns = itertools.product([False, True], [None, "Jonas Weidner"], ["Sabine Krüger", ""], [None, due])
         for by_customer, other, customer, promised in turns:
-            rendered = staff(what, language, by_customer=by_customer, other=other, customer=customer, due=promised)
+            step = {"due": promised, "is_appointment": False} if promised else {}
+            rendered = staff(what, language, by_customer=by_customer, other=other, customer=customer, **step)
 
             assert whole(rendered), rendered.text
             assert len(strong(rendered)) == 1
             assert WORDS[language]["agreed_due"] in strong(rendered)[0]
             assert WORDS[language]["agreed_due"] in rendered.subject
+            assert said(rendered).count(WORDS[language]["agreed_due"]) == 1
             assert not NUMBER.search(rendered.text + rendered.html) and STATUS_URL not in rendered.html
             assert f"\n{CASE_URL}\n" in rendered.text
             assert (due in said(rendered)) == (promised is not None and what in OVER | {"outcome"})
@@ -390,7 +409,7 @@ class TestAColleaguesLetter:
 def test_a_colleague_reads_the_old_time_only_as_one_that_is_over() -> None:
     text = said(staff("moved"))
 
-    assert "Neu: Mittwoch, 2. Dezember, 15 Uhr. Bisher: Dienstag, 1. Dezember, 10:30 Uhr." in text
+    assert "Neu: Mittwoch, 2. Dezember, 15 Uhr (MEZ). Bisher: Dienstag, 1. Dezember, 10:30 Uhr (MEZ)." in text
     assert "Zur alten Zeit ist nichts mehr zu tun." in text
 
 

@@ -208,7 +208,7 @@ def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: Letter
 
     assert f"{WORDS['en']['hours']} (German time)" in text
     assert text.count("(German time).") == (kind not in {LetterKind.CLOSED, LetterKind.APPOINTMENT_LATE, *TELL_A_TIME})
-    assert ("(CET)" in text) == (kind in TELL_A_TIME)
+    assert "(CET)" in text or kind not in TELL_A_TIME
 
 
 @pytest.mark.parametrize("kind", TO_CUSTOMERS)
