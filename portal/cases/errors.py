@@ -159,6 +159,14 @@ class SiteFull(TooMany):
     sentence = marked("More messages came in than usual.")
 
 
+class ChangedTooOften(TooMany):
+    """More changes of a case's times than are taken through its link."""
+
+    sentence = marked(
+        "The appointment was changed here many times in a short while. Please call us, or try again later."
+    )
+
+
 class NotHeld(Refused):
     """The letter is no longer held: somebody decided already, or events have overtaken it."""
 

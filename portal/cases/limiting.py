@@ -1,4 +1,5 @@
-"""How much the public form takes, and from whom: networks, the site, and the mailboxes it writes to.
+"""How much the public form takes, and from whom: networks, the site, and the mailboxes it writes to; and how often a
+customer changes times through a link.
 
 The lines, all counted in the transaction that stores the entry (so they are exact over all processes, and what is
 rolled back was never counted), in whole hours and days of UTC:
@@ -9,6 +10,8 @@ rolled back was never counted), in whole hours and days of UTC:
   kept in doubt (``Doubt.LIMITS``), without a letter to anybody outside; above that number once more: 429.
 - the same text from more than MANY_NETWORKS networks within a day: kept in doubt (``Doubt.REPEATED``).
 - a mailbox above PORTAL_MAIL_CAP letters: the case is stored and shown like any other, only its letter is held.
+- a status link through which times were changed more often than anybody's plans do: refused with 429 and Retry-After.
+  Only the link is counted, never the network: whoever calls off an appointment is not to wait for a neighbour.
 """
 
 from datetime import datetime
@@ -17,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from portal import config, limits
 from portal.cases import doubting
-from portal.cases.errors import SiteFull, TooMany
-from portal.cases.models import Doubt
+from portal.cases.errors import ChangedTooOften, SiteFull, TooMany
+from portal.cases.models import Case, Doubt
 from portal.config import Rate
 from portal.customers.mailboxes import mailbox_key
 from portal.mail.models import HoldReason
@@ -53,6 +56,14 @@ def count_letter(session: Session, email: str, *, now: datetime) -> HoldReason |
     """
     over = limits.take(session, _name("mail", mailbox_key(email)), config.current().mail_cap, now=now)
     return None if over is None else HoldReason.MAILBOX_CAP
+
+
+def count_change_of_times(session: Session, case: Case, *, now: datetime) -> None:
+    """Count one change of the times of a case, made through its link; last in its step, so that only what is changed
+    counts. Raises ChangedTooOften."""
+    an_hour = max(10, 2 * (config.current().slot_moves + 2))
+    rates = Rate(an_hour, 3600), Rate(3 * an_hour, 86400)
+    _refuse(limits.take(session, _name("times", case.link_nonce), rates, now=now), ChangedTooOften)
 
 
 def _is_repeated(session: Session, network: str, text: str, *, now: datetime) -> bool:

@@ -7,12 +7,16 @@ invisible gets through: a control character forges headers, a direction mark tur
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 KEY = re.compile(r"[\w-]{16,64}", re.ASCII)
+DAY = re.compile(r"20\d\d-\d\d-\d\d", re.ASCII)
+INSTANT = re.compile(rf"{DAY.pattern}T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+"""A start in ISO 8601 with its offset, of this century: what lies further away no calendar can count with."""
 LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 DIRECTION_MARKS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -142,6 +146,24 @@ def number(value: Any) -> int | None:
     """A row's number or version from a form or an address; None for anything a database would not take."""
     text = str(value or "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def instant(value: Any) -> datetime | None:
+    """A start in ISO 8601 with offset, in UTC; None for anything else, and for one that names no instant."""
+    text = str(value or "")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if INSTANT.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def day(value: Any) -> date | None:
+    """A day such as "2026-12-03"; None for anything else."""
+    text = str(value or "")
+    try:
+        return date.fromisoformat(text) if DAY.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def key(value: Any) -> str | None:
