@@ -72,7 +72,7 @@ def of_case(directory: Directory, case: Case, *, moving: Appointment | None = No
     """The times of a case that is open."""
     assert case.owner_id is not None
     topic, team = directory.topics[case.topic_id], directory.team_of(case)
-    return Asked(topic, team, (case.owner_id,), parts_of(case.reachable), moving)
+    return Asked(topic, team, (case.owner_id,), parts_of(case.reachable or ""), moving)
 
 
 def parts_of(words: str) -> frozenset[Part]:

@@ -225,9 +225,9 @@ _FILL = (
     f"INSERT INTO customer (id, name, email, email_key) {_NUMBERS} "
     "SELECT i, 'Ada Lovelace ' || i, 'ada.' || i || '@kunde.example', 'ada.' || i || '@kunde.example' FROM n",
     'INSERT INTO "case" (id, reference, link_nonce, topic_id, customer_id, owner_id, state, language, notices,'
-    f" promise_id, step_state, outcome_text, version, received_at, opened_at) {_NUMBERS} "
-    "SELECT i, 'C' || i, 'nonce-' || i, :topic_id, i, :owner_id + i % 2, 'open', 'de', 0, i, 'open', '', 1,"
-    " :given_at, :given_at FROM n",
+    f" promise_id, step_state, booking_state, reachable, outcome_text, version, received_at, opened_at) {_NUMBERS} "
+    "SELECT i, 'C' || i, 'nonce-' || i, :topic_id, i, :owner_id + i % 2, 'open', 'de', 0, i, 'open', 'booked', '', '',"
+    " 1, :given_at, :given_at FROM n",
     "INSERT INTO promise (id, case_id, person_id, kind, medium, state, what, given_at, due_at, first_due_at,"
     f" remind_at, notice_at) {_NUMBERS} "
     "SELECT i, i, :owner_id + i % 2, 'reply', 'mail', 'open', '', :given_at, :due_at, :due_at, :remind_at, :notice_at"

@@ -28,7 +28,7 @@ from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
-from tests.mail.sample_values import OF_THE_LADDER
+from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER
 from tests.support.cast import (
     NUMBER,
     NUMBER_SHOWN,
@@ -634,7 +634,8 @@ def test_every_letter_to_the_customer_holds_person_line_date_and_link(session: S
 
     told = letters(session, case, audience=Audience.CUSTOMER, states=tuple(LetterState))
 
-    assert {letter.kind for letter in told} == {kind for kind in LetterKind if not kind.is_for_staff} - OF_THE_LADDER
+    elsewhere = OF_THE_LADDER | OF_APPOINTMENTS
+    assert {letter.kind for letter in told} == {kind for kind in LetterKind if not kind.is_for_staff} - elsewhere
     for letter in told:
         mail = read(letter)
         assert "Miriam Albrecht – Beispielwerke" in mail.sender
