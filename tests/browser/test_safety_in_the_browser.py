@@ -20,13 +20,13 @@ from portal.cases.models import Case, Doubt, Outcome
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
 from tests.browser.visitors import OpenColleague, OpenVisitor, fill_in, send
-from tests.mail.sample_values import OF_THE_LADDER
+from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER
 from tests.support.dump import changes
 from tests.support.site import Site, case_of
 
 NAMED = r"/s/[^/]+|(?<=/erase/).+|[^/]+-[^/]+$(?<!not-me)"
 """What is different in each link: a token, a key, a reference."""
-OF_OTHER_TESTS = {LetterKind.STAFF_UNDELIVERABLE} | OF_THE_LADDER
+OF_OTHER_TESTS = {LetterKind.STAFF_UNDELIVERABLE} | OF_THE_LADDER | OF_APPOINTMENTS
 """No letters of a journey that goes well; they link to the same pages as the others."""
 
 

@@ -32,13 +32,14 @@ from tests.letters.conftest import (
     office,
     settings,
 )
-from tests.mail.sample_values import OF_THE_LADDER
+from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER
 from tests.map.conftest import let_go
 from tests.support.processes import Running
 from tests.support.smtp_sink import SmtpSink
 
-TO_CUSTOMERS = [kind for kind in LetterKind if not kind.is_for_staff and kind not in OF_THE_LADDER]
-TO_STAFF = [kind for kind in LetterKind if kind.is_for_staff]
+OF_OTHER_TESTS = OF_THE_LADDER | OF_APPOINTMENTS
+TO_CUSTOMERS = [kind for kind in LetterKind if not kind.is_for_staff and kind not in OF_OTHER_TESTS]
+TO_STAFF = [kind for kind in LetterKind if kind.is_for_staff and kind not in OF_OTHER_TESTS]
 BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 ACCOUNT, REGULAR = "account@kunde.example", "regular@kunde.example"
@@ -79,7 +80,7 @@ def in_both(letter: Caught, words: str) -> bool:
 
 
 def test_every_kind_of_letter_was_caught(post: Post) -> None:
-    assert {letter.kind for letter in post.letters} == set(LetterKind) - OF_THE_LADDER
+    assert {letter.kind for letter in post.letters} == set(LetterKind) - OF_OTHER_TESTS
 
 
 def test_every_kind_was_caught_from_the_person_and_from_the_deputy(post: Post) -> None:
