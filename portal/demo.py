@@ -95,6 +95,18 @@ _TOPICS = (
     ("rechnung", "Auftrag und Rechnung", "Frage zur Rechnung", "Question about an invoice",
      "Betrag, Zahlungsziel, Kopie", "Amount, payment date, copy", TopicMedium.REPLY, "Zwei Arbeitstage", 2192),
 )  # fmt: skip
+_TIMES = {
+    "angebot": {"slot_medium": Medium.CALL, "slot_minutes": 20, "slot_grid": 30},
+    "rueckruf": {"slot_medium": Medium.CALL, "slot_minutes": 20, "slot_grid": 30},
+    "technik": {
+        "slot_medium": Medium.VISIT,
+        "slot_minutes": 60,
+        "slot_grid": 60,
+        "slot_before": 30,
+        "slot_after": 30,
+    },
+}
+"""The topics whose customers choose a time, and how long it is."""
 _LEVELS = (
     ("Ein halber Arbeitstag", 240, 480, 120, 60),
     ("Ein Arbeitstag", 480, 480, 240, 60),
@@ -189,6 +201,7 @@ def _topics(session: Session, teams: dict[str, Team], levels: dict[str, ServiceL
             hint_en=hint_en,
             medium=medium,
             retention_days=days,
+            **_TIMES.get(slug, {}),
         )
         for position, (slug, team, name_de, name_en, hint_de, hint_en, medium, level, days) in enumerate(_TOPICS)
     ]

@@ -89,7 +89,7 @@ class Directory:
 
     def acting_person(self, case: Case, at: datetime) -> presence.Acting:
         """Who acts in this case: for the person of its next step, else for its owner, else for the front desk."""
-        named = case.promise.person_id if case.promise is not None else case.owner_id
+        named = case.step.person_id if case.step is not None else case.owner_id
         return self.acting(named or self.company.front_desk_id, at, topic_id=case.topic_id)
 
     def front_desk(self, at: datetime) -> presence.Acting:

@@ -6,11 +6,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, doubtful, scheduling, timeline
+from portal.appointments import service as appointments
+from portal.cases import answering, appointment_view, doubtful, scheduling, timeline
 from portal.cases import directory as directories
+from portal.cases.appointment_view import AppointmentView
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
-from portal.cases.timeline import EntryView, PersonCard, PromiseView
+from portal.cases.timeline import EntryView, First, PersonCard, PromiseView
 from portal.customers.models import Account
 from portal.languages import Voice
 from portal.mail.models import Audience, HoldReason, Letter, LetterState
@@ -74,6 +76,10 @@ class CaseFile:
     promises: tuple[PromiseView, ...]
     steps: tuple[StepView, ...]
     """The same promises, with what is planned."""
+    appointment: AppointmentView | None
+    """The one that is booked, on hold or not."""
+    first: First | None
+    """What the customer waits for first; None where the case is not open."""
     proposed_due: datetime
     entries: tuple[EntryView, ...]
     older: int | None
@@ -81,6 +87,20 @@ class CaseFile:
     may_call: frozenset[int]
     may_discard: bool
     """Whether the whole case can still be discarded, because no letter has left."""
+
+    @property
+    def next_sentence(self) -> str:
+        """What the customer waits for, without the full stop; nothing where the case is not open."""
+        if self.appointment is not None and self.first == First.APPOINTMENT:
+            return self.appointment.sentence
+        return self.promises[0].sentence if self.promises else ""
+
+    @property
+    def next_at(self) -> datetime | None:
+        """The instant they wait for."""
+        if self.appointment is not None and self.first == First.APPOINTMENT:
+            return self.appointment.starts_at
+        return self.promises[0].due_at if self.promises else None
 
     @property
     def held(self) -> LetterView | None:
@@ -93,7 +113,9 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
     directory = directories.load(session, now=now)
     voice = directory.voice(directory.team_of(case), language)
     entries, older = timeline.history(session, directory, case, voice, before=before, internal=True, now=now, limit=50)
-    steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
+    is_open = case.state == CaseState.OPEN
+    steps = promises.open_of(session, case.id) if is_open else []
+    booked = appointments.booked_of(session, case.id) if is_open else None
     account_id = case.customer.account_id
     views = tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps)
     return CaseFile(
@@ -107,6 +129,8 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         has_number=case.customer.phone_e164 is not None,
         promises=views,
         steps=tuple(_step(directory, promise, view, voice, now) for promise, view in zip(steps, views, strict=True)),
+        appointment=None if booked is None else appointment_view.view(directory, case, booked, voice, now=now),
+        first=timeline.first_of(steps, booked),
         proposed_due=scheduling.proposed_due(directory, case, now=now),
         entries=entries,
         older=older,

@@ -10,8 +10,12 @@ from enum import StrEnum
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
-from portal.cases import delaying, erasure_wishes, waiting
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
+from portal.cases import appointment_view, delaying, erasure_wishes, offering, waiting
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
+from portal.cases.appointment_view import AppointmentView
 from portal.cases.closing import link_until, outcome_sentence
 from portal.cases.directory import Directory
 from portal.cases.erasure_wishes import ErasureView
@@ -35,11 +39,19 @@ MOST_ABSENCES = 10
 """So many absences after one another are looked through for the day on which somebody is there again."""
 
 
+class First(StrEnum):
+    """What the customer waits for first."""
+
+    PROMISE = "promise"
+    APPOINTMENT = "appointment"
+
+
 class StatusWord(StrEnum):
     """The one word at the top of the page; each is an adjective or participle in the reader's language."""
 
     RECEIVED = "received"
     IN_PROGRESS = "in_progress"
+    BOOKED = "booked"
     WAITING_FOR_YOU = "waiting_for_you"
     DELAYED = "delayed"
     CLOSED = "closed"
@@ -120,7 +132,13 @@ class Status:
     word: StatusWord
     voice: Voice
     promise: PromiseView | None
+    """What is promised next."""
     others: tuple[PromiseView, ...]
+    """What is promised beside what the customer waits for first."""
+    appointment: AppointmentView | None
+    """The one that is booked, on hold or not."""
+    first: First | None
+    """Which of the two stands at the top; None where the case is not open."""
     person: PersonCard
     lead: PersonCard | None
     """Who is there too after the second delay notice in a row."""
@@ -156,7 +174,11 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
     """The case as its customer sees it at ``now``."""
     directory = directories.load(session, now=now)
     voice = directory.voice_of(case)
-    steps = promises.open_of(session, case.id) if case.state == CaseState.OPEN else []
+    is_open = case.state == CaseState.OPEN
+    steps = promises.open_of(session, case.id) if is_open else []
+    booked = appointments.booked_of(session, case.id) if is_open else None
+    agreed = None if booked is None else appointment_view.view(directory, case, booked, voice, now=now)
+    first = first_of(steps, booked)
     entries, older = history(session, directory, case, voice, before=before, internal=False, now=now)
     views = tuple(promise_view(directory, case, promise, voice, now=now) for promise in steps)
     asked = None if promises.waits(steps) is None else waiting.question(session, case)
@@ -166,10 +188,12 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         reference=case.reference,
         topic=directory.topics[case.topic_id].name(case.language),
         state=case.state,
-        word=_word(case, views),
+        word=_word(case, views, agreed, first),
         voice=voice,
         promise=views[0] if views else None,
-        others=views[1:],
+        others=views if first == First.APPOINTMENT else views[1:],
+        appointment=agreed,
+        first=first,
         person=person_card(directory, directory.acting_person(case, now), voice, now=now),
         lead=_lead(directory, case, voice, now=now),
         named_on_thanks=case.routed_by == RoutedBy.TOPIC,
@@ -188,11 +212,19 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         continues=reference_of(session, case.continues_id),
         customer_name=case.customer.name,
         email_masked=mask(case.customer.email),
-        can=_can(case, steps, reopenable),
+        can=_can(case, steps, reopenable) | _can_agree(directory, case, agreed),
         version=case.version,
         entries=entries,
         older=older,
     )
+
+
+def first_of(steps: list[Promise], booked: Appointment | None) -> First | None:
+    """Which kind of step comes first; an appointment on hold, or one that a promise has taken the place of, is none."""
+    in_order = stepping.in_order(steps, booked)
+    if not in_order:
+        return None
+    return First.APPOINTMENT if isinstance(in_order[0], Appointment) else First.PROMISE
 
 
 def _lead(directory: Directory, case: Case, voice: Voice, *, now: datetime) -> PersonCard | None:
@@ -381,18 +413,32 @@ def _entry_view(directory: Directory, entry: Entry, filed: list[Filed], voice: V
     )
 
 
-def _word(case: Case, steps: tuple[PromiseView, ...]) -> StatusWord:
+def _word(
+    case: Case, steps: tuple[PromiseView, ...], agreed: AppointmentView | None, first: First | None
+) -> StatusWord:
     if case.state == CaseState.CLOSED:
         return StatusWord.CLOSED
-    if case.state != CaseState.OPEN or not steps:
+    if case.state != CaseState.OPEN or first is None:
         return StatusWord.RECEIVED
-    if steps[0].late:
+    if (steps and steps[0].late) or (agreed is not None and first == First.APPOINTMENT and agreed.late):
         return StatusWord.DELAYED  # whatever we wait for: we said that we would be in touch by then
-    if all(step.waits for step in steps):
+    if first == First.APPOINTMENT:
+        return StatusWord.BOOKED
+    if all(step.waits for step in steps) and not (agreed is not None and agreed.to_come):
         return StatusWord.WAITING_FOR_YOU
     if case.notices > 0:
         return StatusWord.DELAYED
     return StatusWord.IN_PROGRESS
+
+
+def _can_agree(directory: Directory, case: Case, agreed: AppointmentView | None) -> frozenset[str]:
+    """What the customer can do about an agreed time: choose one, another one, or call it off."""
+    if case.state != CaseState.OPEN:
+        return frozenset()
+    if agreed is None:
+        return frozenset({"book"}) if offering.offers(directory.topics[case.topic_id]) else frozenset()
+    may = {"move": agreed.may_move, "cancel_appointment": agreed.may_cancel}
+    return frozenset(action for action, allowed in may.items() if allowed)
 
 
 def _can(case: Case, steps: list[Promise], reopenable: bool) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What a case looks like: the word, the promise, the person, what the customer can do, and the history."""
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +10,13 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, directory, doubtful, finding, staff_view, timeline
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
+from portal.cases import agreeing, answering, closing, directory, doubtful, finding, settling, staff_view, timeline
+from portal.cases import on_hold as holding_on
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome
-from portal.cases.timeline import StatusWord
+from portal.cases.timeline import First, StatusWord
 from portal.journal.models import Kind
 from portal.languages import Voice
 from portal.mail.letters import LetterKind
@@ -36,6 +39,7 @@ from tests.support.cast import (
 )
 
 TEN = berlin("2026-11-24 10:00")
+THREE = berlin("2026-11-25 15:00")
 MONDAY_NOON = berlin("2026-11-30 12:00")
 CANARY = "Kanarienvogel im Heizkeller"
 GERMAN = Voice("de", "DE", "Europe/Berlin")
@@ -94,6 +98,48 @@ def denied(session: Session) -> Case:
     return case
 
 
+def no_times_offered(session: Session) -> Case:
+    return open_case(session, "lieferung")
+
+
+def agreed(session: Session, at: datetime = THREE) -> Case:
+    case = open_case(session, "rueckruf")
+    agreeing.book(session, case, starts_at=at, by_id=None, now=TUESDAY)
+    return case
+
+
+def agreed_for_today(session: Session) -> Case:
+    case = agreed(session, berlin("2026-11-24 14:00"))
+    booked = booked_in(session, case)
+    booked.busy_from = booked.starts_at = berlin("2026-11-24 11:59")
+    return case
+
+
+def on_hold(session: Session) -> Case:
+    case = agreed(session)
+    phones = {"by_id": case.owner_id, "contact": Contact.CALL_IN, "text": "Lieber am Freitag."}
+    holding_on.wish(session, case, **phones, version=booked_in(session, case).version, now=TEN)
+    return case
+
+
+def agreed_after_a_promise(session: Session) -> Case:
+    case = open_case(session)
+    agreeing.book(session, case, starts_at=berlin("2026-11-26 15:00"), by_id=None, now=TUESDAY)
+    return case
+
+
+def agreed_beside_a_question(session: Session) -> Case:
+    case = agreed(session, berlin("2026-12-01 15:00"))
+    ask(session, case, keeps=())
+    return case
+
+
+def booked_in(session: Session, case: Case) -> Appointment:
+    booked = appointments.booked_of(session, case.id)
+    assert booked is not None
+    return booked
+
+
 @pytest.mark.parametrize(
     ("make", "word"),
     [
@@ -106,6 +152,10 @@ def denied(session: Session) -> Case:
         (reopened, StatusWord.IN_PROGRESS),
         (entry_in_doubt, StatusWord.RECEIVED),
         (denied, StatusWord.RECEIVED),
+        (agreed, StatusWord.BOOKED),
+        (on_hold, StatusWord.IN_PROGRESS),
+        (agreed_after_a_promise, StatusWord.IN_PROGRESS),
+        (agreed_beside_a_question, StatusWord.IN_PROGRESS),
     ],
 )
 def test_every_state_has_its_word(session: Session, make: Any, word: StatusWord) -> None:
@@ -138,7 +188,10 @@ def test_a_lapsed_date_to_ask_again_is_our_delay_and_not_the_customers(session: 
 @pytest.mark.parametrize(
     ("make", "actions"),
     [
-        (fresh, {"message", "close", "replace_link", "not_me", "export", "erase"}),
+        (fresh, {"message", "close", "replace_link", "not_me", "export", "erase", "book"}),
+        (no_times_offered, {"message", "close", "replace_link", "not_me", "export", "erase"}),
+        (agreed, {"message", "close", "replace_link", "not_me", "export", "erase", "move", "cancel_appointment"}),
+        (agreed_for_today, {"message", "close", "replace_link", "not_me", "export", "erase"}),
         (closed, {"reopen", "replace_link", "not_me", "export", "erase"}),
         (entry_in_doubt, set()),
         (denied, set()),
@@ -255,6 +308,121 @@ def test_an_english_customer_reads_english(session: Session) -> None:
     assert status.promise is not None
     assert status.promise.sentence == "Miriam Albrecht will reply by 4:30 pm on Wednesday 25 November"
     assert status.topic == "Ask for an offer"
+
+
+# --- the agreed time -------------------------------------------------------------------------------------------------
+
+
+def test_an_agreed_time_stands_first_where_it_is_what_comes_first(session: Session) -> None:
+    case = agreed(session)
+    promise_date(session, case, PromiseKind.RESULT)
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert (status.first, status.word) == (First.APPOINTMENT, StatusWord.BOOKED)
+    assert status.appointment is not None and status.promise is not None
+    assert status.appointment.sentence == "Miriam Albrecht ruft Sie am Mittwoch, 25. November, 15 Uhr, an"
+    assert [other.kind for other in status.others] == [PromiseKind.RESULT]
+
+
+def test_what_is_promised_earlier_stands_before_the_agreed_time(session: Session) -> None:
+    case = agreed_after_a_promise(session)
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert status.first == First.PROMISE
+    assert status.promise is not None and status.promise.kind == PromiseKind.REPLY
+    assert status.appointment is not None and status.others == ()
+
+
+def test_on_hold_the_follow_up_is_what_the_customer_waits_for(session: Session) -> None:
+    case = on_hold(session)
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert status.first == First.PROMISE
+    assert status.promise is not None and status.promise.kind == PromiseKind.FOLLOW_UP
+    assert status.appointment is not None and status.appointment.on_hold
+    assert {"move", "cancel_appointment"} <= status.can and "book" not in status.can
+
+
+@pytest.mark.parametrize(
+    ("minutes", "word"), [(0, StatusWord.BOOKED), (14, StatusWord.BOOKED), (15, StatusWord.DELAYED)]
+)
+def test_a_call_that_nobody_begins_is_a_delay_after_a_quarter_of_an_hour(
+    session: Session, minutes: int, word: StatusWord
+) -> None:
+    case = agreed(session)
+    step(session)
+
+    status = timeline.status_of(session, case, now=THREE + timedelta(minutes=minutes))
+
+    assert (status.first, status.word) == (First.APPOINTMENT, word)
+    assert {"move", "cancel_appointment", "book"}.isdisjoint(status.can)
+
+
+def test_once_its_outcome_was_asked_for_the_promise_takes_its_place(session: Session) -> None:
+    case = agreed(session)
+    promise_date(session, case, PromiseKind.FOLLOW_UP)
+    booked_in(session, case).asked_at = MONDAY_NOON
+    settling.settle(session, case, now=TEN)
+    step(session)
+
+    status = timeline.status_of(session, case, now=berlin("2026-11-25 16:00"))
+
+    assert status.first == First.PROMISE
+    assert status.appointment is not None and status.appointment.over
+
+
+def test_whoever_stands_in_for_the_person_of_the_agreed_time_is_shown(session: Session, people: dict[str, int]) -> None:
+    case = agreed(session)
+    case.owner_id = people["Dr. Katharina Voss"]
+    away(session, people["Miriam Albrecht"], since=TUESDAY, until=berlin("2026-12-02 00:00"))
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert (status.person.name, status.person.for_name) == ("Jonas Weidner", "Miriam Albrecht")
+
+
+def test_the_history_says_when_and_what_was_agreed(session: Session) -> None:
+    case = agreed(session)
+    booked = booked_in(session, case)
+    agreeing.move(session, case, starts_at=THREE + timedelta(days=1), version=booked.version, by_id=None, now=TEN)
+    step(session)
+
+    moved = timeline.status_of(session, case, now=TEN).entries[0]
+
+    assert moved.kind == Kind.APPOINTMENT_MOVED
+    assert (moved.before, moved.agreed) == (
+        "Mittwoch, 25. November, 15 Uhr",
+        "Donnerstag, 26. November, 15 Uhr",
+    )
+
+
+def test_a_closed_case_has_no_agreed_time(session: Session) -> None:
+    case = agreed(session)
+    closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
+    step(session)
+
+    status = timeline.status_of(session, case, now=TEN)
+
+    assert (status.first, status.appointment, status.promise) == (None, None, None)
+
+
+def test_colleagues_see_the_agreed_time_and_it_holds_no_number(session: Session) -> None:
+    case = agreed(session)
+    step(session)
+
+    file = staff_view.case_file(session, case, language="en", now=TEN)
+
+    assert file.appointment is not None and file.promises == ()
+    assert file.next_sentence == "Miriam Albrecht will call you at 3 pm on Wednesday 25 November"
+    assert file.next_at == THREE
+    assert NUMBER[-8:] not in repr(file.appointment)
 
 
 # --- the person ------------------------------------------------------------------------------------------------------
@@ -542,12 +710,15 @@ def test_the_colleagues_page_says_who_may_call(session: Session, people: dict[st
     assert [letter.kind for letter in file.letters] == [LetterKind.STAFF_NEW_CASE, LetterKind.CONFIRMATION]
 
 
+@pytest.mark.parametrize("agrees", [False, True])
 @pytest.mark.parametrize("messages", [0, 60])
 def test_the_status_takes_at_most_six_queries_whatever_the_length_of_its_history(
-    core: Flask, people: dict[str, int], messages: int
+    core: Flask, people: dict[str, int], messages: int, agrees: bool
 ) -> None:
     with db.writing() as session:
-        case = session.get_one(Case, send_form(session).case_id)
+        case = session.get_one(Case, send_form(session, "rueckruf").case_id)
+        if agrees:
+            agreeing.book(session, case, starts_at=THREE, by_id=None, now=TUESDAY)
         for number in range(messages):
             answering.customer_message(session, case, str(number), now=TEN)
         token = finding.status_token(case)

@@ -14,10 +14,11 @@ from wtforms.fields.choices import SelectChoice
 from portal import clock, config, db, limits
 from portal.cases import closing, doubting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
+from portal.cases.appointment_view import AppointmentView
 from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.opening import Draft, Wish
-from portal.cases.timeline import Status
+from portal.cases.timeline import First, Status
 from portal.journal.files import NoLongerHeld
 from portal.journal.models import Kind
 from portal.mail.models import LetterState
@@ -289,7 +290,7 @@ def _thanks_page(answer: str, form: EmailForm, code: int = 200) -> Response:
             named=_names_the_person(status),
             promise=_promise(status, values["person"].name, instead),
             reader=instead or values["person"].name,
-            due_at=status.promise.due_at if status.promise else case.received_at,
+            due_at=_waited_for(status) or case.received_at,
             doubtful=status.state == CaseState.RECEIVED,
             closed=status.state == CaseState.CLOSED,
             correctable=correctable,
@@ -321,6 +322,8 @@ def _promise(status: Status, name: str, instead: str | None) -> str:
             "We did not keep the first date. %(name)s looks at it by %(due)s.", name=instead, due=status.check_by
         )
         return str(sentence)
+    if status.appointment is not None and status.first == First.APPOINTMENT:
+        return _agreed(status, status.appointment)
     if status.promise is None:
         looks = gettext("%(name)s looks at it by %(due)s.", name=name, due=status.check_by)
         return str(looks) if status.check_by else ""
@@ -329,6 +332,25 @@ def _promise(status: Status, name: str, instead: str | None) -> str:
     if _names_the_person(status):
         return f"{status.promise.sentence}."
     return wording.offer(status.promise.medium == Medium.CALL, status.promise.due, status.voice) + "."
+
+
+def _agreed(status: Status, agreed: AppointmentView) -> str:
+    """The agreed time; without a name where none may be said."""
+    if agreed.late or _names_the_person(status):
+        return f"{agreed.sentence}."
+    is_visit = agreed.medium == Medium.VISIT
+    return str(
+        gettext("A visit is agreed for %(moment)s.", moment=agreed.when)
+        if is_visit
+        else gettext("A call is agreed for %(moment)s.", moment=agreed.when)
+    )
+
+
+def _waited_for(status: Status) -> datetime | None:
+    """The instant the page names first."""
+    if status.appointment is not None and status.first == First.APPOINTMENT:
+        return status.appointment.starts_at
+    return None if status.promise is None else status.promise.due_at
 
 
 def _correctable(submission: Submission, status: Status, now: datetime) -> bool:

@@ -1,0 +1,142 @@
+"""An agreed time as pages show it: ready for templates, in the reader's words, with every truth it may have.
+
+To come, on hold, under way, late, over: the sentence says which. It never holds the customer's number.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal import config
+from portal.appointments.models import Appointment, AppointmentState
+from portal.cases import writing
+from portal.cases.directory import Directory
+from portal.cases.models import Case
+from portal.languages import Voice
+from portal.promises.models import Medium
+
+LATE_AFTER = timedelta(minutes=15)
+"""How long after its start an appointment that nobody has begun is one we are late for."""
+
+
+@dataclass(frozen=True)
+class AppointmentView:
+    """A booked appointment."""
+
+    id: int
+    version: int
+    medium: Medium
+    starts_at: datetime
+    when: str
+    """With the zone: "Mittwoch, 2. Dezember, 15 Uhr (MEZ)"."""
+    day: str
+    minutes: int
+    name: str
+    """Who will be there."""
+    line: str | None
+    line_e164: str | None
+    ends_with: str | None
+    """The last two digits of the number that is called."""
+    sentence: str
+    """Without the full stop."""
+    on_hold: bool
+    begun: bool
+    """Whether its time has come."""
+    started: bool
+    """Whether somebody has begun it."""
+    over: bool
+    late: bool
+    goes_on: str
+    """Until when the page says how it goes on."""
+    change_until: str | None
+    """Until when the customer changes it here; None where that is over."""
+    may_move: bool
+    may_cancel: bool
+    moves_left: int
+
+    @property
+    def to_come(self) -> bool:
+        """Whether it is agreed and its time has not come."""
+        return not self.begun and not self.on_hold
+
+
+def view(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> AppointmentView:
+    """The appointment at ``now``, in the reader's words."""
+    person, number = writing.keeper(directory, case, appointment), case.customer.phone_e164
+    until, in_time = changes_until(appointment), may_cancel(appointment, now=now)
+    return AppointmentView(
+        id=appointment.id,
+        version=appointment.version,
+        medium=appointment.medium,
+        starts_at=appointment.starts_at,
+        when=voice.agreed(appointment.starts_at, now=now),
+        day=voice.day(voice.local(appointment.starts_at).date(), now=now),
+        minutes=round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
+        name=person.name,
+        line=person.line_shown,
+        line_e164=person.line_e164,
+        ends_with=None if number is None else number[-2:],
+        sentence=_sentence(directory, case, appointment, person.name, voice, now=now),
+        on_hold=is_on_hold(appointment),
+        begun=now >= appointment.starts_at,
+        started=appointment.started_at is not None,
+        over=is_over(appointment, now=now),
+        late=is_late(appointment, now=now),
+        goes_on=voice.time(appointment.outcome_due_at),
+        change_until=voice.moment(until, now=now) if in_time else None,
+        may_move=may_move(appointment, now=now),
+        may_cancel=in_time,
+        moves_left=max(0, config.current().slot_moves - appointment.customer_moves),
+    )
+
+
+def is_on_hold(appointment: Appointment) -> bool:
+    """Whether nobody calls at its time: another one is wished."""
+    return appointment.change_wished_at is not None
+
+
+def is_over(appointment: Appointment, *, now: datetime) -> bool:
+    """Whether its end has come."""
+    return now >= appointment.ends_at
+
+
+def is_late(appointment: Appointment, *, now: datetime, after: timedelta = LATE_AFTER) -> bool:
+    """Whether nobody has begun it, so long after its start."""
+    begun = appointment.started_at is not None or is_on_hold(appointment)
+    return not begun and now >= appointment.starts_at + after
+
+
+def changes_until(appointment: Appointment) -> datetime:
+    """Until when the customer changes it here: nobody comes at a time that is on hold, so until that time itself."""
+    return appointment.starts_at if is_on_hold(appointment) else writing.change_until(appointment)
+
+
+def may_cancel(appointment: Appointment, *, now: datetime) -> bool:
+    """Whether the customer calls it off here, for which no move need be left."""
+    return appointment.state == AppointmentState.BOOKED and now < changes_until(appointment)
+
+
+def may_move(appointment: Appointment, *, now: datetime) -> bool:
+    """Whether the customer moves it here; out of a hold that is ours to settle, however often it was moved."""
+    left = is_on_hold(appointment) or appointment.customer_moves < config.current().slot_moves
+    return may_cancel(appointment, now=now) and left
+
+
+def _sentence(
+    directory: Directory, case: Case, appointment: Appointment, name: str, voice: Voice, *, now: datetime
+) -> str:
+    moment, visits = voice.moment(appointment.starts_at, now=now), appointment.medium == Medium.VISIT
+    if is_on_hold(appointment):
+        if visits:
+            return voice.say("The appointment at %(moment)s is on hold: nobody comes at that time", moment=moment)
+        return voice.say("The appointment at %(moment)s is on hold: nobody calls you at that time", moment=moment)
+    if is_late(appointment, now=now):
+        if visits:
+            return voice.say("We have not come to the visit agreed for %(moment)s", moment=moment)
+        return voice.say("We have not called you as agreed for %(moment)s", moment=moment)
+    if is_over(appointment, now=now):
+        return voice.say("The appointment with %(name)s was at %(moment)s", name=name, moment=moment)
+    if now < appointment.starts_at:
+        return writing.agreed_sentence(directory, case, appointment, voice, now=now)
+    if visits:
+        return voice.say("%(name)s is visiting you now", name=name)
+    return voice.say("%(name)s is calling you now", name=name)
