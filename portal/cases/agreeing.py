@@ -176,14 +176,14 @@ def call_off(
     )
     leave_a_step(session, directory, case, now=now)
     settle(session, case, now=now)
-    voice = directory.voice_of(case)
+    voice, ahead = directory.voice_of(case), stepping.ahead(session, case.id, now=now)
     inviting.tell_customer(
         session,
         directory,
         case,
         booked,
         LetterKind.APPOINTMENT_CANCELLED,
-        step=stepping.ahead(session, case.id, now=now),
+        step=ahead,
         says={
             "before": voice.agreed(booked.starts_at, now=now),
             "by_customer": by_customer,
@@ -193,7 +193,16 @@ def call_off(
         now=now,
     )
     inviting.tell_colleagues(
-        session, directory, case, booked, "cancelled", [keeper_id], by_id=by_id, by_customer=by_customer, now=now
+        session,
+        directory,
+        case,
+        booked,
+        "cancelled",
+        [keeper_id],
+        by_id=by_id,
+        by_customer=by_customer,
+        step=ahead,
+        now=now,
     )
 
 

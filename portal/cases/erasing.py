@@ -31,7 +31,7 @@ from portal.promises.models import Promise
 MAILBOX_COUNTERS = ("link", "mail")
 """Kinds of counters that count what reaches a mailbox."""
 
-BUSINESS_LETTERS = frozenset({LetterKind.REPLY, LetterKind.QUESTION, LetterKind.CLOSED})
+BUSINESS_LETTERS = frozenset({LetterKind.REPLY, LetterKind.QUESTION, LetterKind.RECAP, LetterKind.CLOSED})
 """The letters in which a person answered: what the duty to keep commercial correspondence is about."""
 BUSINESS_ENTRIES = frozenset(
     {

@@ -104,8 +104,12 @@ def tell_colleagues(
     by_customer: bool = False,
     before: datetime | None = None,
     other: str | None = None,
+    step: Step | None = None,
 ) -> None:
-    """Write colleagues what changed in their day; not whoever did it. No letter holds the customer's number."""
+    """Write colleagues what changed in their day; not whoever did it. No letter holds the customer's number.
+
+    ``step`` is what comes next where that is not the appointment.
+    """
     for reader_id in dict.fromkeys(reader_ids):
         if reader_id == by_id:
             continue
@@ -116,7 +120,7 @@ def tell_colleagues(
             case,
             LetterKind.STAFF_APPOINTMENT,
             key=f"staff_appointment:{appointment.id}:{appointment.version}:{what}:{reader_id}",
-            step=appointment,
+            step=step or appointment,
             reader_id=reader_id,
             now=now,
             says={

@@ -58,13 +58,14 @@ def put(
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_FROZEN, by_id=by_id, now=now)
     _be_in_touch(session, directory, case, now=now)
     settle(session, case, now=now)
+    ahead = stepping.ahead(session, case.id, now=now)
     inviting.tell_customer(
         session,
         directory,
         case,
         booked,
         LetterKind.APPOINTMENT_FROZEN,
-        step=stepping.ahead(session, case.id, now=now),
+        step=ahead,
         says={
             "before": directory.voice_of(case).agreed(booked.starts_at, now=now),
             "ours": ours,
@@ -74,7 +75,8 @@ def put(
         old_due_at=booked.starts_at if ours else None,
         now=now,
     )
-    inviting.tell_colleagues(session, directory, case, booked, "frozen", [booked.person_id], by_id=by_id, now=now)
+    readers = [booked.person_id]
+    inviting.tell_colleagues(session, directory, case, booked, "frozen", readers, by_id=by_id, step=ahead, now=now)
 
 
 def end(session: Session, case: Case, *, now: datetime) -> None:

@@ -562,7 +562,7 @@ def _step(directory: Directory, case: Case, step: Step, voice: Voice, now: datet
         return {
             "name": name,
             "sentence": f"{agreed_sentence(directory, case, step, voice, now=now)}.",
-            "short": wording.agreed(step.medium, name, voice.short_moment(step.starts_at, now=now), voice),
+            "short": wording.agreed(step.medium, name, voice.short_moment(step.starts_at, now=now), voice, short=True),
             "due": voice.moment(step.starts_at, now=now),
             "kind": "appointment",
             "medium": step.medium,

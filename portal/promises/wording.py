@@ -28,8 +28,15 @@ def sentence(kind: PromiseKind, medium: Medium, name: str, due: str, voice: Voic
     return voice.say("%(name)s will reply by %(due)s", name=name, due=due)
 
 
-def agreed(medium: Medium, name: str, moment: str, voice: Voice) -> str:
-    """ "Miriam Albrecht ruft Sie am Donnerstag, 26. November, 14 Uhr, an", without the full stop."""
+def agreed(medium: Medium, name: str, moment: str, voice: Voice, *, short: bool = False) -> str:
+    """ "Miriam Albrecht ruft Sie am Donnerstag, 26. November, 14 Uhr an", without the full stop.
+
+    ``short``: the moment is one for subjects, which in English begins with the day.
+    """
+    if short and medium == Medium.VISIT:
+        return voice.say("%(name)s will visit you on %(moment)s", name=name, moment=moment)
+    if short:
+        return voice.say("%(name)s will call you on %(moment)s", name=name, moment=moment)
     if medium == Medium.VISIT:
         return voice.say("%(name)s will visit you at %(moment)s", name=name, moment=moment)
     return voice.say("%(name)s will call you at %(moment)s", name=name, moment=moment)

@@ -45,6 +45,7 @@ from tests.support.cast import (
     read,
     refused,
     step,
+    topic,
 )
 
 NOW = TUESDAY + timedelta(minutes=5)
@@ -155,6 +156,7 @@ def test_a_second_time_is_refused_while_one_is_agreed(session: Session) -> None:
 
 
 def test_where_nothing_is_offered_only_a_colleague_agrees_on_a_time(session: Session, people: dict[str, int]) -> None:
+    topic(session, "angebot").slot_medium = None
     case = open_case(session)
     with refused(session, NothingOffered):
         book(session, case)
