@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal import config
 from portal.core import create_core
 from portal.languages import CATALOGUES
-from portal.pages import errors, headers, operation, speaking, uploads
+from portal.pages import calendar, errors, headers, operation, speaking, uploads
 from portal.pages.contact import views as contact
 from portal.pages.link import views as link
 from portal.pages.mailbox import views as mailbox
@@ -40,7 +40,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     csrf = CSRFProtect(app)
     login.init_app(app)
     errors.init_app(app)
-    for customers in (contact.bp, status.bp, link.bp, operation.bp):
+    for customers in (contact.bp, status.bp, link.bp, calendar.bp, operation.bp):
         # No cookie and no session on customers' pages: the form carries a signed token, the status page's address is
         # itself the secret.
         csrf.exempt(customers)

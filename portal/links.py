@@ -22,6 +22,7 @@ class Purpose(StrEnum):
     ERASURE = "erasure.v1"
     CHALLENGE = "proof-of-work-challenge.v1"
     SOLUTION = "proof-of-work-solution.v1"
+    FEED = "calendar-feed.v1"
 
 
 class InvalidLink(Exception):

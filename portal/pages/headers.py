@@ -18,7 +18,7 @@ WITHOUT_A_PAGE = {
     "Cache-Control": "no-store",
 }
 """Of what the server says before it has asked the application."""
-SECRET_ADDRESSES = ("/s/", "/thanks/")
+SECRET_ADDRESSES = ("/s/", "/thanks/", "/calendar/")
 """Pages whose address is itself the secret: it must not leave with a click."""
 
 

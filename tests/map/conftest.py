@@ -74,6 +74,8 @@ STORIES = (
 )
 FILE = "a-file-of-fresh-22-abc"
 """A file that the customer of FRESH sent along."""
+FEED = "the-nonce-of-a-feed-22"
+"""In the address of Jonas Weidner's calendar feed."""
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
@@ -185,6 +187,7 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _file_sent(session)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
             _letter_held(session)
+            session.execute(update(Person).where(Person.name == JONAS).values(feed_nonce=FEED))
         db.db.engine.dispose()
     database = Kept(url)
     yield database
@@ -357,6 +360,10 @@ class House:
         with self.app.app_context():
             return erasure_wishes.proof(self.case(ERASURE_ASKED))
 
+    def feed(self) -> str:
+        """The secret of Jonas Weidner's calendar feed."""
+        return str(self.app.extensions["portal.links"].sign(Purpose.FEED, FEED))
+
     def answer(self, story: str) -> str:
         """The secret of the case's thank-you page."""
         with self.app.app_context(), db.reading() as session:
@@ -438,6 +445,7 @@ class House:
             ("status", "proof"): lambda: [self.proof(), "not-a-proof"],
             ("contact", "answer"): lambda: [*map(self.answer, STORIES), "x" * 22],
             ("staff", "reference"): lambda: [*(self.case(one).reference for one in (*STORIES, DISCARDED)), "AAA-AAA"],
+            ("calendar", "token"): lambda: [self.feed(), "not-a-token"],
             ("mailbox", "name"): lambda: receiver.names(Path(self.app.config["MAILBOX_DIR"])),
             ("", "filename"): lambda: ["app.css", "enhance.js"],
             # The first sample of each token and reference is that of FRESH, whose file it is; the others see none.
