@@ -96,6 +96,13 @@ class CaseFile:
         return self.promises[0].sentence if self.promises else ""
 
     @property
+    def is_late(self) -> bool:
+        """Whether that time has passed and we did not keep it."""
+        if self.appointment is not None and self.first == First.APPOINTMENT:
+            return self.appointment.late
+        return bool(self.promises) and self.promises[0].late
+
+    @property
     def next_at(self) -> datetime | None:
         """The instant they wait for."""
         if self.appointment is not None and self.first == First.APPOINTMENT:

@@ -6,20 +6,27 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from portal.appointments.models import IS_BOOKED, Appointment
+from portal.cases import appointment_view, sending, writing
 from portal.cases import directory as directories
-from portal.cases import sending, writing
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
-from portal.cases.models import Case, CaseState, Doubt
+from portal.cases.models import Case, CaseState, Doubt, Step
 from portal.customers.models import Customer
+from portal.languages import Voice
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 from portal.promises import wording
-from portal.promises.models import Medium, Promise, PromiseKind, Waiting
+from portal.promises.models import Medium, Promise, Waiting
 
 TOO_LONG = timedelta(minutes=15)
 """How long the page alone tells a step while its letter is on the way."""
+ALARM_AFTER = timedelta(minutes=5)
+"""How long after its start an appointment that nobody has begun is late for us."""
+APPOINTMENT = "appointment"
+"""The kind of a row whose step is an agreed time."""
 MOST_ROWS, MOST_LETTERS = 50, 500
 
 
@@ -38,17 +45,25 @@ class Row:
     reference: str
     customer_name: str
     topic: str
-    kind: PromiseKind
+    kind: str
+    """The promise's, or ``APPOINTMENT``."""
     medium: Medium
     sentence: str
     due_at: datetime
+    """The instant that is waited for."""
     due: str
+    overdue_at: datetime
+    """From when on it is overdue."""
     late: bool
     acting_name: str
     owner_name: str
     in_deputy: bool
     waits_for_customer: bool
     letter_failed: bool
+    on_hold: bool
+    """Whether an agreed time is not to be kept: another one is wished."""
+    outcome_missing: bool
+    """Whether an agreed time is over and nobody has said what became of it."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +87,20 @@ def worklist(session: Session, *, person_id: int, scope: Scope, language: str, n
     """Open cases, the most urgent first."""
     directory = directories.load(session, now=now)
     found = session.execute(
-        select(Case, Promise, Customer)
-        .join(Promise, Promise.id == Case.promise_id)
+        select(Case, Promise, Appointment, Customer)
+        .outerjoin(Promise, Promise.id == Case.promise_id)
+        .outerjoin(Appointment, and_(Appointment.case_id == Case.id, IS_BOOKED))
         .join(Customer, Customer.id == Case.customer_id)
         .where(Case.state == CaseState.OPEN)
-        .order_by(Promise.due_at, Case.id)
+        .order_by(func.coalesce(Promise.due_at, Appointment.starts_at), Case.id)
     ).all()
     failed = _with_failed_letter(session)
     rows = []
-    for case, promise, customer in found:
-        acting_id = directory.acting(promise.person_id, now, topic_id=case.topic_id).person_id
-        if _concerns(directory, case, promise, acting_id, person_id, scope):
-            rows.append(_row(directory, case, promise, customer, acting_id, case.id in failed, language, now))
+    for case, promise, booked, customer in found:
+        step = promise or booked
+        acting_id = _acting(directory, case, step, now)
+        if _concerns(directory, case, step, acting_id, person_id, scope):
+            rows.append(_row(directory, case, step, booked, customer, acting_id, case.id in failed, language, now))
     return rows
 
 
@@ -138,10 +155,13 @@ def unsent(session: Session, *, now: datetime) -> list[Unsent]:
     """
     paused = select(MailChannel.name).where(MailChannel.paused_until > now)
     rows = session.execute(
-        select(Letter.queued_at, Letter.says, Case, Customer.name, Promise.person_id)
+        select(
+            Letter.queued_at, Letter.says, Case, Customer.name, func.coalesce(Promise.person_id, Appointment.person_id)
+        )
         .join(Case, Case.id == Letter.case_id)
         .join(Customer, Customer.id == Case.customer_id)
         .outerjoin(Promise, Promise.id == Case.promise_id)
+        .outerjoin(Appointment, Appointment.id == Case.appointment_id)
         .where(Letter.audience == Audience.CUSTOMER, Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)))
         .where(Letter.queued_at < now - TOO_LONG, or_(Case.state == CaseState.OPEN, paused.exists()))
         .order_by(Letter.queued_at, Letter.id)
@@ -169,11 +189,18 @@ def _since(directory: Directory, case: Case, queued_at: datetime, says: dict[str
     return sending.unasked([], hours, now=queued_at, old_due_at=old_due_at).due_at
 
 
-def _concerns(directory: Directory, case: Case, promise: Promise, acting_id: int, person_id: int, scope: Scope) -> bool:
+def _acting(directory: Directory, case: Case, step: Step, now: datetime) -> int:
+    """Who sees to it: to a promise whoever acts now, to an appointment whoever will be there."""
+    if isinstance(step, Appointment):
+        return writing.keeper(directory, case, step).id
+    return directory.acting(step.person_id, now, topic_id=case.topic_id).person_id
+
+
+def _concerns(directory: Directory, case: Case, step: Step, acting_id: int, person_id: int, scope: Scope) -> bool:
     if scope is Scope.ALL:
         return True
     if scope is Scope.MINE:
-        return person_id in (acting_id, promise.person_id, case.owner_id)
+        return person_id in (acting_id, step.person_id, case.owner_id)
     team_id = directory.people[person_id].team_id
     return team_id in (directory.people[acting_id].team_id, directory.team_of(case).id)
 
@@ -181,7 +208,8 @@ def _concerns(directory: Directory, case: Case, promise: Promise, acting_id: int
 def _row(
     directory: Directory,
     case: Case,
-    promise: Promise,
+    step: Step,
+    booked: Appointment | None,
     customer: Customer,
     acting_id: int,
     letter_failed: bool,
@@ -189,24 +217,46 @@ def _row(
     now: datetime,
 ) -> Row:
     voice = directory.voice(directory.team_of(case), language)
-    due, closes = voice.moment(promise.due_at, now=now), promise.waiting == Waiting.CLOSING
-    acting_name, owner_id = directory.people[acting_id].name, case.owner_id or promise.person_id
+    at, overdue_at = stepping.at(step), _overdue_at(step)
+    acting_name, owner_id = directory.people[acting_id].name, case.owner_id or step.person_id
+    on_hold = booked is not None and appointment_view.is_on_hold(booked)
     return Row(
         reference=case.reference,
         customer_name=customer.name,
         topic=directory.topics[case.topic_id].name(language),
-        kind=promise.kind,
-        medium=promise.medium,
-        sentence=wording.sentence(promise.kind, promise.medium, acting_name, due, voice, closes=closes),
-        due_at=promise.due_at,
-        due=due,
-        late=promise.due_at <= now and not closes,
+        kind=APPOINTMENT if isinstance(step, Appointment) else step.kind,
+        medium=step.medium,
+        sentence=_sentence(directory, case, step, acting_name, voice, now=now),
+        due_at=at,
+        due=voice.moment(at, now=now),
+        overdue_at=overdue_at,
+        late=overdue_at <= now and not _closes(step),
         acting_name=acting_name,
         owner_name=directory.people[owner_id].name,
-        in_deputy=acting_id != promise.person_id,
-        waits_for_customer=promise.waiting is not None,
+        in_deputy=acting_id != step.person_id,
+        waits_for_customer=isinstance(step, Promise) and step.waiting is not None,
         letter_failed=letter_failed,
+        on_hold=on_hold,
+        outcome_missing=booked is not None and not on_hold and appointment_view.is_over(booked, now=now),
     )
+
+
+def _overdue_at(step: Step) -> datetime:
+    """From when on it is overdue: an appointment that somebody has begun once it is over."""
+    if isinstance(step, Appointment):
+        return step.starts_at + ALARM_AFTER if step.started_at is None else step.ends_at
+    return step.due_at
+
+
+def _closes(step: Step) -> bool:
+    return isinstance(step, Promise) and step.waiting == Waiting.CLOSING
+
+
+def _sentence(directory: Directory, case: Case, step: Step, name: str, voice: Voice, *, now: datetime) -> str:
+    if isinstance(step, Appointment):
+        return writing.agreed_sentence(directory, case, step, voice, now=now)
+    due = voice.moment(step.due_at, now=now)
+    return wording.sentence(step.kind, step.medium, name, due, voice, closes=_closes(step))
 
 
 def _doubtful(directory: Directory, case: Case, language: str, now: datetime) -> Doubtful:

@@ -1,16 +1,18 @@
 """The worklist: what waits for whom, the most urgent first."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, doubtful, renewing, worklist, writing
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
+from portal.cases import agreeing, answering, closing, doubtful, on_hold, renewing, settling, worklist, writing
 from portal.cases import directory as directories
-from portal.cases.answering import Step
+from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, CaseState, Doubt, Outcome
-from portal.cases.worklist import Row, Scope, Unsent
+from portal.cases.worklist import APPOINTMENT, Row, Scope, Unsent
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
@@ -19,6 +21,7 @@ from portal.promises.models import Medium, PromiseKind
 from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, step
 
 TEN = berlin("2026-11-24 10:00")
+THREE = berlin("2026-11-25 15:00")
 
 
 def test_the_most_urgent_case_comes_first(session: Session, people: dict[str, int]) -> None:
@@ -140,6 +143,126 @@ def test_a_row_names_customer_and_topic_in_the_readers_language(session: Session
 
     assert (row.customer_name, row.topic) == ("Sabine Krüger", "Ask for an offer")
     assert row.due == "4:30 pm on Wednesday 25 November"
+
+
+# --- agreed times ----------------------------------------------------------------------------------------------------
+
+
+def test_an_agreed_time_is_listed_among_the_promises_by_its_start(session: Session, people: dict[str, int]) -> None:
+    later = open_case(session, email="1@neu.example")
+    agreed = agree(session, THREE)
+    sooner = open_case(session, "rueckruf", email="3@neu.example")
+
+    rows = listed(session, people["Miriam Albrecht"], Scope.ALL)
+
+    assert [row.reference for row in rows] == [sooner.reference, agreed.reference, later.reference]
+    assert (rows[1].kind, rows[1].medium, rows[1].due_at) == (APPOINTMENT, Medium.CALL, THREE)
+    assert rows[1].sentence == f"{rows[1].acting_name} ruft Sie am Mittwoch, 25. November, 15 Uhr, an"
+    assert (rows[1].on_hold, rows[1].outcome_missing, rows[1].waits_for_customer) == (False, False, False)
+
+
+def test_a_promise_that_comes_before_the_agreed_time_is_the_cases_row(session: Session, people: dict[str, int]) -> None:
+    case = agree(session, THREE)
+    promise_call(session, case, berlin("2026-11-25 12:00"))
+
+    (row,) = listed(session, people["Miriam Albrecht"], Scope.ALL)
+
+    assert (row.kind, row.due_at) == (PromiseKind.FOLLOW_UP, berlin("2026-11-25 12:00"))
+
+
+def test_the_name_is_that_of_whoever_will_be_there_then(session: Session, people: dict[str, int]) -> None:
+    case = agree(session, THREE)
+    away(session, people["Miriam Albrecht"], since=berlin("2026-11-25 12:00"), until=berlin("2026-11-26 00:00"))
+    step(session)
+
+    (row,) = listed(session, people["Jonas Weidner"], Scope.MINE)
+
+    assert (row.reference, row.acting_name, row.owner_name) == (case.reference, "Jonas Weidner", "Miriam Albrecht")
+    assert row.in_deputy is True
+
+
+@pytest.mark.parametrize(
+    ("begun", "minutes", "late", "missing"),
+    [
+        (False, 4, False, False),
+        (False, 5, True, False),
+        (False, 20, True, True),
+        (True, 19, False, False),
+        (True, 20, True, True),
+    ],
+)
+def test_a_call_that_nobody_begins_is_late_after_five_minutes_and_one_that_was_held_once_it_is_over(
+    session: Session, people: dict[str, int], begun: bool, minutes: int, late: bool, missing: bool
+) -> None:
+    case = agree(session, THREE)
+    if begun:
+        appointments.start(booked_in(session, case), by_id=people["Miriam Albrecht"], now=THREE)
+        step(session)
+
+    (row,) = listed(session, people["Miriam Albrecht"], Scope.ALL, at=THREE + timedelta(minutes=minutes))
+
+    assert (row.late, row.outcome_missing) == (late, missing)
+    assert (row.overdue_at <= THREE + timedelta(minutes=minutes)) is late
+
+
+def test_what_is_on_hold_says_so_whatever_comes_next(session: Session, people: dict[str, int]) -> None:
+    case = agree(session, THREE)
+    assert case.owner_id is not None
+    version = booked_in(session, case).version
+    on_hold.wish(session, case, by_id=case.owner_id, contact=Contact.CALL_IN, text="", version=version, now=TEN)
+    step(session)
+
+    (before,) = listed(session, people["Miriam Albrecht"], Scope.ALL)
+    (then,) = listed(session, people["Miriam Albrecht"], Scope.ALL, at=THREE + timedelta(hours=1))
+
+    assert (before.kind, before.on_hold, before.outcome_missing) == (PromiseKind.FOLLOW_UP, True, False)
+    assert then.outcome_missing is False
+
+
+def test_the_outcome_stays_missing_once_a_promise_has_taken_its_place(session: Session, people: dict[str, int]) -> None:
+    case = agree(session, THREE)
+    promise_call(session, case, berlin("2026-11-27 12:00"))
+    booked_in(session, case).asked_at = THREE + timedelta(minutes=50)
+    settling.settle(session, case, now=THREE + timedelta(minutes=50))
+    step(session)
+
+    (row,) = listed(session, people["Miriam Albrecht"], Scope.ALL, at=THREE + timedelta(hours=1))
+
+    assert (row.kind, row.late, row.outcome_missing) == (PromiseKind.FOLLOW_UP, False, True)
+
+
+def test_a_waiting_letter_about_an_agreed_time_is_a_call_for_its_person(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = agree(session, THREE)
+    case.owner_id = people["Dr. Katharina Voss"]
+    step(session)
+
+    (row,) = worklist.unsent(session, now=TUESDAY + timedelta(minutes=16))
+
+    assert row.acting_name == "Miriam Albrecht"
+
+
+def agree(session: Session, starts_at: datetime) -> Case:
+    """A case whose customer has chosen this time for a call."""
+    case = open_case(session, "rueckruf", email="2@neu.example")
+    agreeing.book(session, case, starts_at=starts_at, by_id=None, now=TUESDAY)
+    step(session)
+    return case
+
+
+def booked_in(session: Session, case: Case) -> Appointment:
+    booked = appointments.booked_of(session, case.id)
+    assert booked is not None
+    return booked
+
+
+def promise_call(session: Session, case: Case, due_at: datetime) -> None:
+    """Somebody says when they are in touch again."""
+    assert case.owner_id is not None
+    given = Step(PromiseKind.FOLLOW_UP, Medium.CALL, due_at)
+    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    step(session)
 
 
 # --- entries in doubt ------------------------------------------------------------------------------------------------
@@ -322,8 +445,8 @@ def test_letters_that_arrived_are_not_listed(session: Session) -> None:
     assert worklist.undelivered(session) == []
 
 
-def listed(session: Session, person_id: int, scope: Scope) -> list[Row]:
-    return worklist.worklist(session, person_id=person_id, scope=scope, language="de", now=TEN)
+def listed(session: Session, person_id: int, scope: Scope, *, at: datetime = TEN) -> list[Row]:
+    return worklist.worklist(session, person_id=person_id, scope=scope, language="de", now=at)
 
 
 def references(session: Session, person_id: int, scope: Scope) -> list[str]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from babel.messages.pofile import read_po
@@ -19,6 +19,10 @@ BERLIN = "Europe/Berlin"
 @dataclass(frozen=True)
 class Row:
     due_at: datetime
+
+    @property
+    def overdue_at(self) -> datetime:
+        return self.due_at
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,13 @@ def test_on_a_sunday_monday_is_tomorrow_and_tuesday_is_later() -> None:
 
     assert worklist.due(datetime(2026, 11, 30, 9, 0, tzinfo=UTC), now=sunday, tz=BERLIN) == Due.TOMORROW
     assert worklist.due(datetime(2026, 12, 1, 9, 0, tzinfo=UTC), now=sunday, tz=BERLIN) == Due.LATER
+
+
+@pytest.mark.parametrize(("minutes", "group"), [(1, Due.TODAY), (0, Due.OVERDUE)])
+def test_what_has_begun_and_is_not_overdue_yet_is_todays(minutes: int, group: Due) -> None:
+    begun, overdue_at = THURSDAY - timedelta(minutes=4), THURSDAY + timedelta(minutes=minutes)
+
+    assert worklist.due(begun, now=THURSDAY, tz=BERLIN, overdue_at=overdue_at) == group
 
 
 def test_groups_come_in_order_with_the_earliest_first_and_without_empty_ones() -> None:

@@ -120,7 +120,7 @@ def case_page(
             forms=forms,
             posted=next(iter(posted or {}), None),
             unsent=unsent(forms, posted or {}),
-            left=left(session, file, file.promises[0].due_at, now) if file.promises else None,
+            left=left(session, file, file.next_at, now) if file.next_at is not None else None,
             call_key=new_secret(),
             refusal=refusal,
         )
@@ -169,13 +169,13 @@ def _forms(file: CaseFile, posted: Mapping[str, CaseForm]) -> dict[str, CaseForm
     """The forms this case offers: those that came back as they are, the others with our proposals."""
     kinds = {CaseState.OPEN: OPEN_FORMS, CaseState.CLOSED: CLOSED_FORMS}.get(file.case.state, {})
     day, hour = wall_clock.local(file.proposed_due, file.voice.tz)
-    late = bool(file.promises) and file.promises[0].late
+    late = file.is_late
     proposal = {"day": day, "hour": hour, "then": "new" if late else "keep"}
     forms = {name: posted.get(name) or kind(prefix=name, **proposal) for name, kind in kinds.items()}
     for name, form in forms.items():
         form.version.data = str(file.case.version)
         if isinstance(form, SteppingForm):
-            form.stand_by(file.promises[0].sentence)
+            form.stand_by(file.next_sentence)
         if isinstance(form, KeepingForm):
             kept_by = [promise for promise in file.promises if name not in BY_MAIL or promise.medium == Medium.MAIL]
             form.keeps.choices = options({promise.id: promise.sentence for promise in kept_by})

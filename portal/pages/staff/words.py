@@ -12,6 +12,7 @@ from portal.cases.worklist import Scope
 from portal.mail.letters import LetterKind
 from portal.mail.models import HoldReason, LetterState
 from portal.pages.staff.worklist import Due
+from portal.promises.models import Medium
 
 GROUPS = {
     Due.OVERDUE: _("Overdue"),
@@ -89,6 +90,8 @@ PROMISES = {
     "follow_up-call": _("Get in touch again by phone"),
 }
 """Kind and medium of a promise, as one choice: the pairs that make sense."""
+APPOINTMENTS = {Medium.CALL: _("Agreed call"), Medium.VISIT: _("Agreed visit")}
+"""An agreed time by its medium, in a list."""
 CONTACTS = {
     Contact.MAIL_IN: _("E-mail received"),
     Contact.CALL_IN: _("Customer called"),

@@ -23,16 +23,22 @@ class HasDueTime(Protocol):
     @property
     def due_at(self) -> datetime: ...
 
+    @property
+    def overdue_at(self) -> datetime: ...
+
 
 Row = TypeVar("Row", bound=HasDueTime)
 
 
-def due(at: datetime, *, now: datetime, tz: str) -> Due:
-    """Which group an instant belongs to on the reader's calendar; a week ends with its Sunday."""
+def due(at: datetime, *, now: datetime, tz: str, overdue_at: datetime | None = None) -> Due:
+    """Which group an instant belongs to on the reader's calendar; a week ends with its Sunday.
+
+    What has begun and is not overdue yet is today's.
+    """
     today, day = (instant.astimezone(ZoneInfo(tz)).date() for instant in (now, at))
-    if at <= now:
+    if (overdue_at or at) <= now:
         return Due.OVERDUE
-    if day == today:
+    if day <= today:
         return Due.TODAY
     if day == today + timedelta(days=1):
         return Due.TOMORROW
@@ -43,5 +49,5 @@ def grouped(rows: Iterable[Row], *, now: datetime, tz: str) -> list[tuple[Due, l
     """The rows by group, earliest first; groups without rows are left out."""
     groups: dict[Due, list[Row]] = {group: [] for group in Due}
     for row in sorted(rows, key=lambda row: row.due_at):
-        groups[due(row.due_at, now=now, tz=tz)].append(row)
+        groups[due(row.due_at, now=now, tz=tz, overdue_at=row.overdue_at)].append(row)
     return [(group, members) for group, members in groups.items() if members]
