@@ -17,7 +17,7 @@ from portal.cases import closing, opening, reaching, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
-from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, WrongMedium
+from portal.cases.errors import NoNextStep, NotOpen, WrongMedium
 from portal.cases.models import Case, CaseState
 from portal.cases.models import Step as NextStep
 from portal.cases.settling import hold, hold_open, settle
@@ -133,9 +133,7 @@ def await_reply(
     if reply is None:
         _promise_reply(session, directory, case, schedule, now=now)
     elif reply.due_at > schedule.due_at or reply.due_at <= now:
-        _end_letters_of(session, reply, now=now)
-        before, reply = reply.due_at, promises.move(session, reply, schedule, now=now)
-        _note_promise(session, directory, case, reply, Kind.PROMISE_MOVED, by_id=None, before=before, now=now)
+        bring_forward(session, directory, case, reply, schedule, now=now)
     settle(session, case, now=now)
     writing.to_customer(
         session,
@@ -157,7 +155,7 @@ def await_reply(
         case,
         LetterKind.STAFF_MESSAGE,
         key=f"staff_message:{entry_id}",
-        step=case.step,
+        step=_step_ahead(session, case, now=now),
         now=now,
         says={"kept_open": kept_open, "files": list(attached)},
     )
@@ -229,14 +227,14 @@ def log_contact(
     entry_id = record_contact(session, case, by_id=by_id, contact=contact, text=text, at=at, visible=visible, now=now)
     ended = contact in _HEARD and promises.waits(promises.open_of(session, case.id)) is not None
     if ended:
-        end_waiting(session, directory, case, now=now)  # before _keep: no medium keeps it, the answer itself ends it
-    _keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
+        end_waiting(session, directory, case, now=now)  # before keep: no medium keeps it, the answer itself ends it
+    keep(session, case, entry_id, keeps, _KEPT_BY.get(contact, set()), contact in _TALKED, by_id=by_id, now=now)
     if contact in _WRITTEN_TO_US and step is None:
         await_reply(session, directory, case, entry_id, now=now, came_at=at)
         return
     if contact in _WRITTEN_TO_US:
         end_waiting(session, directory, case, now=now)
-    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    promise = None if step is None else take_on(session, directory, case, step, by_id=by_id, now=now)
     if promise is None and ended and not stepping.open_of(session, case.id):
         promise = _promise_reply(
             session, directory, case, scheduling.answer_to_message(directory, case, now=now), now=now
@@ -252,7 +250,7 @@ def log_contact(
     ):
         return
     if promise is not None:
-        _tell_step(session, directory, case, promise, now=now)
+        tell_step(session, directory, case, promise, now=now)
 
 
 def record_contact(
@@ -303,53 +301,9 @@ def promise_date(
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
-    promise = _step(session, directory, case, step, by_id=by_id, now=now)
+    promise = take_on(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case, now=now)
-    _tell_step(session, directory, case, promise, now=now)
-
-
-@dataclass(frozen=True)
-class StartedCall:
-    """The one answer that holds the customer's number."""
-
-    number_shown: str
-    number_e164: str
-
-
-def start_call(session: Session, case: Case, *, by_id: int, version: int, now: datetime) -> StartedCall:
-    """Log the attempt and give the number out, to whoever the next step names (law 3).
-
-    Raises NotOpen, StaleCase, NotAllowed, NoNumber.
-    """
-    hold_open(session, case, version=version)
-    directory = directories.load(session, now=now)
-    if by_id not in may_call(directory, case, now=now):
-        raise NotAllowed
-    if case.customer.phone_e164 is None or case.customer.phone_shown is None:
-        raise NoNumber
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.CALL_STARTED,
-        channel=Channel.PHONE,
-        direction=Direction.OUT,
-        actor=Actor.PERSON,
-        person_id=by_id,
-        visible=False,
-        now=now,
-    )
-    return StartedCall(case.customer.phone_shown, case.customer.phone_e164)
-
-
-def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[int]:
-    """The person the next step names, the deputy who acts for them, and the lead once the case has come to them."""
-    if case.promise is None:
-        return frozenset()
-    allowed = {case.promise.person_id, directory.acting_person(case, now).person_id}
-    lead_id = directory.team_of(case).lead_id
-    if case.lead_since is not None and lead_id is not None:
-        allowed.add(lead_id)
-    return frozenset(allowed)
+    tell_step(session, directory, case, promise, now=now)
 
 
 def _message_after_closing(session: Session, case: Case, text: str, *, attached: Sequence[File], now: datetime) -> Case:
@@ -388,8 +342,8 @@ def _write(
         now=now,
     )
     files.attach(session, entry_id, attached, now=now)
-    _keep(session, case, entry_id, keeps, {Medium.MAIL}, False, by_id=by_id, now=now)
-    promise = None if step is None else _step(session, directory, case, step, by_id=by_id, now=now)
+    keep(session, case, entry_id, keeps, {Medium.MAIL}, False, by_id=by_id, now=now)
+    promise = None if step is None else take_on(session, directory, case, step, by_id=by_id, now=now)
     settle(session, case, now=now)
     writing.to_customer(
         session,
@@ -404,7 +358,7 @@ def _write(
     )
 
 
-def _keep(
+def keep(
     session: Session,
     case: Case,
     entry_id: int,
@@ -437,7 +391,7 @@ def _keep(
         )
 
 
-def _step(
+def take_on(
     session: Session, directory: Directory, case: Case, step: Step, *, by_id: int | None, now: datetime
 ) -> Promise:
     """Give the step, or move the open promise of its kind. Raises NoRoom, DateOutOfReach.
@@ -517,7 +471,17 @@ def _note_promise(
     )
 
 
-def _tell_step(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
+def bring_forward(
+    session: Session, directory: Directory, case: Case, promise: Promise, schedule: Schedule, *, now: datetime
+) -> Promise:
+    """A promise gets an earlier date by itself, which counts as no delay."""
+    _end_letters_of(session, promise, now=now)
+    moved = promises.move(session, promise, schedule, now=now)
+    _note_promise(session, directory, case, moved, Kind.PROMISE_MOVED, by_id=None, before=promise.due_at, now=now)
+    return moved
+
+
+def tell_step(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
     """Write the customer what comes next and until when; it comes from whoever acts, whoever noted it."""
     key = f"promise_given:{promise.id}:{case.version}"
     writing.tell_promise(session, directory, case, promise, key=key, now=now)
@@ -539,7 +503,7 @@ def _tell_attempt(
     Once a day at most, and not where nothing lies ahead: the notice that is due then says the new date. False where
     nothing was written.
     """
-    step = given or stepping.ahead(session, case.id, now=now)
+    step = given or stepping.to_name(session, case.id, now=now)
     before = outbox.last_written(session, case.id, LetterKind.CALL_ATTEMPTED)
     if step is None or (before is not None and scheduling.is_same_day(directory, case, before, now)):
         return False
@@ -570,7 +534,7 @@ def _step_ahead(session: Session, case: Case, *, now: datetime) -> NextStep:
 
     Raises NoNextStep when there is none: whoever writes then says what comes next.
     """
-    ahead = stepping.ahead(session, case.id, now=now)
+    ahead = stepping.to_name(session, case.id, now=now)
     if ahead is None:
         raise NoNextStep
     return ahead

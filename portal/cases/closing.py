@@ -13,7 +13,7 @@ from portal.cases import inviting, opening, reaching, routing, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
-from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Step, Submission
+from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
 from portal.cases.routing import Routed
 from portal.cases.settling import booked_of, end_steps, hold, hold_open, settle
 from portal.customers.mailboxes import mailbox_key
@@ -265,16 +265,10 @@ def send_link(session: Session, directory: Directory, case: Case, *, key: str, r
         case,
         LetterKind.LINK,
         key=key,
-        step=_to_name(session, case, now=now),
+        step=stepping.to_name(session, case.id, now=now),
         now=now,
         says=link_says(directory, case, replaced=replaced, now=now),
     )
-
-
-def _to_name(session: Session, case: Case, *, now: datetime) -> Step | None:
-    """The step a letter may name: one that lies ahead, and an agreed time only until it has come."""
-    first = stepping.ahead(session, case.id, now=now)
-    return None if isinstance(first, Appointment) and first.starts_at <= now else first
 
 
 def link_says(directory: Directory, case: Case, *, replaced: bool, now: datetime) -> dict[str, str | bool | None]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
 from portal.cases import opening, reaching, scheduling, undelivered, writing
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import first_look, hold, settle
@@ -249,7 +250,7 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
         case,
         _letter(notice),
         key=f"delay:{first.old.id}",
-        step=case.step,  # the next step: one that is not moved may come first
+        step=stepping.to_name(session, case.id, now=now),  # one that is not moved may come first
         now=now,
         unasked=True,
         old_due_at=first.known.due_at,

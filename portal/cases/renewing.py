@@ -58,9 +58,10 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         _renew_for_staff(session, case, letter, kind, now=now)
         return
     step = _step(session, letter, kind, now=now)
-    if kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN and (step is None or _has_begun(step, now=now)):
-        # A letter that waits for longer than a moment holds up no later one.
-        outbox.postpone(letter, now + (UNTIL_A_STEP if step is None else outbox.SOON + UNTIL_A_STEP))
+    if kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN and step is None:
+        # While an agreed time is under way this takes longer than a moment, and is to hold up no later letter.
+        takes_long = stepping.ahead(session, case.id, now=now) is not None
+        outbox.postpone(letter, now + UNTIL_A_STEP + (outbox.SOON if takes_long else timedelta()))
         return
     directory = directories.load(session, now=now)
     is_true = _is_true(directory, case, letter, kind, step, now=now)
@@ -83,7 +84,7 @@ def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterK
         if kind not in TELLS_A_COLLEAGUE or case.state != CaseState.OPEN:
             outbox.drop_untrue(letter, now=now)
             return
-        step = stepping.ahead(session, case.id, now=now)
+        step = stepping.to_name(session, case.id, now=now)
         if step is None:
             outbox.postpone(letter, now + UNTIL_A_STEP)
             return
@@ -107,11 +108,6 @@ def _is_as_told(letter: Letter, appointment: Appointment, *, now: datetime) -> b
     return letter.appointment_version == appointment.version and appointments.is_to_come(appointment, now=now)
 
 
-def _has_begun(step: Step, *, now: datetime) -> bool:
-    """Whether it is an agreed time that has come: no letter names it as one to come."""
-    return isinstance(step, Appointment) and step.starts_at <= now
-
-
 def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) -> Step | None:
     """The step the letter names now; None where it names none, or where what it says of its own has passed."""
     if letter.case_id is None or (letter.promise_id is None and letter.appointment_id is None):
@@ -119,7 +115,7 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
     if kind in TELLS_AN_APPOINTMENT:
         told = _appointment(session, letter)
         return told if told is not None and _is_as_told(letter, told, now=now) else None
-    first = stepping.ahead(session, letter.case_id, now=now)
+    first = stepping.to_name(session, letter.case_id, now=now)
     if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE):
         return first
     says = letter.says or {}

@@ -40,3 +40,13 @@ def open_of(session: Session, case_id: int) -> list[Step]:
 def ahead(session: Session, case_id: int, *, now: datetime) -> Step | None:
     """The first of its steps that still lies ahead, or None."""
     return next((step for step in open_of(session, case_id) if is_ahead(step, now=now)), None)
+
+
+def to_name(session: Session, case_id: int, *, now: datetime) -> Step | None:
+    """The first of them that a letter may name as what comes: an agreed time is that until it has come (law 6)."""
+    return next((step for step in open_of(session, case_id) if is_to_come(step, now=now)), None)
+
+
+def is_to_come(step: Step, *, now: datetime) -> bool:
+    """Whether its date, or its beginning, lies ahead."""
+    return is_ahead(step, now=now) and at(step) > now

@@ -16,12 +16,13 @@ from typing import NamedTuple
 from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
+from portal.appointments import service as appointments
 from portal.cases import answering, closing, opening, scheduling, undelivered, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Outcome
-from portal.cases.settling import first_look, hold, settle
+from portal.cases.settling import booked_of, first_look, hold, settle
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.mail import outbox
@@ -71,11 +72,13 @@ def go_on(session: Session, case: Case, *, now: datetime) -> None:
     promise = promises.waits(steps)
     if promise is None or now < (promise.due_at if promise.waiting == Waiting.CLOSING else promise.notice_at):
         return
+    booked = booked_of(session, case)
+    owes = len(steps) > 1 or (booked is not None and appointments.is_ahead(booked, now=now))
     if not case.customer.email:
         _leave_to_a_person(session, case, promise, now=now)
     elif len(steps) > 1 and _is_day_of_a_notice(session, case, steps, now=now):
         _put_off(session, case, promise, now=now)
-    elif len(steps) > 1 or promise.waiting == Waiting.ASKED:
+    elif owes or promise.waiting == Waiting.ASKED:
         _climb(session, case, promise, _REMIND, now=now)
     elif promise.waiting == Waiting.REMINDED or not _told_in_time(session, promise):
         _climb(session, case, promise, _ANNOUNCE, now=now)
