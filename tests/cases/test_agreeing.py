@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, closing, offering, renewing, steps
+from portal.cases import agreeing, answering, closing, offering, renewing, steps, waiting
 from portal.cases import directory as directories
 from portal.cases.answering import Contact
 from portal.cases.errors import (
@@ -28,7 +28,7 @@ from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises.models import Medium, PromiseKind
+from portal.promises.models import Medium, PromiseKind, Waiting
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked, offer_calls
 from tests.support.cast import (
     NUMBER,
@@ -500,3 +500,57 @@ def test_a_log_of_a_call_leaves_the_agreed_time_alone(session: Session, people: 
     step(session)
 
     assert case.appointment_id == booked(session, case).id
+
+
+def test_during_the_call_a_letter_names_what_comes_after_it(session: Session) -> None:
+    """What the customer writes meanwhile is confirmed with the date of the reply, not with the time that has come."""
+    offer_calls(session, "rueckruf")
+    case = open_case(session, "rueckruf")
+    book(session, case)
+    deliver(session)
+
+    answering.customer_message(session, case, "Ich bin da.", now=THURSDAY_TEN + timedelta(minutes=2))
+    step(session)
+
+    to_customer, to_keeper = letters(session, case, LetterKind.MESSAGE_RECEIVED, LetterKind.STAFF_MESSAGE)
+    reply = promise_of(session, case, PromiseKind.REPLY)
+    assert (to_customer.promise_id, to_customer.appointment_id) == (reply.id, None)
+    assert to_keeper.promise_id == reply.id
+    assert case.appointment_id == booked(session, case).id
+
+
+def test_a_confirmation_that_still_waits_when_its_time_has_come_holds_up_no_later_letter(session: Session) -> None:
+    offer_calls(session, "rueckruf")
+    case = open_case(session, "rueckruf", slot=THURSDAY_TEN)
+    (confirmation,) = letters(session, case, LetterKind.CONFIRMATION)
+    at = THURSDAY_TEN + timedelta(minutes=1)
+
+    renewing.renew(session, confirmation.id, now=at)
+    step(session)
+
+    (confirmation,) = letters(session, case, LetterKind.CONFIRMATION)
+    assert confirmation.state == LetterState.QUEUED and confirmation.due_at > at + outbox.SOON
+
+
+def test_a_case_with_an_agreed_time_is_not_closed_for_want_of_an_answer(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = agreed_case(session, starts_at=berlin("2026-12-10 10:00"))
+    answering.ask(
+        session,
+        case,
+        by_id=people["Miriam Albrecht"],
+        text="Welche Pumpe?",
+        keeps=[promise_of(session, case, PromiseKind.REPLY).id],
+        follow_up_at=berlin("2026-11-26 14:00"),
+        now=NOW,
+    )
+    step(session)
+    for _ in range(3):
+        asked = promise_of(session, case, PromiseKind.FOLLOW_UP)
+        deliver(session, at=asked.given_at)
+        waiting.go_on(session, case, now=asked.notice_at)
+        step(session)
+
+    assert promise_of(session, case, PromiseKind.FOLLOW_UP).waiting == Waiting.REMINDED
+    assert letters(session, case, LetterKind.CLOSING_ANNOUNCED) == []
