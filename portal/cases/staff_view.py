@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
-from portal.cases import answering, appointment_view, doubtful, scheduling, timeline
+from portal.cases import appointment_view, calling, doubtful, scheduling, timeline
 from portal.cases import directory as directories
 from portal.cases.appointment_view import AppointmentView
 from portal.cases.directory import Directory
@@ -142,7 +142,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         entries=entries,
         older=older,
         letters=_letters(session, case, voice, now),
-        may_call=answering.may_call(directory, case, now=now),
+        may_call=calling.may_call(directory, case, now=now),
         may_discard=doubtful.may_discard(session, case),
     )
 

@@ -52,13 +52,20 @@ def withdraw(
     audience: Audience | None = None,
     automatic: bool | None = None,
     promise_id: int | None = None,
+    key: str | None = None,
 ) -> None:
     """Take back letters of a case that events have overtaken.
 
     A letter that is being sent keeps the wish in its row: obeyed if DATA has not begun; after its 250 it counts as
     sent.
     """
-    where = {"case_id": case_id, "audience": audience, "automatic": automatic, "promise_id": promise_id}
+    where = {
+        "case_id": case_id,
+        "audience": audience,
+        "automatic": automatic,
+        "promise_id": promise_id,
+        "key": key,
+    }
     given = {name: value for name, value in where.items() if value is not None}
     values = {f"of_{name}": value for name, value in given.items()}
     session.flush()  # a letter that has just ended is not taken back

@@ -7,7 +7,7 @@ from random import Random
 
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, planning
+from portal.cases import answering, calling, closing, planning
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, CaseState, Outcome
@@ -129,7 +129,7 @@ class Deeds:
         self.trying = "call"
         case = self._case
         allowed = self._named()
-        answering.start_call(self._session, case, by_id=self._by, version=version, now=self._now)
+        calling.start_call(self._session, case, by_id=self._by, version=version, now=self._now)
         draw = self._random.random()
         if self._habit is Habit.NEVER_LOGS_CALLS and draw < 0.4:
             return Done("call", why="never written down", allowed=allowed)

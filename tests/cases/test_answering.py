@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, directory, erasing, erasure_wishes, linking
+from portal.cases import answering, calling, closing, directory, erasing, erasure_wishes, linking
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import (
     DateOutOfReach,
@@ -921,7 +921,7 @@ def promising(session: Session, case: Case, version: int) -> None:
 
 
 def dialling(session: Session, case: Case, version: int) -> None:
-    answering.start_call(session, case, by_id=case.owner_id, version=version, now=TEN)
+    calling.start_call(session, case, by_id=case.owner_id, version=version, now=TEN)
 
 
 def ending(session: Session, case: Case, version: int) -> None:
@@ -981,7 +981,7 @@ def test_of_two_answers_at_the_same_moment_one_is_told_that_the_case_has_changed
 def test_the_person_of_the_next_step_gets_the_number(session: Session) -> None:
     case = delivered_case(session, "rueckruf")
 
-    started = answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
+    started = calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
 
     assert (started.number_shown, started.number_e164) == (NUMBER_SHOWN, NUMBER)
 
@@ -989,7 +989,7 @@ def test_the_person_of_the_next_step_gets_the_number(session: Session) -> None:
 def test_starting_a_call_is_in_the_journal_and_not_on_the_customers_page(session: Session) -> None:
     case = delivered_case(session, "rueckruf")
 
-    answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
+    calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
 
     (attempt,) = entries(session, case, Kind.CALL_STARTED)
     assert (attempt.person_id, attempt.at, attempt.visible) == (case.owner_id, TEN, False)
@@ -1001,7 +1001,7 @@ def test_nobody_else_gets_the_number(session: Session, people: dict[str, int], n
     case = delivered_case(session, "rueckruf")
 
     with refused(session, NotAllowed):
-        answering.start_call(session, case, by_id=people[name], version=case.version, now=TEN)
+        calling.start_call(session, case, by_id=people[name], version=case.version, now=TEN)
 
     assert entries(session, case, Kind.CALL_STARTED) == []
 
@@ -1011,7 +1011,7 @@ def test_the_deputy_gets_the_number_while_the_person_is_away(session: Session, p
     away(session, people["Miriam Albrecht"], since=TEN - timedelta(hours=5), until=TEN + timedelta(hours=5))
     step(session)
 
-    started = answering.start_call(session, case, by_id=people["Jonas Weidner"], version=case.version, now=TEN)
+    started = calling.start_call(session, case, by_id=people["Jonas Weidner"], version=case.version, now=TEN)
 
     assert started.number_e164 == NUMBER
 
@@ -1021,7 +1021,7 @@ def test_the_lead_gets_the_number_once_the_case_has_come_to_them(session: Sessio
     case.lead_since = TEN - timedelta(hours=1)
     step(session)
 
-    started = answering.start_call(session, case, by_id=people["Dr. Katharina Voss"], version=case.version, now=TEN)
+    started = calling.start_call(session, case, by_id=people["Dr. Katharina Voss"], version=case.version, now=TEN)
 
     assert started.number_e164 == NUMBER
 
@@ -1034,16 +1034,16 @@ def test_the_owner_does_not_get_the_number_when_the_step_is_somebody_elses(
     step(session)
 
     with refused(session, NotAllowed):
-        answering.start_call(session, case, by_id=people["Miriam Albrecht"], version=case.version, now=TEN)
+        calling.start_call(session, case, by_id=people["Miriam Albrecht"], version=case.version, now=TEN)
 
-    assert answering.may_call(directory.load(session, now=TEN), case, now=TEN) == {people["Jonas Weidner"]}
+    assert calling.may_call(directory.load(session, now=TEN), case, now=TEN) == {people["Jonas Weidner"]}
 
 
 def test_where_there_is_no_number_there_is_no_call(session: Session) -> None:
     case = delivered_case(session, phone_e164=None, phone_shown=None)
 
     with refused(session, NoNumber):
-        answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
+        calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
 
 
 @pytest.mark.parametrize("language", ["de", "en"])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, directory, doubtful, finding, reaching, timeline, undelivered
+from portal.cases import answering, calling, closing, directory, doubtful, finding, reaching, timeline, undelivered
 from portal.cases.answering import Step
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
 from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
@@ -572,7 +572,7 @@ def noting(session: Session, case: Case) -> None:
 
 
 def dialling(session: Session, case: Case) -> None:
-    answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TUESDAY)
+    calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TUESDAY)
 
 
 def answering_it(session: Session, case: Case) -> None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, answering, delaying, planning, reminding, scheduling
+from portal.cases import absences, answering, calling, delaying, planning, reminding, scheduling
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case
@@ -457,11 +457,11 @@ def test_a_kept_promise_sets_the_ladder_back(session: Session, case: Case) -> No
 def test_the_lead_may_call_from_the_second_notice_on(session: Session, case: Case, people: dict[str, int]) -> None:
     lead = people["Dr. Katharina Voss"]
     directory = directories.load(session, now=SECOND)
-    assert lead not in answering.may_call(directory, case, now=NOTICE)
+    assert lead not in calling.may_call(directory, case, now=NOTICE)
 
     notices(session, case, NOTICE, SECOND)
 
-    assert lead in answering.may_call(directories.load(session, now=SECOND), case, now=SECOND)
+    assert lead in calling.may_call(directories.load(session, now=SECOND), case, now=SECOND)
 
 
 # --- the reminder ----------------------------------------------------------------------------------------------------

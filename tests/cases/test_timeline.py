@@ -12,7 +12,18 @@ from sqlalchemy.orm import Session
 from portal import db
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, answering, closing, directory, doubtful, finding, settling, staff_view, timeline
+from portal.cases import (
+    agreeing,
+    answering,
+    calling,
+    closing,
+    directory,
+    doubtful,
+    finding,
+    settling,
+    staff_view,
+    timeline,
+)
 from portal.cases import on_hold as holding_on
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome
@@ -646,7 +657,7 @@ def test_what_is_internal_is_nowhere_on_the_customers_page(session: Session) -> 
         visible=False,
         now=TEN,
     )
-    answering.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
+    calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TEN)
     step(session)
 
     status = timeline.status_of(session, case, now=TEN)

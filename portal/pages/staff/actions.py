@@ -11,9 +11,10 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from portal import clock
-from portal.cases import answering, closing, finding, submissions
+from portal.cases import answering, calling, closing, finding, submissions
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, StartedCall
+from portal.cases.answering import Contact
+from portal.cases.calling import StartedCall
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case, Outcome
 from portal.journal.files import File, NoLongerHeld
@@ -211,7 +212,7 @@ def call(reference: str) -> Response:
         by_id, case = note_use(session, now=now).id, _case(session, reference)
         with session.begin_nested() as attempt:
             # A second press is allowed and answered as the first one was, but it is no second attempt.
-            number = answering.start_call(session, case, by_id=by_id, version=form.seen_version, now=now)
+            number = calling.start_call(session, case, by_id=by_id, version=form.seen_version, now=now)
             if not _is_first(session, case, f"call_{by_id}", form, now=now):
                 attempt.rollback()
         return number

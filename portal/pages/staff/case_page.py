@@ -16,7 +16,7 @@ from werkzeug.exceptions import NotFound
 from portal import clock, db
 from portal.cases import directory as directories
 from portal.cases import finding
-from portal.cases.answering import StartedCall
+from portal.cases.calling import StartedCall
 from portal.cases.errors import (
     DateOutOfReach,
     NoNextStep,
