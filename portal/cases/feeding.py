@@ -4,6 +4,7 @@ Programs fetch it when they like, some only once a day. So what it says does no 
 word of the request, only where the case stands. Binding is the call list.
 """
 
+import hashlib
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
@@ -36,9 +37,21 @@ def address_of(session: Session, person_id: int) -> str | None:
     return None if nonce is None else address(nonce)
 
 
-def renew(session: Session, person_id: int) -> None:
-    """A new address for a person's feed; the one before opens nothing from now on."""
-    session.get_one(Person, person_id).feed_nonce = new_secret()
+def mark(address: str | None) -> str:
+    """What a form says of the address it was shown with, without telling it."""
+    return "" if address is None else hashlib.sha256(address.encode()).hexdigest()
+
+
+def renew(session: Session, person_id: int, *, seen: str) -> bool:
+    """A new address for a person's feed; the one before opens nothing from now on.
+
+    ``seen`` is the mark of the address the form was shown with: pressed twice it makes one. Returns whether it did.
+    """
+    person = session.get_one(Person, person_id, with_for_update={"key_share": True})
+    if seen != mark(None if person.feed_nonce is None else address(person.feed_nonce)):
+        return False
+    person.feed_nonce = new_secret()
+    return True
 
 
 def reader(session: Session, token: str, *, now: datetime) -> int | None:

@@ -59,7 +59,7 @@ def new_address(app: Flask, name: str) -> str:
     """Give somebody a new feed address; its path."""
     with app.app_context(), db.writing() as session:
         person_id = session.scalars(select(Person.id).where(Person.name == name)).one()
-        feeding.renew(session, person_id)
+        assert feeding.renew(session, person_id, seen=feeding.mark(feeding.address_of(session, person_id)))
     with app.app_context(), db.reading() as session:
         address = feeding.address_of(session, person_id)
         assert address is not None
@@ -94,10 +94,12 @@ def test_the_feed_holds_no_number_and_no_word_of_the_request(client: FlaskClient
 def test_the_same_state_is_the_same_bytes_in_every_process_and_at_every_time(
     client: FlaskClient, feed: str, environment: dict[str, str]
 ) -> None:
-    other = create_app(environment).test_client()
+    other = create_app(environment)
     first = client.get(feed).data
     with time_machine.travel(NOW + timedelta(hours=7), tick=False):
-        bodies = {client.get(feed).data, other.get(feed).data}
+        bodies = {client.get(feed).data, other.test_client().get(feed).data}
+    with other.app_context():
+        db.db.engine.dispose()
 
     assert bodies == {first}
 

@@ -7,7 +7,9 @@ from flask_babel import lazy_gettext as _
 
 from portal.cases import doubting
 from portal.cases.answering import Contact
+from portal.cases.call_list import Stage
 from portal.cases.models import Outcome
+from portal.cases.offering import Part
 from portal.cases.worklist import Scope
 from portal.mail.letters import LetterKind
 from portal.mail.models import HoldReason, LetterState
@@ -39,6 +41,7 @@ DONE = {
     "letter_dropped": _(
         "The letter is not sent. The promised date stands; please phone if the customer is to hear it."
     ),
+    "feed": _("The calendar address is new. Enter it in your calendar program; an older one opens nothing any more."),
     "discarded": _("The entry is discarded. It can be released until it is erased."),
 }
 """What a page may say after a POST; any other word says nothing."""
@@ -57,6 +60,15 @@ LETTERS = {
     LetterKind.WAITING_REMINDER: _("Question asked again"),
     LetterKind.CLOSING_ANNOUNCED: _("Closing announced"),
     LetterKind.CALL_ATTEMPTED: _("Call not answered"),
+    LetterKind.APPOINTMENT_CONFIRMED: _("Appointment agreed"),
+    LetterKind.APPOINTMENT_MOVED: _("Appointment moved"),
+    LetterKind.APPOINTMENT_GIVEN: _("Appointment taken over"),
+    LetterKind.APPOINTMENT_CANCELLED: _("Appointment cancelled"),
+    LetterKind.APPOINTMENT_FROZEN: _("Appointment on hold"),
+    LetterKind.APPOINTMENT_REMINDER: _("Reminder of the appointment"),
+    LetterKind.APPOINTMENT_LATE: _("Late for the appointment"),
+    LetterKind.APPOINTMENT_MISSED: _("Appointment missed by us"),
+    LetterKind.RECAP: _("What was said"),
     LetterKind.STAFF_NEW_CASE: _("To a colleague: new case"),
     LetterKind.STAFF_MESSAGE: _("To a colleague: message"),
     LetterKind.STAFF_DOUBTFUL: _("To a colleague: doubtful entry"),
@@ -66,6 +78,7 @@ LETTERS = {
     LetterKind.STAFF_REOPENED: _("To a colleague: reopened"),
     LetterKind.STAFF_REMINDER: _("To a colleague: reminder"),
     LetterKind.STAFF_DELAYED: _("To a colleague: delay notice sent"),
+    LetterKind.STAFF_APPOINTMENT: _("To a colleague: appointment"),
     LetterKind.STAFF_ESCALATION: _("To the lead: delayed again"),
 }
 LETTER_STATES = {
@@ -92,6 +105,18 @@ PROMISES = {
 """Kind and medium of a promise, as one choice: the pairs that make sense."""
 APPOINTMENTS = {Medium.CALL: _("Agreed call"), Medium.VISIT: _("Agreed visit")}
 """An agreed time by its medium, in a list."""
+STAGES = {
+    Stage.TO_COME: _("to come"),
+    Stage.NOW: _("now"),
+    Stage.NOT_STARTED: _("not started"),
+    Stage.BEGUN: _("begun"),
+    Stage.OUTCOME_MISSING: _("outcome missing"),
+    Stage.ON_HOLD: _("on hold: do not call"),
+}
+STAGE_TAGS = {Stage.NOT_STARTED: " bad", Stage.OUTCOME_MISSING: " bad", Stage.ON_HOLD: " wait", Stage.NOW: " wait"}
+"""How a stage stands out, where it does."""
+PARTS = {Part.MORNING: _("in the morning"), Part.MIDDAY: _("at midday"), Part.AFTERNOON: _("in the afternoon")}
+"""When the customer can be reached."""
 CONTACTS = {
     Contact.MAIL_IN: _("E-mail received"),
     Contact.CALL_IN: _("Customer called"),
