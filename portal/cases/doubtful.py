@@ -5,14 +5,16 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal.appointments.models import Appointment
 from portal.cases import directory as directories
-from portal.cases import opening, routing, writing
+from portal.cases import inviting, offering, opening, routing, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import NotOpen
-from portal.cases.models import Case, CaseState, Doubt
+from portal.cases.errors import NotOffered, NotOpen
+from portal.cases.models import Case, CaseState, Doubt, Step
+from portal.cases.offering import Finder
 from portal.cases.settling import end_steps, hold, settle
 from portal.journal import service as journal
-from portal.journal.models import Actor, Channel, Kind
+from portal.journal.models import Actor, Channel, Entry, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -85,15 +87,22 @@ def may_discard(session: Session, case: Case) -> bool:
 
 
 def _open(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
-    """Make an entry that waited a case: name the owner, promise the first answer and queue the letters that say so."""
+    """Make an entry that waited a case: name the owner, agree on the chosen time or promise the first answer.
+
+    The letters that say so are queued.
+    """
     again = case.opened_at is not None
+    booked = None if again else _agree(session, directory, case, now=now)
     if case.owner_id is None:
         topic = directory.topics[case.topic_id]
         with session.no_autoflush:  # everything pending goes out in one flush at the end
             routed = routing.route(session, directory, topic, case.customer, now=now)
         case.owner_id, case.routed_by = routed.owner_id, routed.by
-    promise = opening.promise_first_answer(session, directory, case, now=now)
-    opening.record_opening(session, directory, case.id, promise, now=now)
+    step: Step = booked or opening.promise_first_answer(session, directory, case, now=now)
+    opening.record_opening(session, directory, case.id, step, now=now)
+    if booked is not None:
+        kind = Kind.APPOINTMENT_BOOKED
+        inviting.note(session, directory, case, booked, kind, by_id=None, by_customer=True, now=now)
     case.state, case.check_by_at, case.opened_at = CaseState.OPEN, None, case.opened_at or now
     case.doubt, case.erase_on = None, None
     settle(session, case, now=now)
@@ -104,19 +113,46 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
             directory,
             case,
             LetterKind.REOPENED,
-            key=f"reopened:{promise.id}",
-            step=promise,
+            key=f"reopened:{step.id}",
+            step=step,
             now=now,
             says={"by_customer": False, "reopened_on": voice.day(voice.local(now).date(), now=now)},
         )
     else:
-        opening.confirm(session, directory, case, promise, key=f"confirmation:{case.id}", now=now)
+        opening.confirm(session, directory, case, step, key=f"confirmation:{case.id}", now=now)
     writing.to_staff(
         session,
         directory,
         case,
         LetterKind.STAFF_NEW_CASE,
-        key=f"staff_new_case:{case.id}:{promise.id}",
-        step=promise,
+        key=f"staff_new_case:{case.id}:{'' if booked is None else 'appointment:'}{step.id}",
+        step=step,
         now=now,
     )
+
+
+def _agree(session: Session, directory: Directory, case: Case, *, now: datetime) -> Appointment | None:
+    """The time that was chosen with the form, if it is still free; whoever has it becomes the owner."""
+    topic, slot = directory.topics[case.topic_id], _wished(session, case)
+    if slot is None or not offering.offers(topic):
+        return None
+    routed = routing.candidates(session, directory, topic, case.customer, now=now)
+    asked = opening.asked(directory, topic, routed)
+    keepers = (offering.keeper_at(directory, asked, owner_id, slot) for owner_id in asked.owner_ids)
+    inviting.lock_people(session, [one for one in keepers if one is not None])
+    try:
+        found = Finder(session, directory, asked, now=now).check(slot)
+    except NotOffered:
+        return None
+    owner = next(one for one in routed if one.owner_id == found.owner_id)
+    case.owner_id, case.routed_by = owner.owner_id, owner.by
+    booked = inviting.appointment(directory, case, found, now=now)
+    with inviting.guarded(session, slot):
+        session.add(booked)
+    return booked
+
+
+def _wished(session: Session, case: Case) -> datetime | None:
+    received = select(Entry.facts).where(Entry.case_id == case.id, Entry.kind == Kind.RECEIVED).order_by(Entry.id)
+    facts = session.scalars(received).first() or {}
+    return datetime.fromisoformat(facts["slot"]) if "slot" in facts else None

@@ -98,7 +98,7 @@ def times(session: Session, topic: Topic, *, now: datetime, count: int) -> list[
         return []
     directory = directories.load(session, now=now)
     routed = routing.candidates(session, directory, topic, Customer(), now=now)
-    return Finder(session, directory, _asked(directory, topic, routed), now=now).first(count)
+    return Finder(session, directory, asked(directory, topic, routed), now=now).first(count)
 
 
 def alternatives(session: Session, wish: Wish, *, now: datetime) -> list[Offered]:
@@ -107,7 +107,7 @@ def alternatives(session: Session, wish: Wish, *, now: datetime) -> list[Offered
     topic = directory.topics[wish.topic_id]
     assert wish.slot is not None
     routed = routing.candidates(session, directory, topic, _customer(wish), now=now)
-    return Finder(session, directory, _asked(directory, topic, routed), now=now).nearest(wish.slot)
+    return Finder(session, directory, asked(directory, topic, routed), now=now).nearest(wish.slot)
 
 
 def promised(session: Session, *, language: str, now: datetime) -> list[Offer]:
@@ -235,8 +235,7 @@ def _still_free(session: Session, drafted: Draft) -> None:
         return
     inviting.lock_people(session, [booked.person_id])
     directory, case = drafted.directory, drafted.case
-    asked = offering.of_case(directory, case)
-    Finder(session, directory, asked, now=drafted.now).check(booked.starts_at)
+    Finder(session, directory, offering.of_case(directory, case), now=drafted.now).check(booked.starts_at)
 
 
 def record_opening(session: Session, directory: Directory, case_id: int, step: Step, *, now: datetime) -> None:
@@ -348,10 +347,11 @@ def _chosen(
         return None
     if not offering.offers(topic):
         raise NotOffered(wish.slot)
-    return Finder(session, directory, _asked(directory, topic, routed), now=now).check(wish.slot)
+    return Finder(session, directory, asked(directory, topic, routed), now=now).check(wish.slot)
 
 
-def _asked(directory: Directory, topic: Topic, routed: Sequence[Routed]) -> Asked:
+def asked(directory: Directory, topic: Topic, routed: Sequence[Routed]) -> Asked:
+    """For whom times are looked for before anybody is the owner."""
     team = directory.teams[directory.people[routed[0].owner_id].team_id]
     return Asked(topic, team, tuple(one.owner_id for one in routed))
 
