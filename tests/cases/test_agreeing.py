@@ -29,6 +29,7 @@ from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
 from portal.promises.models import Medium, PromiseKind, Waiting
+from tests.support import agreement
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked, offer_calls
 from tests.support.cast import (
     NUMBER,
@@ -59,6 +60,7 @@ CALENDAR_KINDS = (
 def book(session: Session, case: Case, starts_at: datetime = THURSDAY_TEN, *, at: datetime = NOW) -> Appointment:
     appointment = agreeing.book(session, case, starts_at=starts_at, by_id=None, now=at)
     step(session)
+    assert agreement.disagreements(session, case, now=at) == []
     return appointment
 
 
@@ -74,11 +76,13 @@ def move(
     version = booked(session, case).version if version is None else version
     agreeing.move(session, case, starts_at=starts_at, version=version, by_id=by_id, now=at)
     step(session)
+    assert agreement.disagreements(session, case, now=at) == []
 
 
 def cancel(session: Session, case: Case, *, by_id: int | None = None, at: datetime = NOW) -> None:
     agreeing.cancel(session, case, version=booked(session, case).version, by_id=by_id, now=at)
     step(session)
+    assert agreement.disagreements(session, case, now=at) == []
 
 
 def calendar_of(letter: Letter) -> icalendar.Event:
