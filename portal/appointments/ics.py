@@ -100,6 +100,22 @@ def invitation(event: Event, method: Method, *, organizer: Mailbox, attendee: Ma
     return _written(calendar)
 
 
+def single(event: Event) -> bytes:
+    """One appointment as a file to open: with one click it stands in the reader's own calendar.
+
+    No message, hence no METHOD: Outlook would take a REQUEST for a stranger's invitation and ask for an answer. And no
+    more of a feed than its entry, or a program would offer to make a calendar of its own for it. It has the UID of the
+    invitation, so what is there already is brought up to date; as in a feed, DTSTAMP says when it last changed.
+    """
+    calendar = _calendar()
+    entry = _entry(event, event.changed_at)
+    entry.add("status", "CONFIRMED")
+    entry.add("transp", "OPAQUE")
+    entry.add_component(_reminder(event))
+    calendar.add_component(entry)
+    return _written(calendar)
+
+
 def feed(name: str, events: Iterable[Event], *, url: str, zone: str) -> bytes:
     """All of a colleague's ``events`` as they stand, to be fetched from ``url``.
 

@@ -138,6 +138,12 @@ class NoNumber(Refused):
     sentence = marked("The customer left no phone number.")
 
 
+class NumberMissing(Refused):
+    """The customer chose to be called, and we know no number."""
+
+    sentence = marked("Enter the phone number on which we should call you.")
+
+
 class KeyReused(Refused):
     """A form's key came again with another content."""
 

@@ -3,7 +3,7 @@
 Importing the package puts every view on the blueprint.
 """
 
-from portal.pages.status import erasure, views
+from portal.pages.status import erasure, times, views
 from portal.pages.status.frame import bp
 
-__all__ = ["bp", "erasure", "views"]
+__all__ = ["bp", "erasure", "times", "views"]

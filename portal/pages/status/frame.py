@@ -1,6 +1,6 @@
 """What all pages behind a status link have in common: the page, a step that is done once, a link that leads nowhere."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from portal import clock, db
 from portal.cases import finding, submissions, timeline
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case
+from portal.cases.timeline import Status
 from portal.journal.files import NoLongerHeld
 from portal.links import new_secret
 from portal.pages import speaking, uploads
@@ -34,6 +35,8 @@ ASKS |= {"status/erase.html": "erase", "status/confirm_erasure.html": "erase"}
 
 Step = Callable[[Session, Case, datetime], str]
 """Does what was asked for and says in one word what happened (``_done`` has the sentence)."""
+Show = Callable[[Session, Case, datetime], Mapping[str, Any] | None]
+"""Reads what a page shows beside the case itself; None where there is nothing to show (any more)."""
 
 
 def do(
@@ -44,13 +47,20 @@ def do(
     template: str = "status/page.html",
     form: Form | None = None,
     chosen: Chosen | None = None,
+    refused_by: Callable[[Refused], ResponseReturnValue] | None = None,
+    onto: Callable[[str], str] | None = None,
 ) -> ResponseReturnValue:
-    """Do the step once, however often its button is pressed, and go on; where a rule refuses it, say why."""
+    """Do the step once, however often its button is pressed, and go on; where a rule refuses it, say why.
+
+    ``refused_by`` answers a refusal in its own way; ``onto`` gives the address to go on to where that is not the page.
+    """
     now = clock.utc_now()
     told = body if chosen is None else (*body, *chosen.field.data)
     try:
-        return accepted_once(lambda session: _do_once(session, token, step, word, *told, now=now))
+        return accepted_once(lambda session: _do_once(session, token, step, word, *told, onto=onto, now=now))
     except Refused as refused:
+        if refused_by is not None:
+            return refused_by(refused)
         if chosen is not None and form is not None:
             anew = isinstance(refused, KeyReused)
             return come_back(token, form, chosen, [refused.sentence], code=409, anew=anew)
@@ -83,21 +93,29 @@ def come_back(
     return page(token, "status/page.html", form=form, sentences=sentences, code=code, key=key)
 
 
-def _do_once(session: Session, token: str, step: Step, word: str, *body: str, now: datetime) -> ResponseReturnValue:
+def _do_once(
+    session: Session,
+    token: str,
+    step: Step,
+    word: str,
+    *body: str,
+    onto: Callable[[str], str] | None,
+    now: datetime,
+) -> ResponseReturnValue:
     key = request.form.get("key", "")
     keyed, body_hash = typed.key(key) is not None, submissions.body_hash([word, token, *body])
     # Before the token: a second press of "replace the link" comes with a link that is dead by then.
     before = submissions.find(session, key, body_hash) if keyed else None
     if before is not None:
         language = session.scalar(select(Case.language).where(Case.id == before.case_id))
-        return redirect(_after(token, before.purpose, language), code=303)
+        return redirect(onto(before.purpose) if onto else _after(token, before.purpose, language), code=303)
     found = finding.by_token(session, token, now=now)
     if found is None or found.expired:
         return lost(session, found, now=now)
     happened = step(session, found.case, now)
     if keyed:
         submissions.keep(session, key=key, purpose=happened, body_hash=body_hash, case_id=found.case.id, now=now)
-    return redirect(_after(token, happened, found.case.language), code=303)
+    return redirect(onto(happened) if onto else _after(token, happened, found.case.language), code=303)
 
 
 def _after(token: str, word: str, language: str | None = None) -> str:
@@ -115,11 +133,13 @@ def page(
     sentences: Collection[str] = (),
     code: int = 200,
     key: str | None = None,
-    **values: str,
+    show: Show | None = None,
+    **values: Any,
 ) -> Response:
     """A page of the case in the case's language; the same page for every link that leads to none.
 
-    A page that asks whether to do what cannot be done (any more) gives way to the status page.
+    A page that asks whether to do what cannot be done (any more), or that has nothing to show, gives way to the status
+    page.
     """
     now, before = clock.utc_now(), typed.number(request.args.get("before"))
     with db.reading() as session:
@@ -128,27 +148,31 @@ def page(
             return lost(session, found, now=now)
         speaking.speak(found.case.language)
         status = timeline.status_of(session, found.case, now=now, before=before)
-        if template in ASKS and ASKS[template] not in status.can:
+        shown = {} if show is None else show(session, found.case, now)
+        if shown is None or _asks_in_vain(template, status):
             if code == 200:
                 return redirect(url_for("status.show", token=token))
-            template, form = "status/page.html", None
-        text = render_template(
-            template,
-            status=status,
-            token=token,
-            key=key or new_secret(),
-            keep_key=new_secret(),  # a second form beside the first: who has sent one may send the other
-            form=form or (ReopenForm() if "reopen" in status.can else MessageForm()),
-            sentences=[gettext(sentence) for sentence in sentences],
-            done=_done(request.args.get("done")),
-            earlier=before is not None,
-            failed=code != 200,
-            company=speaking.company(session, now=now),
-            voice=status.voice,
-            now=now,
-            **values,
-        )
+            template, form, shown = "status/page.html", None, {}
+        told: dict[str, Any] = {
+            "status": status,
+            "token": token,
+            "key": key or new_secret(),
+            "keep_key": new_secret(),  # a second form beside the first: who has sent one may send the other
+            "form": form or (ReopenForm() if "reopen" in status.can else MessageForm()),
+            "sentences": [gettext(sentence) for sentence in sentences],
+            "done": _done(request.args.get("done")),
+            "earlier": before is not None,
+            "failed": code != 200,
+            "company": speaking.company(session, now=now),
+            "voice": status.voice,
+            "now": now,
+        }
+        text = render_template(template, **{**told, **values, **shown})
     return make_response(text, code)
+
+
+def _asks_in_vain(template: str, status: Status) -> bool:
+    return template in ASKS and ASKS[template] not in status.can
 
 
 def lost(session: Session, found: finding.Found | None, *, now: datetime) -> Response:
@@ -174,4 +198,9 @@ def _done(word: str | None) -> str | None:
         "erasure-confirmed": gettext("It is confirmed. This page shows the date."),
         "details-kept": gettext("The deletion is taken back."),
         "not-me": gettext("Thank you for telling us."),
+        "appointment-booked": gettext("Your appointment is agreed."),
+        "appointment-moved": gettext("Your appointment is moved."),
+        "appointment-stays": gettext("The appointment stays as it is."),
+        "appointment-cancelled": gettext("The appointment is called off."),
+        "reachable": gettext("Thank you. Times that suit you now come first."),
     }.get(word or "")
