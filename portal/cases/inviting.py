@@ -119,7 +119,7 @@ def tell_colleagues(
             directory,
             case,
             LetterKind.STAFF_APPOINTMENT,
-            key=f"staff_appointment:{appointment.id}:{appointment.version}:{what}:{reader_id}",
+            key=colleague_key(appointment, what, reader_id),
             step=step or appointment,
             reader_id=reader_id,
             now=now,
@@ -131,6 +131,11 @@ def tell_colleagues(
                 "other": other,
             },
         )
+
+
+def colleague_key(appointment: Appointment, what: str, reader_id: int) -> str:
+    """The key of the letter that tells one colleague of one change."""
+    return f"{LetterKind.STAFF_APPOINTMENT}:{appointment.id}:{appointment.version}:{what}:{reader_id}"
 
 
 def lock_people(session: Session, person_ids: Iterable[int]) -> None:

@@ -17,6 +17,8 @@ from portal.promises.service_level import Level, Schedule
 
 FARTHEST = timedelta(days=730)
 """No promise reaches further: nobody waits two years for a date."""
+SOON_MIN = 120
+"""Business minutes."""
 
 
 def level_of(directory: Directory, case: Case) -> Level:
@@ -83,6 +85,22 @@ def next_update(
             level=level,
             given_at=now,
             counted_from=counted_from if counted_from is not None and counted_from > now else None,
+            quiet_until=quiet_until(directory, case, now=now),
+        )
+    except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom) as fault:
+        raise NothingToPromise from fault
+
+
+def soon(directory: Directory, case: Case, *, now: datetime) -> Schedule:
+    """Two hours of the team's after now: for a date that somebody has to name at once. Raises NothingToPromise."""
+    team, level = directory.team_of(case), level_of(directory, case)
+    try:
+        return service_level.due_after(
+            SOON_MIN,
+            directory.calendar(team),
+            directory.sending(team),
+            level=level,
+            given_at=now,
             quiet_until=quiet_until(directory, case, now=now),
         )
     except (NoBusinessTime, BeyondHolidayTable, service_level.NoRoom) as fault:

@@ -69,7 +69,7 @@ def schedule(
     room = between(calendar, given_at, due_at)
     if room < LEAST_ROOM:
         raise NoRoom(f"The date is {room:.0f} business minutes away; {LEAST_ROOM} is the least.")
-    notice_at = _latest_sending(sending, subtract(calendar, due_at, min(level.notice_min, room / 2)))
+    notice_at = latest_sending(sending, subtract(calendar, due_at, min(level.notice_min, room / 2)))
     if not given_at < notice_at < due_at:
         raise NoRoom("Between giving the promise and its date no notice could be sent.")
     if quiet_until is not None and notice_at < quiet_until:
@@ -103,7 +103,7 @@ def due_after(
     raise NoRoom(f"None of the {FURTHEST_PUSH} half hours from {first} on leaves room for a notice.")
 
 
-def _latest_sending(sending: Calendar, at: datetime) -> datetime:
+def latest_sending(sending: Calendar, at: datetime) -> datetime:
     """The last minute at or before ``at`` in which a letter may leave; closing time itself is too late."""
     latest = latest_open(sending, at)
     return latest if is_open(sending, latest) else subtract(sending, latest, 1)
