@@ -8,7 +8,7 @@ from flask import Flask
 
 from portal.core import create_core
 from portal.mail.transport import Relay
-from worker import cases, delivery, doubtful, letters, promises, replanning, scanning, waiting
+from worker import appointments, cases, delivery, doubtful, letters, promises, replanning, scanning, waiting
 from worker.jumps import Jumps
 from worker.loop import Loop, Step
 from worker.reconciling import Reconciling
@@ -48,6 +48,13 @@ def steps_of(deliver: delivery.Delivery, jumps: Jumps | None = None) -> dict[str
         "close_unanswered": waiting.close_unanswered(),
         "give_notice": promises.give_notice(),
         "remind": promises.remind(),
+        "end_on_hold": appointments.end_on_hold(),
+        "outcome_due": appointments.outcome_due(),
+        "alarm": appointments.alarm(),
+        "tell_late": appointments.tell_late(),
+        "ask_again": appointments.ask_again(),
+        "remind_of_appointment": appointments.Remind(),
+        "replace_absent": appointments.ReplaceAbsent(),
         "escalate_unread": doubtful.EscalateUnread(),
         "answer_link_wish": cases.answer_link_wish,
         "scan": scanning.Scanning(),

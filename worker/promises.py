@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from portal import clock, db
+from portal.appointments.models import Appointment
 from portal.cases import delaying, reminding, settling, sparing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
@@ -46,10 +47,15 @@ def _reminder_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
 class Watch:
     """A step that does what is due, a few cases at a time, inside the sending hours of their teams or at any hour."""
 
+    of: type[Promise] | type[Appointment] = Promise
+    """What falls due."""
+    in_turn = (Promise.notice_at, Promise.id)
+    """By what the cases have their turns."""
+
     def __init__(self, due: Due, do: Callable[..., None], *, failed: str, any_hour: bool = False) -> None:
         self._do, self._failed, self._any_hour = do, failed, any_hour
         self._due = due(bindparam("now", type_=UtcDateTime))
-        self.look = select(Promise.id).where(self._due).limit(1)
+        self.look = select(self.of.id).where(self._due).limit(1)
         """Whether anything is due: it nearly always finds nothing, by one entry of one index."""
         self._put_off: dict[int, datetime] = {}
         self._faults: dict[int, int] = {}
@@ -74,10 +80,10 @@ class Watch:
 
     def _is_due(self, now: datetime) -> bool:
         with db.looking() as connection:
-            if connection.execute(self.look, {"now": now}).first() is None:
+            if connection.execute(self.look, self._values(now)).first() is None:
                 return False
         with db.reading() as session:
-            return session.execute(self._next(session, now).limit(1), {"now": now}).first() is not None
+            return session.execute(self._next(session, now).limit(1), self._values(now)).first() is not None
 
     def _some(self, session: Session, done: list[int], now: datetime) -> int:
         """Do some cases in this transaction, and say which are ``done``.
@@ -121,7 +127,7 @@ class Watch:
 
     def _take(self, session: Session, now: datetime) -> Sequence[Case]:
         query = self._next(session, now).options(selectinload(Case.customer)).limit(self._at_once)
-        cases = settling.take(session, query, {"now": now})
+        cases = settling.take(session, query, self._values(now))
         directories.keep(session, now=now)
         return cases
 
@@ -130,12 +136,16 @@ class Watch:
         self._put_off = {case: until for case, until in self._put_off.items() if now < until <= now + PUT_OFF}
         due = (
             select(Case)
-            .join(Promise, Promise.case_id == Case.id)
+            .join(self.of, self.of.case_id == Case.id)
             .join(Person, Person.id == Case.owner_id)
             .where(Case.state == CaseState.OPEN, self._due, Case.id.not_in(list(self._put_off)))
-            .order_by(Promise.notice_at, Promise.id)
+            .order_by(*self.in_turn)
         )
         return due if self._any_hour else due.where(_may_write(directories.load(session, now=now), now))
+
+    def _values(self, now: datetime) -> dict[str, object]:
+        """What fills the places of ``due``."""
+        return {"now": now}
 
 
 def give_notice() -> Watch:
