@@ -7,7 +7,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
 from portal.cases import inviting, opening, reaching, routing, writing
 from portal.cases import steps as stepping
@@ -111,6 +111,7 @@ def _close(
     if actor == Actor.PERSON and outcome == Outcome.DONE:
         _keep_written(session, case, entry_id, now=now)
     called_off = end_steps(session, case, now=now)
+    to_tell = called_off or _called_off_untold(session, case)
     case.state, case.closed_at, case.outcome, case.outcome_text = CaseState.CLOSED, now, outcome, text
     case.reopen_until = reopenable_until(directory, case)
     case.erase_on = retention_ends(directory, case, now=now)
@@ -118,7 +119,7 @@ def _close(
     outbox.withdraw(session, case.id, automatic=True, now=now)
     if tell and (actor != Actor.PERSON or not reaching.knows_by_voice(session, case, now=now)):
         key = f"closed:{entry_id}"
-        _tell_closed(session, directory, case, key=key, actor=actor, by_id=by_id, called_off=called_off, now=now)
+        _tell_closed(session, directory, case, key=key, actor=actor, by_id=by_id, called_off=to_tell, now=now)
     if called_off is not None:
         inviting.note(session, directory, case, called_off, Kind.APPOINTMENT_CANCELLED, by_id=by_id, now=now)
         readers = [called_off.person_id] if actor == Actor.PERSON or called_off.person_id != acting_id else []
@@ -165,6 +166,7 @@ def reopen(
     files.attach(session, entry_id, attached, now=now)
     promise = reopen_row(session, directory, case, now=now)
     settle(session, case, now=now)
+    to_tell = _called_off_untold(session, case)
     outbox.withdraw(session, case.id, automatic=True, now=now)
     writing.to_customer(
         session,
@@ -173,6 +175,7 @@ def reopen(
         LetterKind.REOPENED,
         key=f"reopened:{promise.id}",
         step=promise,
+        appointment=to_tell,
         now=now,
         says={"by_customer": by_id is None, "reopened_on": _day(directory, case, now, now=now)},
     )
@@ -373,6 +376,21 @@ def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
         Outcome.WITHDRAWN: voice.say("No longer needed"),
         Outcome.NOT_POSSIBLE: voice.say("Not possible"),
     }[outcome]
+
+
+def _called_off_untold(session: Session, case: Case) -> Appointment | None:
+    """An appointment that was called off, whose calendar file has not left: the letter that follows brings it."""
+    waits = Letter.state.in_((LetterState.QUEUED, LetterState.HELD))
+    told_by = select(Letter.appointment_id).where(
+        Letter.case_id == case.id, Letter.audience == Audience.CUSTOMER, Letter.appointment_id.is_not(None), waits
+    )
+    off = select(Appointment).where(Appointment.id.in_(told_by), Appointment.state == AppointmentState.CANCELLED)
+    entered = select(Letter.id).where(
+        Letter.appointment_id == Appointment.id,
+        Letter.audience == Audience.CUSTOMER,
+        Letter.state.in_((LetterState.SENT, LetterState.SENDING)),
+    )
+    return session.scalars(off.where(entered.exists()).order_by(Appointment.id.desc()).limit(1)).first()
 
 
 def _keep_written(session: Session, case: Case, entry_id: int, *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import closing, erasure_wishes, reaching, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
@@ -103,6 +103,12 @@ def _appointment(session: Session, letter: Letter) -> Appointment | None:
     return None if letter.appointment_id is None else session.get_one(Appointment, letter.appointment_id)
 
 
+def _called_off(session: Session, letter: Letter) -> Appointment | None:
+    """The appointment that this letter takes out of the customer's calendar; its own, for it is in no other."""
+    told = _appointment(session, letter) if letter.kind != LetterKind.CONFIRMATION else None
+    return told if told is not None and told.state == AppointmentState.CANCELLED else None
+
+
 def _is_as_told(letter: Letter, appointment: Appointment, *, now: datetime) -> bool:
     """Whether the appointment a letter names is still to come, as the letter says it."""
     return letter.appointment_version == appointment.version and appointments.is_to_come(appointment, now=now)
@@ -116,7 +122,7 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
         told = _appointment(session, letter)
         return told if told is not None and _is_as_told(letter, told, now=now) else None
     first = stepping.to_name(session, letter.case_id, now=now)
-    if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE):
+    if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED):
         return first
     says = letter.says or {}
     if "moves" in says:  # the next step of the case may be one that was not moved
@@ -161,7 +167,7 @@ def _write(
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
         says=says,
-        appointment=None if kind in RESTATED else _appointment(session, letter),
+        appointment=_called_off(session, letter) if kind in RESTATED else _appointment(session, letter),
     )
 
 

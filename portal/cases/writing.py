@@ -43,6 +43,7 @@ WITH_A_CALENDAR = {
     LetterKind.APPOINTMENT_GIVEN,
     LetterKind.APPOINTMENT_CANCELLED,
     LetterKind.CLOSED,
+    LetterKind.REOPENED,
 }
 """Kinds that bring a calendar file along where they tell of an appointment (RFC 5546 §3.2.2, §3.2.5)."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"

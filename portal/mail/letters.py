@@ -88,7 +88,7 @@ NAMES_WHAT_IS_AHEAD = frozenset({LetterKind.CONFIRMATION, LetterKind.MESSAGE_REC
 """Kinds that somebody waits for whatever became of the promise in them: they name the next step, whichever it is."""
 NOTICES = frozenset({LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER})
 """Kinds that list every promise that moved."""
-RESTATED = NAMES_WHAT_IS_AHEAD | NOTICES | {LetterKind.ERASURE}
+RESTATED = NAMES_WHAT_IS_AHEAD | NOTICES | {LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED}
 """Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
 TELLS_AN_APPOINTMENT = frozenset(
     {

@@ -131,10 +131,10 @@ def customers_calendar(truth: Truth) -> Iterator[str]:
                 if read(data).components[0].values("UID") == [truth.newest.uid]:
                     program.receive(data)
     entered = [_utc(start) for start in program.starts]
-    if truth.booked is not None and entered != [truth.starts_at]:
+    on_hold = truth.newest.change_wished_at is not None  # it ends at its own time; the last file may not have left
+    if truth.booked is not None and entered != [truth.starts_at] and not on_hold:
         yield f"holds {entered} instead of {truth.starts_at}"
-    was_on_hold = truth.newest.change_wished_at is not None  # then it ended at its own time, and is in the past
-    if truth.newest.state == AppointmentState.CANCELLED and not was_on_hold and entered:
+    if truth.newest.state == AppointmentState.CANCELLED and not on_hold and entered:
         yield f"still holds {entered}"
 
 
@@ -180,7 +180,7 @@ def _in_feed(truth: Truth, person_id: int) -> list[datetime]:
 
 
 def _is_recent(truth: Truth) -> bool:
-    return abs(truth.newest.starts_at - truth.now) < feeding.BACK
+    return truth.newest.starts_at - truth.now > -feeding.BACK
 
 
 def _letters(truth: Truth, *states: LetterState) -> list[Letter]:
