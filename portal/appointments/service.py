@@ -131,6 +131,11 @@ def booked_of_each(session: Session, case_ids: Collection[int]) -> dict[int, App
     return {found.case_id: found for found in session.scalars(_BOOKED_OF_EACH, {"case_ids": list(case_ids)})}
 
 
+def local_start(starts_at: datetime, tz: str) -> str:
+    """The wall clock of an instant, as the row keeps it."""
+    return starts_at.astimezone(ZoneInfo(tz)).strftime("%Y-%m-%dT%H:%M")
+
+
 def _times(shape: Shape, starts_at: datetime, tz: str) -> dict[str, object]:
     ends_at, (busy_from, busy_until) = shape.ends(starts_at), shape.busy(starts_at)
     return {
@@ -140,7 +145,7 @@ def _times(shape: Shape, starts_at: datetime, tz: str) -> dict[str, object]:
         "busy_until": busy_until,
         "outcome_due_at": ends_at + OUTCOME_WITHIN,
         "tz": tz,
-        "local_start": starts_at.astimezone(ZoneInfo(tz)).strftime("%Y-%m-%dT%H:%M"),
+        "local_start": local_start(starts_at, tz),
     }
 
 

@@ -15,8 +15,12 @@ from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, fu
 from sqlalchemy.orm import Session, aliased
 
 from portal import limits
-from portal.cases import delaying, opening, settling, waiting, writing
+from portal.appointments import service as appointments
+from portal.appointments.models import IS_BOOKED, Appointment
+from portal.appointments.service import local_start
+from portal.cases import delaying, keeping, opening, settling, waiting, writing
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
 from portal.cases.models import Case, CaseState
 from portal.customers.models import Customer
 from portal.db import UtcDateTime
@@ -34,9 +38,14 @@ class Disorder(StrEnum):
     """What should never be found."""
 
     STEP = "step"
-    """An open case whose next step is not its earliest open promise, or that has none."""
+    """An open case whose next step is not the earliest of its open promises and its agreed time, or that has none."""
     PASSED = "passed"
-    """An open case whose next step lies in the past."""
+    """An open case with a promise whose date lies in the past."""
+    OUTCOME = "outcome"
+    """An agreed time that is over: nobody said what became of it, and nothing has taken its place."""
+    HOUR = "hour"
+    """An agreed time to come that is no longer the wall clock that was agreed, because a zone's rules changed. Only
+    people can mend it: how many there are now is counted, and which is shown."""
     LETTER = "letter"
     """A case that was accepted, and no letter ever said so."""
     LEASE = "lease"
@@ -85,16 +94,29 @@ def _is_untold() -> ColumnElement[bool]:
 
 
 def _is_broken() -> Select[int]:
-    step, earlier = aliased(Promise), aliased(Promise)
-    is_before = and_(
-        earlier.case_id == Case.id, earlier.state == literal_column("'open'"), earlier.due_at < step.due_at
+    step, earlier, agreed = aliased(Promise), aliased(Promise), aliased(Appointment)
+    is_agreed = and_(
+        agreed.case_id == Case.id,
+        agreed.state == literal_column("'booked'"),
+        agreed.change_wished_at.is_(None),
+        agreed.asked_at.is_(None),
     )
+    stands_at = func.coalesce(step.due_at, agreed.starts_at)
+    is_before = and_(earlier.case_id == Case.id, earlier.state == literal_column("'open'"), earlier.due_at < stands_at)
     return (
         select(Case.id)
         .outerjoin(step, and_(step.id == Case.promise_id, step.case_id == Case.id, step.state == "open"))
+        .outerjoin(agreed, is_agreed)
         .join(Customer, Customer.id == Case.customer_id)
         .where(Case.id > bindparam("after_id"), Case.id <= bindparam("until_id"), _IS_OPEN_CASE)
-        .where(or_(step.id.is_(None), select(earlier.id).where(is_before).exists(), _is_untold()))
+        .where(
+            or_(
+                and_(step.id.is_(None), or_(Case.appointment_id.is_(None), agreed.id.is_(None))),
+                agreed.starts_at < step.due_at,
+                select(earlier.id).where(is_before).exists(),
+                _is_untold(),
+            )
+        )
         .order_by(Case.id)
         .limit(AT_ONCE)
     )
@@ -113,6 +135,22 @@ _PASSED = (
     .where(IS_OPEN, Promise.notice_at <= _instant("late"), Promise.due_at <= _instant("late"), _IS_OPEN_CASE)
     .limit(AT_ONCE)
 )
+_UNASKED = (  # of a case that is closed none is booked, and to join the cases would have SQLite read all open ones
+    select(Appointment.case_id)
+    .where(
+        IS_BOOKED,
+        Appointment.outcome_due_at <= _instant("late"),
+        Appointment.asked_at.is_(None),
+        Appointment.change_wished_at.is_(None),
+    )
+    .limit(AT_ONCE)
+)
+_TO_COME = (
+    select(Case.reference, Appointment.starts_at, Appointment.tz, Appointment.local_start)
+    .join(Case, Case.id == Appointment.case_id)
+    .where(IS_BOOKED, Appointment.starts_at > _instant("now"))
+    .order_by(Appointment.starts_at)
+)
 _EXPIRED = select(Letter.id).where(_IS_SENDING, Letter.lease_until <= _instant("late")).limit(1)
 _ANY_WRITTEN_AHEAD = select(Letter.id).where(_written_ahead(_instant("soon"))).limit(1)
 _ANY_PAUSED_AHEAD = select(MailChannel.name).where(_paused_ahead(_instant("paused"))).limit(1)
@@ -128,10 +166,11 @@ class Found:
 
 
 def look(session: Session, *, now: datetime, after_id: int = 0) -> Found:
-    """Cases in disorder: all whose date has passed, and those of the newest and of the slice after ``after_id``."""
+    """Cases in disorder: all whose date has passed or whose outcome was not asked for, and those of the newest and of
+    the slice after ``after_id``."""
     newest = session.scalar(_NEWEST) or 0
     start = 0 if after_id >= newest else after_id
-    found = [*passed(session, now=now), *_broken(session, start, start + SLICE)]
+    found = [*passed(session, now=now), *unasked(session, now=now), *_broken(session, start, start + SLICE)]
     if newest > start + SLICE:
         found += _broken(session, max(newest - NEWEST, start + SLICE), newest)
     return Found(tuple(dict.fromkeys(found)), start + SLICE)
@@ -140,6 +179,17 @@ def look(session: Session, *, now: datetime, after_id: int = 0) -> Found:
 def passed(session: Session, *, now: datetime) -> list[int]:
     """Open cases with an open promise whose date has passed; a notice is always due before its date."""
     return list(session.scalars(_PASSED, {"late": now - GRACE}))
+
+
+def unasked(session: Session, *, now: datetime) -> list[int]:
+    """Cases with an agreed time whose outcome was due, and nobody was asked for it."""
+    return list(session.scalars(_UNASKED, {"late": now - GRACE}))
+
+
+def shifted(session: Session, *, now: datetime) -> list[str]:
+    """The references of cases whose agreed time is no longer the wall clock that was agreed; the earliest first."""
+    rows = session.execute(_TO_COME, {"now": now})
+    return [row.reference for row in rows if local_start(row.starts_at, row.tz) != row.local_start]
 
 
 def mend(session: Session, case: Case, *, now: datetime) -> list[Disorder]:
@@ -154,6 +204,7 @@ def mend(session: Session, case: Case, *, now: datetime) -> list[Disorder]:
         disorder
         for disorder, mended in (
             (Disorder.STEP, _give_step(session, case, now=now)),
+            (Disorder.OUTCOME, _ask_outcome(session, case, now=now)),
             (Disorder.PASSED, _move_passed(session, case, now=now)),
             (Disorder.LETTER, _write_letter(session, case, now=now)),
         )
@@ -204,7 +255,7 @@ def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int
 
 
 def counted(session: Session, *, now: datetime) -> dict[Disorder, int]:
-    """How much was found within the last day."""
+    """How much was mended within the last day, and how much there is now of what only people can mend."""
     names = {f"disorder:{disorder}": disorder for disorder in Disorder}
     query = (
         select(Counter.name, func.sum(Counter.n))
@@ -212,16 +263,17 @@ def counted(session: Session, *, now: datetime) -> dict[Disorder, int]:
         .group_by(Counter.name)
     )
     found = {names[name]: int(count) for name, count in session.execute(query)}
+    found[Disorder.HOUR] = len(shifted(session, now=now))
     return {disorder: found.get(disorder, 0) for disorder in Disorder}
 
 
 def _broken(session: Session, after_id: int, until_id: int) -> list[int]:
-    """Open cases of these numbers that do not point at the earliest of their open promises, or have no letter."""
+    """Open cases of these numbers that do not point at the earliest of their open steps, or have no letter."""
     return list(session.scalars(_BROKEN, {"after_id": after_id, "until_id": until_id}))
 
 
 def _give_step(session: Session, case: Case, *, now: datetime) -> bool:
-    steps = promises.open_of(session, case.id)
+    steps = stepping.open_of(session, case.id)
     if not steps:
         directory = directories.load(session, now=now)
         promise = opening.promise_first_answer(session, directory, case, now=now)
@@ -236,7 +288,7 @@ def _give_step(session: Session, case: Case, *, now: datetime) -> bool:
         )
         settling.settle(session, case, now=now, steps=[promise])
         writing.tell_promise(session, directory, case, promise, key=f"promise_given:{promise.id}", now=now)
-    elif case.promise_id != steps[0].id:
+    elif case.step is not steps[0]:
         settling.settle(session, case, now=now)
     else:
         return False
@@ -257,12 +309,20 @@ def _move_passed(session: Session, case: Case, *, now: datetime) -> bool:
     return True
 
 
+def _ask_outcome(session: Session, case: Case, *, now: datetime) -> bool:
+    booked = appointments.booked_of(session, case.id)
+    if booked is None or not appointments.counts(booked) or booked.outcome_due_at > now - GRACE:
+        return False
+    keeping.outcome_due(session, case, now=now)
+    return True
+
+
 def _write_letter(session: Session, case: Case, *, now: datetime) -> bool:
     written = set(session.scalars(select(Letter.audience).where(Letter.case_id == case.id)))
     if Audience.CUSTOMER in written or not case.customer.email or case.state != CaseState.OPEN:
         return False
     directory = directories.load(session, now=now)
-    step = promises.open_of(session, case.id)[0]
+    step = stepping.open_of(session, case.id)[0]
     opening.confirm(session, directory, case, step, key=f"{LetterKind.CONFIRMATION}:{case.id}", now=now)
     if not written:
         key = f"{LetterKind.STAFF_NEW_CASE}:{case.id}"

@@ -14,7 +14,9 @@ from sqlalchemy import create_engine, delete, event, insert, select, text, updat
 
 from portal import clock, db
 from portal.app import create_app
-from portal.cases import reconciling
+from portal.appointments.models import Appointment, AppointmentState
+from portal.cases import agreeing, offering, reconciling, settling
+from portal.cases import directory as directories
 from portal.cases.models import Case
 from portal.cases.reconciling import Disorder
 from portal.mail.letters import LetterKind
@@ -142,6 +144,143 @@ def test_a_disorder_is_mended_once_by_whoever_is_first_and_told(
     told = [record.getMessage() for record in caplog.records if "disorder mended" in record.getMessage()]
     assert len(told) == len(found) and f"'case': {case_id}" in told[0]
     assert not re.search("Krüger|haustechnik", caplog.text)
+
+
+# --- agreed times ---
+
+
+def agreed(case_id: int) -> Appointment:
+    """The case's customer has chosen the last free time we offer, long after whatever is promised."""
+    now = clock.utc_now()
+    with db.writing() as session:
+        case = session.get_one(Case, case_id)
+        directory = directories.load(session, now=now)
+        finder = offering.Finder(session, directory, offering.of_case(directory, case), now=now)
+        return agreeing.book(session, case, starts_at=finder.first()[-1].starts_at, by_id=None, now=now)
+
+
+def of(case_id: int) -> tuple[int | None, int | None]:
+    """What the case waits for: a promise or an agreed time."""
+    case = case_of(case_id)
+    return case.promise_id, case.appointment_id
+
+
+def change(appointment: Appointment, **values: Any) -> None:
+    with db.writing() as session:
+        session.execute(update(Appointment).where(Appointment.id == appointment.id).values(values))
+
+
+def test_a_case_that_waits_for_an_agreed_time_is_in_order(core: Flask, open_case: Open) -> None:
+    case_id = open_case(topic="rueckruf", phone="+491713920042")
+    booked = agreed(case_id)
+
+    assert (Reconciling()(), of(case_id)) == (0, (None, booked.id))
+    assert counted() == {}
+
+
+def test_an_agreed_time_after_what_is_promised_is_in_order(core: Flask, open_case: Open) -> None:
+    case_id = open_case()
+    booked, now = agreed(case_id), clock.utc_now()
+    promise = rows.open_promises(case_id)[0]
+    later = {"starts_at": promise.due_at + DAY, "ends_at": promise.due_at + DAY + timedelta(minutes=20)}
+    change(booked, **later, busy_from=now, busy_until=now + 40 * DAY, outcome_due_at=now + 50 * DAY)
+    with db.writing() as session:
+        settling.settle(session, session.get_one(Case, case_id), now=now)
+
+    assert (Reconciling()(), of(case_id)) == (0, (promise.id, None))
+
+
+def test_an_agreed_time_that_comes_first_and_is_not_pointed_at_is_the_step(core: Flask, open_case: Open) -> None:
+    case_id = open_case()
+    booked = agreed(case_id)
+    promise = rows.open_promises(case_id)[0]
+    after = booked.starts_at + DAY
+    with db.writing() as session:
+        later = {"due_at": after, "notice_at": after - timedelta(hours=1), "first_due_at": after}
+        session.execute(update(Promise).where(Promise.id == promise.id).values(later))
+        session.execute(update(Case).where(Case.id == case_id).values(promise_id=promise.id, appointment_id=None))
+
+    assert [Reconciling()(), Reconciling()()] == [1, 0]
+    assert (of(case_id), counted()) == ((None, booked.id), {"step": 1})
+
+
+@pytest.mark.parametrize("what", ["change_wished_at", "asked_at"])
+def test_what_no_longer_counts_is_no_step(core: Flask, open_case: Open, what: str) -> None:
+    case_id = open_case(topic="rueckruf", phone="+491713920042")
+    booked = agreed(case_id)
+    change(booked, **{what: clock.utc_now()})
+
+    assert [Reconciling()(), Reconciling()()] == [1, 0]
+    promise = rows.open_promises(case_id)[0]
+    assert (of(case_id), counted()) == ((promise.id, None), {"step": 1})
+    assert promise.due_at > clock.utc_now()
+
+
+def test_an_agreed_time_that_was_ended_is_no_step(core: Flask, open_case: Open) -> None:
+    case_id = open_case(topic="rueckruf", phone="+491713920042")
+    booked = agreed(case_id)
+    with without_constraints() as connection:
+        ended = update(Appointment).where(Appointment.id == booked.id)
+        connection.execute(ended.values(state=AppointmentState.CANCELLED, ended_at=clock.utc_now()))
+
+    assert [Reconciling()(), Reconciling()()] == [1, 0]
+    assert of(case_id) == (rows.open_promises(case_id)[0].id, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [({}, True), ({"asked_at": 1}, False), ({"change_wished_at": 1}, False), ({"outcome_due_at": 1}, False)],
+    ids=["nobody asked", "asked", "on hold", "due a moment ago"],
+)
+def test_an_outcome_that_nobody_asked_for_is_found(
+    core: Flask, open_case: Open, changes: dict[str, Any], found: bool
+) -> None:
+    case_id, now = open_case(topic="rueckruf", phone="+491713920042"), clock.utc_now()
+    booked = agreed(case_id)
+    change(booked, **over(now) | dict.fromkeys(changes, now))
+
+    with db.reading() as session:
+        assert reconciling.unasked(session, now=now) == ([case_id] if found else [])
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_an_outcome_that_nobody_asked_for_is_asked_for_once(core: Flask, open_case: Open, started: bool) -> None:
+    """A call that was never started was missed; of one that was, it is asked. Both leave a promise."""
+    case_id, now = open_case(topic="rueckruf", phone="+491713920042"), clock.utc_now()
+    booked = agreed(case_id)
+    begun = {"started_at": now - 2 * DAY, "started_by_id": booked.person_id} if started else {}
+    change(booked, **over(now), **begun)
+
+    assert [Reconciling()(), Reconciling()()] == [1, 0]
+    with db.reading() as session:
+        then = session.get_one(Appointment, booked.id)
+    assert then.asked_at is not None
+    assert then.state == (AppointmentState.BOOKED if started else AppointmentState.MISSED)
+    promise = rows.open_promises(case_id)[0]
+    assert (of(case_id), counted()) == ((promise.id, None), {"outcome": 1})
+    assert promise.due_at > now
+
+
+def over(now: datetime) -> dict[str, datetime]:
+    """The instants of an appointment that was over a day ago, and whose outcome was due a moment ago."""
+    past = dict.fromkeys(("starts_at", "busy_from"), now - 2 * DAY)
+    return {**past, **dict.fromkeys(("ends_at", "busy_until"), now - DAY), "outcome_due_at": now - timedelta(minutes=2)}
+
+
+def test_an_agreed_time_whose_hour_has_shifted_is_counted_and_not_mended(core: Flask, open_case: Open) -> None:
+    shifted, whole, past = (open_case(f"{n}@neu.example", topic="rueckruf", phone="+491713920042") for n in range(3))
+    booked, _, gone = agreed(shifted), agreed(whole), agreed(past)
+    change(booked, local_start="2026-03-29T02:30")
+    change(
+        gone, local_start="2026-03-29T02:30", busy_from=gone.busy_from - 90 * DAY, starts_at=gone.starts_at - 90 * DAY
+    )
+
+    done = [Reconciling()(), Reconciling()()]
+
+    with db.reading() as session:
+        assert reconciling.shifted(session, now=clock.utc_now()) == [case_of(shifted).reference]
+    assert (done, counted()) == ([0, 0], {"hour": 1})
+    assert case_of(shifted).appointment_id == booked.id
 
 
 def test_nothing_is_found_where_nothing_is_wrong(core: Flask, open_case: Open) -> None:
@@ -300,7 +439,7 @@ def test_a_look_reads_no_table_from_end_to_end(ten_thousand: Flask) -> None:
         plans = [planned_for_any_values(session, statement) for statement in looks]
 
     assert found.after_id == 4000 + reconciling.SLICE
-    assert len(plans) == 8
+    assert len(plans) == 9
     for plan in plans:
         assert not re.search(r"SCAN (?!channel)|Seq Scan on (?!channel)", plan), plan
 

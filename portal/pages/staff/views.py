@@ -1,6 +1,9 @@
 """What staff see: the worklist and the case page. Nothing here changes anything."""
 
+from datetime import datetime
+
 from flask import request
+from sqlalchemy.orm import Session
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
@@ -8,6 +11,7 @@ from portal import clock, db
 from portal.cases import finding, holding, reconciling
 from portal.cases import worklist as cases
 from portal.cases.models import CaseState
+from portal.cases.reconciling import Disorder
 from portal.cases.worklist import Scope
 from portal.pages import uploads
 from portal.pages.staff.case_page import case_page
@@ -27,6 +31,7 @@ def worklist() -> Response:
     scope = Scope(wanted) if wanted in list(Scope) else Scope.MINE
     with db.transaction() as session:
         rows = cases.worklist(session, person_id=person.id, scope=scope, language=person.language, now=now)
+        mended, shifted = _disorders(session, now) if person.role in TOLD_OF_DISORDERS else (0, [])
         waiting = cases.doubtful(session, states=[CaseState.RECEIVED], language=person.language, now=now)
         return page(
             session,
@@ -37,7 +42,8 @@ def worklist() -> Response:
             doubtful=waiting,
             unsent=cases.unsent(session, now=now),
             held=holding.held(session, voice=voice, now=now),
-            disorders=sum(reconciling.counted(session, now=now).values()) if person.role in TOLD_OF_DISORDERS else 0,
+            disorders=mended,
+            shifted=shifted,
             undelivered=cases.undelivered(session),
         )
 
@@ -56,3 +62,10 @@ def file(reference: str, file_id: str) -> Response:
         if found is None:
             raise NotFound
         return uploads.download(session, found.id, file_id, visible_only=False)
+
+
+def _disorders(session: Session, now: datetime) -> tuple[int, list[str]]:
+    """How much was mended by the program, and the cases whose agreed time only people can put right."""
+    found = reconciling.counted(session, now=now)
+    shifted = reconciling.shifted(session, now=now) if found.pop(Disorder.HOUR) else []
+    return sum(found.values()), shifted
