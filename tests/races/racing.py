@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,7 @@ from portal.journal.models import Entry, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from tests.support.agreed import THURSDAY_TEN
-from tests.support.cast import TUESDAY, deliver, open_case, step, topic
+from tests.support.cast import TUESDAY, berlin, deliver, open_case, step, topic
 
 CHANGES = (
     Kind.APPOINTMENT_BOOKED,
@@ -37,6 +37,7 @@ CHANGES = (
     Kind.APPOINTMENT_CANCELLED,
 )
 """Each of these changes of an appointment is one entry, and counts its version up by one."""
+FOUR_A_DAY = ("08:30", "10:30", "13:00", "14:30")
 MOMENT = 0.2
 """How long whoever comes first waits for a second where two are to meet; where a lock keeps them apart, in vain."""
 
@@ -99,14 +100,15 @@ class Meeting:
     It makes sure that a race takes place where nothing prevents it, and costs a moment where something does.
     """
 
-    def __init__(self, until: threading.Event | None = None) -> None:
-        self._lock, self._met, self._came = threading.Lock(), until or threading.Event(), 0
-        self._alone = until is None
+    def __init__(self) -> None:
+        self._lock, self._met, self._came = threading.Lock(), threading.Event(), 0
 
     def __call__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            return  # prepares the race, and runs in none
         with self._lock:
             self._came += 1
-            if self._alone and self._came > 1:
+            if self._came > 1:
                 self._met.set()
         self._met.wait(MOMENT)
         self._met.set()
@@ -180,18 +182,18 @@ def stage() -> Iterator[Session]:
         session.commit()
 
 
-def an_hour_each(session: Session, slug: str = "angebot") -> None:
+def an_hour_each(session: Session) -> None:
     """Calls of an hour on the half hour, ten minutes after them kept free: three starts in a row overlap."""
-    row = topic(session, slug)
+    row = topic(session, "rueckruf")
     row.slot_minutes, row.slot_grid, row.slot_before, row.slot_after = 60, 30, 0, 10
     step(session)
 
 
 def cases_of(session: Session, owner_id: int, count: int, *, at: datetime = TUESDAY) -> list[int]:
-    """Open cases of one person, every letter of theirs delivered; their ids."""
+    """Open cases of one person who is to call back, every letter of theirs delivered; their ids."""
     found = []
     for number in range(count):
-        case = open_case(session, at=at, email=f"kunde{number}@rennen.example", message=f"Bitte um Angebot {number}.")
+        case = open_case(session, "rueckruf", at=at, email=f"kunde{number}@rennen.example", message=f"Bitte {number}.")
         case.owner_id = owner_id
         found.append(case.id)
     step(session)
@@ -205,6 +207,13 @@ def agree(session: Session, case_id: int, starts_at: datetime = THURSDAY_TEN, *,
     step(session)
     deliver(session, at=now)
     return booked
+
+
+def free_starts(count: int, *, since: str = "2026-11-30") -> list[datetime]:
+    """So many times that do not touch each other, at which everybody in sales is there: four a day from a Monday on."""
+    monday = datetime.fromisoformat(since)
+    days = [monday + timedelta(days=day + 3 * (day // 4)) for day in range(count // 4 + 1)]  # Monday to Thursday
+    return [berlin(f"{day:%Y-%m-%d} {clock}") for day in days for clock in FOUR_A_DAY][:count]
 
 
 # --- what is true whoever came first ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tests.races.racing import (
     agree,
     an_hour_each,
     cases_of,
+    free_starts,
     kinds,
     meet_after_check,
     nothing_is_double,
@@ -61,14 +62,6 @@ def one_gets_the_slot(core: Flask, people: dict[str, int], clients: int) -> None
         assert session.scalar(select(func.count()).select_from(Appointment)) == 1
         nothing_is_double(session)
     assert kinds(ends) == ["SlotTaken"] * (clients - 1)
-
-
-def free_starts(count: int, *, since: str = "2026-11-30") -> list[datetime]:
-    """So many times that do not touch each other: four a day."""
-    clocks = ("08:30", "10:30", "13:00", "14:30")
-    monday = datetime.fromisoformat(since)
-    days = [monday + timedelta(days=day + 3 * (day // 4)) for day in range(count)]  # Monday to Thursday
-    return [berlin(f"{day:%Y-%m-%d} {clock}") for day in days[: count // 4 + 1] for clock in clocks][:count]
 
 
 def one_moves_into_the_slot(core: Flask, people: dict[str, int], clients: int) -> None:
