@@ -15,7 +15,7 @@ from portal.cases.models import Topic, TopicMedium
 from portal.customers.models import Account
 from portal.people import places
 from portal.people.models import Company, Competence, Hours, Person, Team
-from portal.promises.models import ServiceLevel
+from portal.promises.models import Medium, ServiceLevel
 
 Week = Mapping[int, tuple[tuple[int, int], ...]]
 
@@ -60,6 +60,10 @@ class TopicPlan:
     medium: TopicMedium
     level: str
     weight: int
+    slot: Medium | None = None
+    """What customers can choose a time for."""
+    minutes: int = 30
+    """How long such an appointment is."""
 
 
 @dataclass(frozen=True)
@@ -121,28 +125,32 @@ LEVELS = {
 """Business minutes until the answer, between updates, of the reminder and of the notice beforehand."""
 
 _REPLY, _CALL = TopicMedium.REPLY, TopicMedium.CALL
+_PHONE, _VISIT = Medium.CALL, Medium.VISIT
 TEAMS = (
     TeamPlan("Vertrieb Süd", "DE-BY", "Europe/Berlin", NINE_TO_FIVE, (
-        TopicPlan("angebot", "Angebot anfragen", "Ask for an offer", _REPLY, "Zwei Arbeitstage", 14),
-        TopicPlan("rueckruf", "Rückruf", "Call me back", _CALL, "Ein halber Arbeitstag", 10),
+        TopicPlan("angebot", "Angebot anfragen", "Ask for an offer", _REPLY, "Zwei Arbeitstage", 14, _PHONE, 20),
+        TopicPlan("rueckruf", "Rückruf", "Call me back", _CALL, "Ein halber Arbeitstag", 10, _PHONE, 15),
     )),
     TeamPlan("Kundendienst", "DE-NW", "Europe/Berlin", NINE_TO_FIVE, (
         TopicPlan("reklamation", "Reklamation", "Complaint", _REPLY, "Ein Arbeitstag", 10),
-        TopicPlan("technik", "Technischer Kundendienst", "Technical service", _REPLY, "Ein Arbeitstag", 12),
+        TopicPlan("technik", "Technischer Kundendienst", "Technical service", _REPLY, "Ein Arbeitstag", 12,
+                  _VISIT, 60),
     )),
     TeamPlan("Auftrag und Rechnung", "DE-SN", "Europe/Berlin", WITH_LUNCH, (
         TopicPlan("lieferung", "Frage zur Lieferung", "Question about a delivery", _REPLY, "Ein Arbeitstag", 10),
         TopicPlan("rechnung", "Frage zur Rechnung", "Question about an invoice", _REPLY, "Zwei Arbeitstage", 8),
     )),
     TeamPlan("Vertrieb Nord", "DE-HH", "Europe/Berlin", NINE_TO_FIVE, (
-        TopicPlan("projekt", "Projekt besprechen", "Discuss a project", _REPLY, "Drei Arbeitstage", 12),
+        TopicPlan("projekt", "Projekt besprechen", "Discuss a project", _REPLY, "Drei Arbeitstage", 12, _PHONE),
         TopicPlan("beratung", "Beratung am Telefon", "Advice by phone", _CALL, "Ein Arbeitstag", 6),
     )),
     TeamPlan("Wien", "AT-9", "Europe/Vienna", NINE_TO_FIVE, (
-        TopicPlan("oesterreich", "Anfrage aus Österreich", "Request from Austria", _REPLY, "Ein Arbeitstag", 10),
+        TopicPlan("oesterreich", "Anfrage aus Österreich", "Request from Austria", _REPLY, "Ein Arbeitstag", 10,
+                  _PHONE),
     )),
     TeamPlan("Zürich", "CH-ZH", "Europe/Zurich", WITH_LUNCH, (
-        TopicPlan("schweiz", "Anfrage aus der Schweiz", "Request from Switzerland", _REPLY, "Zwei Arbeitstage", 8),
+        TopicPlan("schweiz", "Anfrage aus der Schweiz", "Request from Switzerland", _REPLY, "Zwei Arbeitstage", 8,
+                  _PHONE, 20),
     )),
 )  # fmt: skip
 _SHARES = (5, 4, 4, 3, 2, 2)
@@ -256,8 +264,10 @@ def _colleague(number: int, name: str, team: TeamPlan, members: list[str]) -> Co
 
 
 def _topic(topic: TopicPlan, position: int, team: Team, level: ServiceLevel) -> Topic:
+    around = 20 if topic.slot == Medium.VISIT else 0
     return Topic(slug=topic.slug, position=position, team_id=team.id, level_id=level.id, name_de=topic.name_de,
-                 name_en=topic.name_en, medium=topic.medium)  # fmt: skip
+                 name_en=topic.name_en, medium=topic.medium, slot_medium=topic.slot, slot_minutes=topic.minutes,
+                 slot_grid=30, slot_before=around, slot_after=around or 10)  # fmt: skip
 
 
 def _person(one: Colleague, number: int, teams: dict[str, Team]) -> Person:

@@ -16,6 +16,8 @@ from typing import Protocol
 
 from flask.testing import FlaskClient
 
+from portal.simulation import choosing
+from portal.simulation.choosing import Times
 from portal.simulation.evidence import Evidence
 from portal.simulation.plan import Arrival, Plan, Waking
 from portal.simulation.sink import Arrived
@@ -25,13 +27,43 @@ _KEEP = re.compile(r'class="keep">([^<]+)<')
 _LINK = re.compile(r"/s/([\w.-]+)")
 _OLDER = re.compile(r'href="(/s/[\w.-]+\?before=\d+)#history"')
 _KEPT_OPEN = re.compile(r'action="(/s/[\w.-]+/keep-open)"')
+_OF_TIMES = {"book", "move", "move_twice", "keep", "wish", "cancel_appointment", "reachable"}
 MOST_TRIES = 3
 """A visitor who gets no page tries again so often."""
 
+SOON, LATER = (0.05, 3), (0.5, 30)
 REACTIONS: dict[str, tuple[tuple[str, float, tuple[float, float]], ...]] = {
-    "confirmation": (("message", 0.06, (0.2, 20)), ("close", 0.02, (1, 30))),
-    "reply": (("message", 0.10, (0.3, 24)), ("close", 0.04, (0.5, 30))),
-    "question": (("message", 0.68, (0.3, 40)), ("close", 0.06, (0.5, 30))),
+    "confirmation": (
+        ("message", 0.06, (0.2, 20)),
+        ("close", 0.02, (1, 30)),
+        ("book", 0.12, (0.1, 8)),
+        ("reachable", 0.03, SOON),
+    ),
+    "reply": (("message", 0.10, (0.3, 24)), ("close", 0.04, (0.5, 30)), ("book", 0.05, LATER)),
+    "question": (("message", 0.62, (0.3, 40)), ("close", 0.06, (0.5, 30)), ("book", 0.06, LATER)),
+    "agreed": (
+        ("move", 0.14, LATER),
+        ("move_twice", 0.04, SOON),
+        ("wish", 0.10, LATER),
+        ("cancel_appointment", 0.06, LATER),
+        ("close", 0.03, LATER),
+        ("message", 0.04, LATER),
+        ("reachable", 0.02, SOON),
+    ),
+    "appointment_moved": (
+        ("move", 0.24, SOON),
+        ("move_twice", 0.04, SOON),
+        ("wish", 0.06, LATER),
+        ("cancel_appointment", 0.06, LATER),
+    ),
+    "appointment_given": (("move", 0.15, SOON), ("wish", 0.05, SOON)),
+    "appointment_frozen": (("move", 0.45, (0.05, 20)), ("keep", 0.15, SOON), ("cancel_appointment", 0.06, LATER)),
+    "appointment_cancelled": (("book", 0.25, LATER), ("close", 0.1, LATER)),
+    "appointment_reminder": (("wish", 0.05, (0.05, 0.9)), ("move", 0.04, SOON), ("close", 0.02, SOON)),
+    "appointment_late": (("message", 0.1, (0.02, 0.2)),),
+    "appointment_missed": (("book", 0.45, LATER), ("message", 0.1, LATER), ("close", 0.05, LATER)),
+    "call_attempted": (("book", 0.2, LATER), ("message", 0.1, LATER)),
+    "recap": (("message", 0.08, LATER), ("close", 0.1, LATER)),
     "promise_given": (("message", 0.04, (0.5, 20)),),
     "delay_notice": (("message", 0.08, (0.2, 10)), ("close", 0.03, (0.2, 10))),
     "lead_takes_over": (("message", 0.1, (0.2, 10)),),
@@ -39,7 +71,12 @@ REACTIONS: dict[str, tuple[tuple[str, float, tuple[float, float]], ...]] = {
     "closing_announced": (("keep_open", 0.15, (0.3, 20)), ("message", 0.15, (0.3, 20))),
     "closed": (("reopen", 0.05, (0.5, 120)), ("message", 0.03, (14.2 * 24, 20 * 24))),
 }
-"""What a letter moves its reader to do: the act, how likely, and after how many hours."""
+"""What a letter moves its reader to do: the act, how likely, and after how many hours.
+
+``agreed`` is a letter that brings an agreed time: the confirmation of a time, or of a form on which one was chosen.
+"""
+EXPECTED = (404, 409, 410, 422, 429)
+"""Answers that a customer can get to a form of a page that has changed since, or when a rule speaks against it."""
 
 
 class Wire(Protocol):
@@ -60,6 +97,8 @@ class Life:
         self.reference: str | None = None
         self.tokens: dict[str, str] = {}
         """The link by reference: a case that continues a closed one has its own."""
+        self.agreed: dict[str, str] = {}
+        """The time chosen last, by reference, as the page of times sends it."""
 
 
 class Customers:
@@ -71,6 +110,8 @@ class Customers:
         self.by_reference: dict[str, Life] = {}
         self.broken_pages: list[str] = []
         """Answers nobody should ever get: the address's last word and the status."""
+        self.on_wish: Callable[[str], None] = lambda _: None
+        """Told of a case whose customer rings up because another time would suit better."""
 
     def begin(self) -> None:
         """Everybody waits for their hour."""
@@ -87,7 +128,8 @@ class Customers:
             life.tokens[reference] = found[1]
         self.look(life, reference)
         draw, sum_ = life.random.random(), 0.0
-        for act, share, hours in REACTIONS.get(letter.kind, ()):
+        agreed = letter.kind == "appointment_confirmed" or (letter.kind == "confirmation" and reference in life.agreed)
+        for act, share, hours in REACTIONS.get("agreed" if agreed else letter.kind, ()):
             sum_ += share
             if draw < sum_:
                 at = life.waking.after(self._wire.instant(), hours)
@@ -114,6 +156,12 @@ class Customers:
         self._evidence.page(self._wire.instant(), life.arrival.number, page.status_code, html, final=final, older=older)
         return html
 
+    def act_now(self, reference: str, act: str) -> None:
+        """One customer does something in this very minute; nothing where no letter has reached them yet."""
+        life = self.by_reference.get(reference)
+        if life is not None and reference in life.tokens:
+            self._do(life, reference, act)
+
     def _fill_in(self, life: Life, tries: int = 1) -> None:
         arrival = life.arrival
         if self._put_off(lambda: self._fill_in(life, tries)):
@@ -130,12 +178,17 @@ class Customers:
             "customer_number": arrival.account or "",
             "message": f"Anfrage {arrival.number}: bitte melden Sie sich.",
         }
+        offered = choosing.of_topic(shown.get_data(as_text=True), arrival.topic.slug) if arrival.chooses else []
+        slot = choosing.pick(offered, life.random) if offered else None
+        if slot is not None:
+            fields["slot"] = slot
         answer = self._client.post("/contact", query_string=language, data=fields)
         values: dict[str, object] = {"case": arrival.number, "topic": arrival.topic.slug, "email": arrival.email,
                                      "language": arrival.language}  # fmt: skip
         if answer.status_code != 303:
             self._evidence.act(self._wire.instant(), "form", **values, status=answer.status_code, reference=None)
-            self._wonder("contact", answer.status_code)
+            # Somebody else may have taken that time in the same minute.
+            self._wonder("contact", answer.status_code, *((409, 422) if slot is not None else ()))
             if tries < MOST_TRIES:
                 self._wire.at(self._wire.instant() + timedelta(minutes=5), lambda: self._fill_in(life, tries + 1))
             return
@@ -145,11 +198,16 @@ class Customers:
             self._wonder("thanks", thanks.status_code)
             return
         life.reference = found[1]
+        if slot is not None:
+            life.agreed[life.reference] = slot
         self.lives[arrival.number] = self.by_reference[life.reference] = life
         self._evidence.act(self._wire.instant(), "form", **values, status=303, reference=life.reference)
 
     def _do(self, life: Life, reference: str, act: str) -> None:
         if self._put_off(lambda: self._do(life, reference, act)):
+            return
+        if act in _OF_TIMES:
+            self._do_about_times(life, reference, act)
             return
         base = f"/s/{life.tokens[reference]}"
         shown = self._client.get(f"{base}/close" if act == "close" else base)
@@ -164,11 +222,36 @@ class Customers:
         fields = dict(_FIELD.findall(html))
         texts = {"message": f"Nachricht zu {reference}", "outcome": life.random.choice(("done", "withdrawn"))}
         answer = self._client.post(target, data={**texts, **fields})
-        self._evidence.act(self._wire.instant(), "customer", case=life.arrival.number, act=act, reference=reference,
-                           status=answer.status_code)  # fmt: skip
+        self._note(life, reference, act, answer.status_code)
         if answer.status_code != 303:
             self._wonder(act, answer.status_code, 404, 409, 410)
         self.look(life, reference)
+
+    def _do_about_times(self, life: Life, reference: str, act: str) -> None:
+        times = Times(self._client, f"/s/{life.tokens[reference]}", life.arrival.phone)
+        if act == "wish":
+            self._note(life, reference, act, 200)
+            self.on_wish(reference)
+            return
+        if act == "cancel_appointment":
+            done = times.cancel()
+        elif act == "reachable":
+            done = times.say_reachable(life.random)
+        elif act == "keep":
+            done = times.choose(life.random, keep=life.agreed.get(reference))
+        else:
+            done = times.choose(life.random, twice=act == "move_twice")
+        for what, status, slot in done:
+            self._note(life, reference, what, status)
+            if status != 303:
+                self._wonder(what, status, *EXPECTED)
+            elif slot is not None:
+                life.agreed[reference] = slot
+        self.look(life, reference)
+
+    def _note(self, life: Life, reference: str, act: str, status: int) -> None:
+        self._evidence.act(self._wire.instant(), "customer", case=life.arrival.number, act=act, reference=reference,
+                           status=status)  # fmt: skip
 
     def _put_off(self, again: Callable[[], None]) -> bool:
         """Where the machine is off, nobody gets an answer; they try again when it is back."""

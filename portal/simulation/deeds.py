@@ -29,6 +29,8 @@ class Done:
     then_close: bool = False
     allowed: bool = True
     """For a call: whether the person was one whom the page or a letter named for it."""
+    slot: datetime | None = None
+    """For the start of an appointment: its time, as the list said that this colleague looked at."""
 
 
 NOTHING = Done("nothing")

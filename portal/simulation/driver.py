@@ -36,6 +36,15 @@ _DUE = (
     ("promise", "due_at", "state = 'open' AND waiting = 'closing'"),
 )
 """Everything a worker step waits for, in words the partial indexes understand; delivering waits for the first two."""
+_TIMES = (
+    ("starts_at", timedelta(hours=-24)),
+    ("starts_at", timedelta(hours=-1)),
+    ("starts_at", timedelta()),
+    ("starts_at", timedelta(minutes=5)),
+    ("starts_at", timedelta(minutes=15)),
+    ("outcome_due_at", timedelta()),
+)
+"""What it does so long before or after an instant of an agreed time."""
 
 
 def _earliest(dates: tuple[tuple[str, str, str], ...]) -> str:
@@ -50,6 +59,17 @@ _AHEAD = (
     text(f"SELECT {_earliest(_LETTERS_DUE)} AS letters_at, {_earliest(_DUE)} AS others_at")  # as above
     .bindparams(bindparam("now", type_=UtcDateTime))
     .columns(letters_at=UtcDateTime, others_at=UtcDateTime)
+)
+
+
+_OF_TIMES = ", ".join(
+    f"(SELECT min({column}) FROM appointment WHERE state = 'booked' AND {column} > :at_{number}) AS at_{number}"  # noqa: S608
+    for number, (column, _) in enumerate(_TIMES)
+)
+_TIMES_AHEAD = (
+    text(f"SELECT {_OF_TIMES}")  # as above
+    .bindparams(*(bindparam(f"at_{number}", type_=UtcDateTime) for number in range(len(_TIMES))))
+    .columns(**{f"at_{number}": UtcDateTime for number in range(len(_TIMES))})
 )
 
 
@@ -99,6 +119,10 @@ class Driver:
         with clock.drive(self.instant):
             yield
 
+    def look(self) -> None:
+        """The worker looks now, whatever the database says: what leaves in the last minute of a day is no row."""
+        self._looks_at = self._now
+
     def failed(self) -> None:
         """Something went wrong or was changed from outside: look now, and every minute for a while."""
         self._looks_at, self._looks_until = self._now, self._now + LOOKS_AGAIN_FOR
@@ -123,6 +147,10 @@ class Driver:
         """When the database wants the worker next: to deliver, and for anything else."""
         with db.looking() as connection:
             self._letters_at, self._others_at = connection.execute(_AHEAD, {"now": self._now}).one()
+            before = {f"at_{number}": self._now - after for number, (_, after) in enumerate(_TIMES)}
+            found = connection.execute(_TIMES_AHEAD, before).one()
+        times = [at + after for at, (_, after) in zip(found, _TIMES, strict=True) if at is not None]
+        self._others_at = min([*times, *([] if self._others_at is None else [self._others_at])], default=None)
 
     def _stand_at(self, instant: datetime) -> None:
         """Everything of one instant: what people do, then what the worker does, then what arrived.

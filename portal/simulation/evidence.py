@@ -118,8 +118,8 @@ def _house(house: House) -> dict[str, object]:
             for one in house.people
         ],
         "topics": [
-            dict(zip(("slug", "team", "answer_min", "update_min", "remind_min", "notice_min"),
-                     (topic.slug, team.name, *company.LEVELS[topic.level]), strict=True))
+            dict(zip(("slug", "team", "answer_min", "update_min", "remind_min", "notice_min", "slot_min"),
+                     (topic.slug, team.name, *company.LEVELS[topic.level], topic.minutes), strict=True))
             for team in house.teams for topic in team.topics
         ],
     }  # fmt: skip

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
 
+from portal.journal.models import Kind
 from portal.simulation import spans
 from portal.simulation.evidence import OUR_FAULT, Act
 from portal.simulation.record import BY_HAND, NOTICES, UNASKED, CaseRecord, LetterRecord, PromiseRecord, Record
@@ -23,6 +24,9 @@ ZERO = (
     "letters_doubled",
     "letters_outside_sending_hours",
     "letters_untrue",
+    "appointments_missed_in_silence",
+    "appointments_changed_without_a_letter",
+    "reminders_naming_an_old_time",
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "acts_refused_by_a_fault",
@@ -35,6 +39,18 @@ MOST_NOTICES = 2
 
 EXCUSES = OUT_OF_REACH, WHILE_OFF, WHILE_MAIL_DOWN = "out_of_reach", "while_off", "while_mail_down"
 """Faults outside that keep a letter from its reader: the mailbox refuses it, the machine is off, no mail leaves."""
+COUNTED = {
+    "appointments": Kind.APPOINTMENT_BOOKED,
+    "appointments_moved": Kind.APPOINTMENT_MOVED,
+    "appointments_frozen": Kind.APPOINTMENT_FROZEN,
+    "appointments_given": Kind.APPOINTMENT_GIVEN,
+    "appointments_missed": Kind.APPOINTMENT_MISSED,
+}
+"""What happened to agreed times, as the journal says it to customers."""
+LATE, ROUND = timedelta(minutes=15), timedelta(minutes=5)
+"""When a customer is told that nobody has begun, and how long that letter may take."""
+OF_TIMES = {f"appointment_{what}" for what in ("confirmed", "moved", "given", "frozen", "cancelled", "missed")}
+"""Letters that say where an agreed time stands."""
 PAGE_ALONE = timedelta(minutes=15)
 """So long after a step is set the page may say it alone."""
 ONE_DAY = timedelta(hours=24)
@@ -46,6 +62,11 @@ ANSWERS = {
     "message": {"message_received", "reopened", "confirmation"} | OVERTAKES,
     "reply": {"reply"},
     "ask": {"question"},
+    "book": OF_TIMES | {"closed"},
+    "move": OF_TIMES | {"closed"},
+    "keep": OF_TIMES | {"closed"},
+    "freeze": OF_TIMES | {"closed"},
+    "cancel_appointment": OF_TIMES | {"closed"},
     "close": {"closed", "reopened"},  # who opens it again before the letter could leave knows that it was closed
 }
 """Which letter answers an act."""
@@ -59,6 +80,7 @@ def of(record: Record) -> Figures:
         "letters": len(record.arrivals),
         "promises_kept": record.entries["promise_kept"],
         "promises_moved": record.entries["promise_moved"],
+        **{name: record.entries[kind] for name, kind in COUNTED.items()},
         **_lapses(record),
         **_dark(record),
         "calls_at_an_old_time": _calls(record),
@@ -69,6 +91,9 @@ def of(record: Record) -> Figures:
         "letters_ambiguous": len(record.ambiguous),
         "letters_outside_sending_hours": _count(record.customer_letters, lambda one: _outside(record, one)),
         "letters_untrue": _count(record.customer_letters, lambda one: _untrue(record, one)),
+        "appointments_missed_in_silence": sum(_missed_in_silence(record, case) for case in record.cases),
+        "appointments_changed_without_a_letter": sum(_changed_without_a_letter(record, case) for case in record.cases),
+        "reminders_naming_an_old_time": _count(record.customer_letters, lambda one: _reminds_wrongly(record, one)),
         "notices": sum(notices.values()),
         "notices_per_case_p95": _nearest_rank([notices[number] for number in record.forms], 0.95),
         "notices_twice_a_day": _twice_a_day(record),
@@ -160,6 +185,12 @@ def _dark(record: Record) -> Figures:
             lit += spans.both(holds, spans.joined(told))
             shown += holds
             down += spans.both(holds, record.mail_down(case, promise.told_by))
+        for agreed in case.agreed:
+            holds = [(agreed.since, min(agreed.counts_until, record.ends_at))]
+            told = [(agreed.told_at, record.ends_at), (agreed.since, agreed.since + PAGE_ALONE)]
+            lit += spans.both(holds, spans.joined(told))
+            shown += holds
+            down += spans.both(holds, record.mail_down(case, agreed.told_by))
         left = spans.without(case.open, lit)
         excuses = (
             (OUT_OF_REACH, shown if case.refuses else []),
@@ -176,9 +207,73 @@ def _dark(record: Record) -> Figures:
 
 
 def _calls(record: Record) -> int:
-    wrong = [act for act in record.acts if act["kind"] == "staff" and act["act"] == "call" and act["ok"]
-             and not act["allowed"]]  # fmt: skip
-    return len(wrong)
+    """Numbers given out to somebody who was not named, or at a time that was not, or no longer, the agreed one."""
+    wrong = 0
+    for act in record.acts:
+        if act["kind"] != "staff" or not act["ok"]:
+            continue
+        if (act["act"] == "call" and not act["allowed"]) or (act["act"] == "start" and _is_old(record, act)):
+            record.note("calls_at_an_old_time", record.by_number[act["case"]], act["at"])
+            wrong += 1
+    return wrong
+
+
+def _is_old(record: Record, act: Act) -> bool:
+    slot, at = datetime.fromisoformat(act["slot"]), act["at"]
+    cases = (case for case in record.cases if case.reference == act["reference"])
+    agreed = [one for case in cases for one in case.agreed if one.since <= at < one.until]
+    return not any(one.starts_at == slot for one in agreed)
+
+
+def _missed_in_silence(record: Record, case: CaseRecord) -> int:
+    """Agreed times that passed: nobody had begun, and the customer had not been told in time."""
+    missed = 0
+    for one in case.agreed:
+        late_at, deadline = one.starts_at + LATE, one.starts_at + LATE + ROUND
+        over = one.until <= late_at or one.started_at <= deadline or deadline >= record.ends_at
+        if over or not spans.holds(case.open, late_at) or _kept_back(record, case, deadline):
+            continue
+        told = any(
+            letter.kind in ("appointment_late", "appointment_missed") and one.starts_at < letter.at <= deadline
+            for letter in case.letters
+        )
+        if not told and one.until > deadline:
+            record.note("appointments_missed_in_silence", case, one.starts_at)
+            missed += 1
+    return missed
+
+
+def _changed_without_a_letter(record: Record, case: CaseRecord) -> int:
+    """Times that were moved or given to somebody else, of which no letter spoke before the old time came."""
+    untold = 0
+    for change in case.changes:
+        deadline = max(change.old, change.at + PAGE_ALONE)
+        if deadline >= record.ends_at or not spans.holds(case.open, deadline) or _kept_back(record, case, deadline):
+            continue
+        if not any(
+            letter.kind in OF_TIMES and letter.queued_at >= change.at and letter.at <= deadline
+            for letter in case.letters
+        ):
+            record.note("appointments_changed_without_a_letter", case, change.at)
+            untold += 1
+    return untold
+
+
+def _kept_back(record: Record, case: CaseRecord, at: datetime) -> bool:
+    """Whether a fault outside kept a letter from its reader until then."""
+    down = record.mail_down(case, "appointment_late")
+    return case.refuses or spans.holds(record.asleep(case), at) or spans.holds(down, at)
+
+
+def _reminds_wrongly(record: Record, letter: LetterRecord) -> bool:
+    """A reminder of a time that did not stand any more, or had come."""
+    if letter.kind != "appointment_reminder":
+        return False
+    one = letter.agreed
+    right = one is not None and one.since <= letter.at < min(one.until, one.starts_at)
+    if not right:
+        record.note("reminders_naming_an_old_time", letter.case, letter.at)
+    return not right
 
 
 def _lost(record: Record) -> int:
@@ -219,6 +314,7 @@ def _outside(record: Record, letter: LetterRecord) -> bool:
         return False
     opens = record.next_sending(case, letter.at)
     known = letter.instead_of | {promise.due_at for promise in case.promises if promise.told_at < letter.at}
+    known |= {agreed.starts_at for agreed in case.agreed if agreed.told_at < letter.at}
     could_wait = not any(letter.queued_at < date <= opens for date in known)
     if could_wait:
         record.note("letters_outside_sending_hours", case, letter.at)
@@ -228,13 +324,15 @@ def _outside(record: Record, letter: LetterRecord) -> bool:
 def _untrue(record: Record, letter: LetterRecord) -> bool:
     """A letter that names a step of a case that is closed, or a date that has passed."""
     case = letter.case
-    if letter.step_due_at is None or spans.holds(record.asleep(case), letter.at):
+    named = None if letter.agreed is None else letter.agreed.starts_at
+    dates = [at for at in (letter.step_due_at, named) if at is not None]
+    if not dates or spans.holds(record.asleep(case), letter.at):
         return False
     if spans.holds(record.mail_down(case, letter.kind), letter.at):
         return False
     # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
     said_at = letter.queued_at if letter.kind in BY_HAND else letter.at
-    wrong = not spans.holds(case.open, said_at) or letter.step_due_at <= letter.at
+    wrong = not spans.holds(case.open, said_at) or min(dates) <= letter.at
     if wrong:
         record.note("letters_untrue", case, letter.at)
     return wrong
@@ -269,7 +367,7 @@ def _first_answer(record: Record) -> int:
         first = (
             act["kind"] == "staff"
             and act["ok"]
-            and (act["act"] in ("reply", "close") or (act["act"] == "call" and act["reached"]))
+            and (act["act"] in ("reply", "close") or (act["act"] in ("call", "outcome") and act["reached"]))
         )
         if first and act["case"] in record.forms and act["case"] not in answered:
             answered[act["case"]] = (act["at"] - record.forms[act["case"]]).total_seconds() / 60

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import clock, config, db, schema
+from portal.appointments.models import IS_BOOKED, Appointment
 from portal.cases import absences
 from portal.cases.models import Case, CaseState
 from portal.links import Purpose
@@ -84,6 +85,7 @@ class Life:
         """Live it, look at every page once more, and count."""
         whole = self.plan.ends_at - self.plan.starts_at
         self._driver.on_letter = self._letter
+        self.customers.on_wish = self.staff.wished
         self._driver.on_time = lambda now: progress((now - self.plan.starts_at) / whole)
         self._evidence.company(self.house)
         with self._faults:
@@ -118,6 +120,8 @@ class Life:
         for instant in plan.restarts:
             at(instant, self._restart)
         for day in range(plan.days):
+            last = company.SENDS_UNTIL - 1
+            at(local_instant(plan.first + timedelta(days=day), last, "Europe/Berlin"), self._driver.look)
             at(local_instant(plan.first + timedelta(days=day), EVENING, "Europe/Berlin"), self._evening)
         self._sink.moods = Moods(plan.put_off_every, plan.break_off_every)
         self._sink.refuse(plan.refuses)
@@ -151,10 +155,26 @@ class Life:
         if not away.entered:
             return
         person_id = self.people[away.person]
+        before, after = self._who_moves(person_id, away) if self._driver.reachable_from() <= now else ([], [])
+        for reference in before:
+            self.customers.act_now(reference, "move")
         with db.writing() as session:
             self._driver.failed()
             absences.enter(session, person_id=person_id, starts_at=away.starts_at, ends_at=away.ends_at,
                            deputy_id=None, by_id=person_id, now=now)  # fmt: skip
+        for reference in after:
+            self.customers.act_now(reference, "move")
+
+    def _who_moves(self, person_id: int, away: Away) -> tuple[list[str], list[str]]:
+        """Of the customers who have a time with somebody who will be away, those who move it in the very minute in
+        which the absence is entered: right before, and right after."""
+        with db.reading() as session:
+            query = select(Case.reference).join(Appointment, Appointment.case_id == Case.id).order_by(Case.id)
+            ahead = Appointment.starts_at >= max(away.starts_at, self._driver.instant())
+            found = session.scalars(query.where(IS_BOOKED, Appointment.person_id == person_id, ahead)).all()
+        chosen = Random(f"{self.plan.seed}:{away.person}:{away.known_at.isoformat()}")  # noqa: S311  # guards nothing
+        draws = [(reference, chosen.random()) for reference in found]
+        return [one for one, draw in draws if draw < 0.2], [one for one, draw in draws if 0.2 <= draw < 0.4]
 
     def _closed(self, closing: Closing) -> None:
         self._evidence.act(self._driver.instant(), "closure", first=str(closing.first_on), last=str(closing.last_on),
@@ -184,6 +204,8 @@ class Life:
         if letter.kind.startswith("staff_"):
             if letter.kind in ("staff_reminder", "staff_escalation"):
                 self.staff.reminded(letter.to, letter.reference)
+            if letter.kind == "staff_appointment":
+                self.staff.alarmed(letter.to, letter.reference)
             return
         life = self.customers.by_reference.get(letter.reference)
         if life is None:

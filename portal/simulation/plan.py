@@ -14,6 +14,8 @@ SPRING, SPRING_SHORT = date(2027, 3, 1), date(2027, 3, 22)
 """Easter and 28 March lie in both: a long run begins early, a short one right before."""
 AUTUMN, AUTUMN_SHORT = date(2026, 10, 5), date(2026, 10, 19)
 """25 October, the Austrian 26 October, and the Reformation and All Saints' days that differ by state."""
+CHOOSES = 0.3
+"""The share of the customers who choose a time on the form, where the topic offers any."""
 LONG = 28
 """Days from which on a run is a long one."""
 
@@ -37,6 +39,8 @@ class Arrival:
     account: str | None
     refuses: bool
     """Whether the mailbox answers 550."""
+    chooses: bool = False
+    """Whether this customer chooses a time on the form, where the topic offers any."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def _arrivals(house: House, random: Random, first: date, days: int, number: int,
         customer = case if case < 20 or random.random() > 0.1 else random.randrange(1, case)
         refuses = faults and customer % 67 == 0
         has_phone = topic.medium == "call" or random.random() < 0.5
+        of_times = Random(f"{case}:{at.isoformat()}")  # noqa: S311  # as in made; so that nothing else is drawn otherwise
+        chooses = topic.slot is not None and of_times.random() < CHOOSES
         yield Arrival(
             number=case,
             at=at,
@@ -133,9 +139,10 @@ def _arrivals(house: House, random: Random, first: date, days: int, number: int,
             name=f"Kim Kunde {_letters(customer)}",
             language="en" if tz != "Europe/Berlin" or random.random() < 0.1 else "de",
             tz=tz,
-            phone=f"089 99998-{random.randrange(500, 1000)}" if has_phone else None,
+            phone=f"089 99998-{random.randrange(500, 1000)}" if has_phone or chooses else None,
             account=account_number(random.randrange(len(house.people) - 1)) if random.random() < 0.06 else None,
             refuses=refuses,
+            chooses=chooses,
         )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,18 +19,18 @@ from portal.people.models import Team
 from portal.promises import business_time
 from portal.promises.models import Promise
 from portal.simulation import spans
+from portal.simulation.agreed import NEVER, Agreed, Agreements, Change
 from portal.simulation.evidence import Act
 from portal.simulation.plan import Plan
 from portal.simulation.spans import Spans
 
 NOTICES = {"delay_notice", "lead_takes_over"}
 BY_HAND = {"reply", "question"}
-UNASKED = NOTICES | {"waiting_reminder", "closing_announced"}
+UNASKED = NOTICES | {"waiting_reminder", "closing_announced", "appointment_reminder"}
 GRACE = 30
 """Sending minutes after a night of the machine in which what piled up goes out."""
 UNTIL_SENT = 20
 """Minutes after an outage of the mail in which what waited leaves: a pause of 5 at most, a retry within 15."""
-NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -66,6 +66,10 @@ class CaseRecord:
     """When the count of notices in a row fell back to nothing: a promise was kept, or the case reopened."""
     open: Spans = field(default_factory=list)
     """When it was open: from its opening to its closing and from a reopening on, whatever steps it had."""
+    agreed: list[Agreed] = field(default_factory=list)
+    """The times that were agreed, one after the other."""
+    changes: list[Change] = field(default_factory=list)
+    """What became of them before their hour: moved, or given to somebody else."""
 
     def local_day(self, at: datetime) -> date:
         """The day on the team's wall clock."""
@@ -91,6 +95,10 @@ class LetterRecord:
     """For a notice: whether it is a rung of the ladder, and neither a person nor a new calendar moved the date."""
     planned: bool
     """For a notice: whether a person set the new date and is the one who tells it."""
+    agreed: Agreed | None = None
+    """The agreed time that it names."""
+    keeper_id: int | None = None
+    """Whom it says will be there then."""
 
 
 class Record:
@@ -116,6 +124,8 @@ class Record:
         first: dict[str, datetime] = {}
         for message_id, at in arrivals:
             first.setdefault(message_id, at)
+        self._agreements = Agreements(session)
+        self._ids = {person.name: person.id for person in self.directory.people.values()}
         self.cases = self._cases(session, number_of)
         self.by_number = {case.number: case for case in reversed(self.cases)}
         self.entries = self._entries(session)
@@ -172,15 +182,21 @@ class Record:
         return business_time.next_open(self.directory.sending(case.team), at)
 
     def absent(self, letter: LetterRecord) -> bool:
-        """Whether the person a letter names (or goes to) is away at the team's next business minute, as known then."""
+        """Whether somebody a letter names (or goes to) is away at the team's next business minute, as known then: who
+        signs it at once, who is to be there at the time it names."""
         at = letter.queued_at if letter.kind in BY_HAND else letter.at
-        team = self.directory.teams[self.directory.people[letter.person_id].team_id]
-        known = tuple(away for _, away in self._away if away.known_at <= at)
-        roster = self._rosters.setdefault(len(known), self._roster(at))
-        away = not presence.is_present(roster, letter.person_id, self.directory.business_minute(team, at))
+        away = not self._is_there(letter.person_id, at, known=at)
+        if letter.agreed is not None and letter.keeper_id is not None:
+            away = away or not self._is_there(letter.keeper_id, letter.agreed.starts_at, known=at)
         if away:
             self.note("absent", letter.case, letter.at)
         return away
+
+    def _is_there(self, person_id: int, at: datetime, *, known: datetime) -> bool:
+        team = self.directory.teams[self.directory.people[person_id].team_id]
+        number = sum(away.known_at <= known for _, away in self._away)
+        roster = self._rosters.setdefault(number, self._roster(known))
+        return presence.is_present(roster, person_id, self.directory.business_minute(team, at))
 
     def _roster(self, at: datetime) -> presence.Roster:
         rows = tuple(
@@ -209,6 +225,8 @@ class Record:
                 PromiseRecord(promise.id, promise.given_at, promise.due_at, promise.ended_at or NEVER, promise.state,
                               promise.replaces_id, promise.letter is not None)
             )  # fmt: skip
+        for case_id, agreed in self._agreements.of_case.items():
+            found[case_id].agreed, found[case_id].changes = agreed, self._agreements.changes[case_id]
         changes = _changes(session)
         for row in rows:
             found[row.id].open = _open(row.opened_at, changes[row.id], self.ends_at)
@@ -238,11 +256,16 @@ class Record:
         staff: list[LetterRecord] = []
         for row in session.execute(
             select(Letter.case_id, Letter.kind, Letter.audience, Letter.message_id, Letter.queued_at, Letter.person_id,
-                   Letter.promise_id).where(Letter.case_id.is_not(None)).order_by(Letter.id)
+                   Letter.promise_id, Letter.appointment_id, Letter.appointment_version)
+            .where(Letter.case_id.is_not(None)).order_by(Letter.id)
         ):  # fmt: skip
             at = first.get(row.message_id)
+            agreed = self._agreements.named(row.case_id, row.appointment_id, row.appointment_version)
+            if agreed is not None and row.queued_at >= agreed.starts_at:
+                agreed = None  # its hour had come: what is written then names no time to come
             if row.audience == Audience.CUSTOMER:
                 _tell(cases[row.case_id], row, at or NEVER)
+                _tell_agreed(agreed, row, at or NEVER)
             if at is None:
                 continue
             case, stated = cases[row.case_id], promises.get(row.promise_id)
@@ -254,6 +277,8 @@ class Record:
                 by_itself=closed_by.get((case.id, row.queued_at)) == Actor.SYSTEM,
                 automatic=(case.id, row.queued_at) in given,
                 planned=(case.id, row.queued_at) in planned,
+                agreed=agreed,
+                keeper_id=None if agreed is None else self._ids[agreed.keepers[row.appointment_version]],
             )  # fmt: skip
             if row.audience == Audience.STAFF:
                 staff.append(letter)
@@ -272,6 +297,11 @@ def _tell(case: CaseRecord, row: Any, at: datetime) -> None:
     for promise in case.promises:
         if promise.due_at in dates and (at < promise.told_at or not promise.told_by):
             promise.told_at, promise.told_by = at, row.kind
+
+
+def _tell_agreed(agreed: Agreed | None, row: Any, at: datetime) -> None:
+    if agreed is not None and (at < agreed.told_at or not agreed.told_by):
+        agreed.told_at, agreed.told_by = at, row.kind
 
 
 def _is_told_with(promise: PromiseRecord, row: Any) -> bool:

@@ -5,7 +5,6 @@ by a generator of their own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -16,14 +15,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from portal import db
+from portal.appointments.models import IS_BOOKED, Appointment
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import Refused
 from portal.cases.models import Case, CaseState
 from portal.promises.models import Medium, Promise, PromiseKind
+from portal.simulation.call_list import CallList, Noted
 from portal.simulation.company import Colleague, Habit
-from portal.simulation.deeds import Deeds, Done
-from portal.simulation.evidence import Evidence
+from portal.simulation.deeds import Done
+from portal.simulation.desk import Desk
+from portal.simulation.evidence import Evidence, moment
+from portal.simulation.meetings import Meetings
 from portal.simulation.plan import Plan
 
 PACE = {Habit.PROMPT: (14, 28), Habit.LATE: (18, 34), Habit.FORGETFUL: (14, 30)}
@@ -67,23 +70,6 @@ class Calls(Protocol):
     def reachable_from(self) -> datetime: ...
 
 
-@dataclass
-class Desk:
-    """Somebody's memory."""
-
-    colleague: Colleague
-    person_id: int
-    random: Random
-    put_off: dict[int, datetime] = field(default_factory=dict)
-    """Promises that this person will not think of before that time."""
-    seen: set[int] = field(default_factory=set)
-    away: list[tuple[datetime, datetime | None]] = field(default_factory=list)
-    urgent: set[str] = field(default_factory=set)
-    """Cases of which a reminder spoke."""
-    noted_calls: list[tuple[int, str, int]] = field(default_factory=list)
-    """Cases to ring up, as they were when this person wrote them on a slip: id, reference, version."""
-
-
 class Staff:
     """All of them."""
 
@@ -96,6 +82,7 @@ class Staff:
         self._by_name = {desk.colleague.name: desk for desk in self._desks}
         self._by_email = {desk.colleague.email: desk for desk in self._desks}
         self._acts_for: tuple[object, int, dict[int, set[tuple[int, int]]]] | None = None
+        self.call_list: CallList = CallList(self)
 
     def begin(self) -> None:
         """Everybody comes to work when their hours begin."""
@@ -114,6 +101,44 @@ class Staff:
         if desk.colleague.habit is not Habit.PROMPT and desk.random.random() < 0.3:
             then = self._calls.instant() + timedelta(minutes=desk.random.randint(3, 50))
             self._calls.at(then, lambda: self._plan_ahead(desk, reference))
+
+    def alarmed(self, email: str, reference: str) -> None:
+        """A letter about an appointment is in somebody's mailbox."""
+        desk = self._by_email.get(email.lower())
+        if desk is not None:
+            self.call_list.alarmed(desk, reference)
+
+    def wished(self, reference: str) -> None:
+        """A customer rings up because another time would suit better."""
+        with db.reading() as session:
+            query = select(Case.id, Appointment.person_id).join(Appointment, Appointment.case_id == Case.id)
+            row = session.execute(query.where(Case.reference == reference, IS_BOOKED)).one_or_none()
+        if row is not None:
+            self.call_list.wished(row.id, reference, row.person_id)
+
+    def instant(self) -> datetime:
+        """The instant it is."""
+        return self._calls.instant()
+
+    def at(self, instant: datetime, act: Callable[[], None]) -> None:
+        """Do something then."""
+        self._calls.at(instant, act)
+
+    def works(self, desk: Desk) -> bool:
+        """Whether this person sits at the desk now, and the machine answers."""
+        now = self._calls.instant()
+        return self._calls.reachable_from() <= now and self.at_work(desk, now)
+
+    def beside(self, desk: Desk) -> int:
+        """Somebody of the same team."""
+        team = [one for one in self._desks if one.colleague.team == desk.colleague.team and one is not desk]
+        return desk.random.choice(team or [desk]).person_id
+
+    def whoever_works(self, first_id: int) -> Desk | None:
+        """This person, or a colleague of theirs who is there; None where nobody is."""
+        first = next(desk for desk in self._desks if desk.person_id == first_id)
+        team = [one for one in self._desks if one.colleague.team == first.colleague.team]
+        return next((desk for desk in (first, *team) if self.works(desk)), None)
 
     def at_work(self, desk: Desk, at: datetime) -> bool:
         """Whether this person sits at the desk: own hours, no holiday, not away."""
@@ -143,12 +168,13 @@ class Staff:
     def _one_case(self, desk: Desk, now: datetime) -> None:
         try:
             with db.reading() as session:
-                listed = self._list(session, desk, now)
+                listed, agreed = self._list(session, desk, now)
         except SQLAlchemyError:
             return  # the page says that the database is away; the next look is a quarter of an hour later
+        self.call_list.note(desk, agreed)
         if desk.noted_calls and desk.random.random() < OLD_SLIP:
             case_id, reference, version = desk.noted_calls.pop(0)
-            self._do(desk, case_id, reference, lambda deeds: deeds.dial(version))
+            self.do(desk, case_id, reference, lambda deeds: deeds.dial(version))
             return
         calls = [(one.id, one.reference, one.version) for one in listed if one.medium == Medium.CALL]
         desk.noted_calls = [*desk.noted_calls, *calls[-1:]][-5:]
@@ -156,13 +182,15 @@ class Staff:
         if item is not None:
             self._handle(desk, item.id, item.reference, item.promise_id)
 
-    def _list(self, session: Session, desk: Desk, now: datetime) -> Sequence[Item]:
-        """What the worklist shows as mine: cases whose step is mine or whose person I act for, by date."""
+    def _list(self, session: Session, desk: Desk, now: datetime) -> tuple[Sequence[Item], Sequence[Noted]]:
+        """What the worklist shows as mine: cases whose step is mine or whose person I act for, by date; and what is new
+        on the list of calls."""
         directory = directories.load(session, now=now)
         mine = self._acting(directory, now).get(desk.person_id, set())
         owners = {person_id for person_id, _ in mine}
         rows = session.execute(_LIST, {"owners": sorted(owners)}).all()
-        return [row for row in rows if (row.person_id, row.topic_id) in mine]
+        listed = [row for row in rows if (row.person_id, row.topic_id) in mine]
+        return listed, self.call_list.look(session, desk, mine)
 
     def _acting(self, directory: Directory, now: datetime) -> dict[int, set[tuple[int, int]]]:
         """Who acts for whom in which topic, worked out once an hour and whenever the directory changes."""
@@ -198,7 +226,7 @@ class Staff:
         return True
 
     def _handle(self, desk: Desk, case_id: int, reference: str, promise_id: int) -> None:
-        done = self._do(desk, case_id, reference, lambda deeds: deeds.answer(promise_id))
+        done = self.do(desk, case_id, reference, lambda deeds: deeds.answer(promise_id))
         desk.urgent.discard(reference)
         if done is None or not done.ok or done.why is not None:
             # Refused, or done without a trace: nobody tries the same again at once.
@@ -213,20 +241,20 @@ class Staff:
             return
         with db.reading() as session:
             case_id = session.scalars(select(Case.id).where(Case.reference == reference)).one()
-        self._do(desk, case_id, reference, lambda deeds: deeds.plan())
+        self.do(desk, case_id, reference, lambda deeds: deeds.plan())
 
     def _close(self, desk: Desk, case_id: int, reference: str) -> None:
         if self._calls.reachable_from() <= self._calls.instant():
-            self._do(desk, case_id, reference, lambda deeds: deeds.close())
+            self.do(desk, case_id, reference, lambda deeds: deeds.close())
 
-    def _do(self, desk: Desk, case_id: int, reference: str, deed: Callable[[Deeds], Done]) -> Done | None:
+    def do(self, desk: Desk, case_id: int, reference: str, deed: Callable[[Meetings], Done]) -> Done | None:
         """Do it in one writing transaction, and say in the plan what came of it."""
         now = self._calls.instant()
         deeds, number = None, 0
         try:
             with db.writing() as session:
                 number = self._case_number(session, reference)
-                deeds = Deeds(session, session.get_one(Case, case_id), desk.person_id, desk.colleague.habit,
+                deeds = Meetings(session, session.get_one(Case, case_id), desk.person_id, desk.colleague.habit,
                               desk.random, now)  # fmt: skip
                 done = deed(deeds)
         except Refused as refused:
@@ -236,7 +264,8 @@ class Staff:
         if deeds is None or done.act == "nothing":
             return None
         for act in (*deeds.before, done) if done.ok else (done,):
+            slot = {} if act.slot is None else {"slot": moment(act.slot)}
             self._evidence.act(now, "staff", case=number, by=desk.colleague.name, act=act.act, reached=act.reached,
                                keeps=act.keeps, ok=act.ok, why=act.why, reference=reference,
-                               allowed=act.allowed)  # fmt: skip
+                               allowed=act.allowed, **slot)  # fmt: skip
         return done

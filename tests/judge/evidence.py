@@ -3,7 +3,7 @@
 import base64
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from tests.judge.reading import Letter, Line, instant
 Act = dict[str, Any]
 """A line of the plan with ``at`` as an instant."""
 DELAYS = frozenset({"delay_notice", "lead_takes_over"})
-UNASKED = DELAYS | {"waiting_reminder", "closing_announced"}
+REMINDER = "appointment_reminder"
+UNASKED = DELAYS | {"waiting_reminder", "closing_announced", REMINDER}
 OUR_FAULT = 500
 """From this status on it is the server that could not answer."""
 ENDS = ("machine_off", "smtp_down")
@@ -40,6 +41,12 @@ class Arrival:
     """The dates that a delay notice takes back."""
     names_lead: bool
     replanned: bool
+    agreed: tuple[datetime, ...] = ()
+    """The agreed times that it names."""
+    keepers: frozenset[str] = frozenset()
+    """Who will be there then."""
+    invites_to: datetime | None = None
+    """The time in its calendar file."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Story:
     fetches: list[Fetch] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
+    minutes: int = 30
+    """How long an appointment of its topic is."""
     is_placed: bool = False
     """Whether a letter or a page has told which team it is with."""
 
@@ -139,6 +148,7 @@ def _plan(path: Path) -> Evidence:
         if kind == "form" and row["status"] == 303:
             team = company.teams[company.topics[row["topic"]]]
             story = Story(row["case"], row["reference"], row["email"].lower(), team, at)
+            story.minutes = company.minutes.get(row["topic"], story.minutes)
             by_number[row["case"]] = evidence.stories[story.reference] = story
         elif kind in ("customer", "staff") and row["case"] in by_number:
             reference = row.get("reference") or by_number[row["case"]].reference
@@ -180,7 +190,8 @@ def _take_letter(evidence: Evidence, row: dict[str, Any]) -> None:
     if story is not None:
         _place(evidence.company, story, letter.for_name or letter.person)
     team = story.team if story else next(iter(evidence.company.teams.values()))
-    (story.arrivals if story else evidence.nameless).append(_arrival(letter, at, to, team))
+    people = evidence.company.people
+    (story.arrivals if story else evidence.nameless).append(_arrival(letter, at, to, team, people))
 
 
 def _continued(evidence: Evidence, letter: Letter, to: str, at: datetime) -> Story | None:
@@ -193,6 +204,7 @@ def _continued(evidence: Evidence, letter: Letter, to: str, at: datetime) -> Sto
 
 def _goes_on(evidence: Evidence, origin: Story, reference: str, opened: datetime) -> Story:
     story = Story(origin.number, reference, origin.email, origin.team, opened, is_form=False)
+    story.minutes = origin.minutes
     evidence.stories[reference] = story
     return story
 
@@ -204,13 +216,14 @@ def _place(company: Company, story: Story, name: str) -> None:
         story.team, story.is_placed = company.teams[person.team], True
 
 
-def _arrival(letter: Letter, at: datetime, to: str, team: Team) -> Arrival:
+def _arrival(letter: Letter, at: datetime, to: str, team: Team, people: Iterable[str]) -> Arrival:
     steps = [step for sentence in letter.bold for step in moments(sentence, team.tz, letter.written)]
+    agreed = tuple(dict.fromkeys(at for piece in letter.agreed for at in moments(piece, team.tz, letter.written)[-1:]))
     before: frozenset[datetime] = frozenset()
     text = ""
-    if letter.kind in UNASKED:
+    if letter.kind in UNASKED and letter.kind != REMINDER:
         text = reading.plain(letter.html)
-        before = frozenset(moments(text, team.tz, letter.written)) - set(steps)
+        before = frozenset(moments(text, team.tz, letter.written)) - set(steps) - set(agreed)
     return Arrival(
         at=at,
         to=to,
@@ -222,6 +235,9 @@ def _arrival(letter: Letter, at: datetime, to: str, team: Team) -> Arrival:
         before=before,
         names_lead=letter.kind in DELAYS and team.lead is not None and team.lead in text,
         replanned=letter.kind == "delay_notice" and any(words in text for words in REPLANNED),
+        agreed=agreed,
+        invites_to=letter.invites_to,
+        keepers=frozenset(reading.keepers(letter.html, people)) if agreed else frozenset(),
     )
 
 

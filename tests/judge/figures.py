@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from tests.judge import light, timeline
-from tests.judge.evidence import DELAYS, UNASKED, Act, Arrival, Evidence, Story, read
+from tests.judge import agreed, light, timeline
+from tests.judge.agreed import Agreed, Change
+from tests.judge.evidence import DELAYS, REMINDER, UNASKED, Act, Arrival, Evidence, Story, read
 from tests.judge.hours import Team
+from tests.judge.reading import instant
 from tests.judge.spans import joined, within
 
 DAY = timedelta(hours=24)
@@ -23,6 +25,11 @@ UNTIL_SENT = 20
 EDITABLE = timedelta(minutes=16)
 """What a colleague plans is told after a quarter of an hour in which it can be changed."""
 BY_HAND = frozenset({"reply", "question"})
+OF_TIMES = frozenset(f"appointment_{what}" for what in ("confirmed", "moved", "given", "frozen", "cancelled", "missed"))
+"""Letters that say where an agreed time stands."""
+CHANGES_TIMES = frozenset({"book", "move", "keep", "cancel_appointment"})
+LATE, ROUND = timedelta(minutes=15), timedelta(minutes=5)
+"""When a customer is told that nobody has begun, and how long that letter may take."""
 OVERTAKES = BY_HAND | {"closed", "promise_given"}
 """Letters that take the place of a receipt that could not leave before them."""
 LOOKS_AFTER = re.compile(r"kümmert sich darum|looks after it|übernimmt|takes over")
@@ -36,6 +43,9 @@ COUNTED = (
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "appointments_missed_in_silence",
+    "appointments_changed_without_a_letter",
+    "reminders_naming_an_old_time",
     "acts_refused_by_a_fault",
     "promises_lapsed_in_silence",
     "promises_lapsed_while_off",
@@ -87,7 +97,8 @@ def weigh(folder: Path) -> Verdict:
     for story in evidence.stories.values():
         outage = outages[story.team.name]
         pages = timeline.stretches(story, evidence.end, evidence.end)
-        seen = light.Seen(story, pages, evidence.refused.get(story.email), outage, evidence.end)
+        times, changes = agreed.times_of(story)
+        seen = light.Seen(story, pages, evidence.refused.get(story.email), outage, evidence.end, times)
         for figure, (start, end) in light.dark(seen):
             dark[figure] += end - start
             verdict.find(figure, story, start, f"until {end}")
@@ -96,10 +107,13 @@ def weigh(folder: Path) -> Verdict:
         _calls(evidence, story, seen, verdict)
         _lost(evidence, story, verdict)
         _notices(story, verdict)
+        _missed_in_silence(seen, verdict)
+        _changed_without_a_letter(seen, changes, verdict)
         for arrival in story.arrivals:
             _absent_sender(evidence, story, arrival, verdict)
             _outside_hours(evidence, story, arrival, verdict)
             _untrue(story, seen, arrival, verdict)
+            _reminds_wrongly(seen, arrival, verdict)
     _absent_readers(evidence, verdict)
     _refused(evidence, verdict)
     _add_up(evidence, verdict, dark)
@@ -123,12 +137,67 @@ def _outages(evidence: Evidence, team: Team) -> light.Outages:
 
 def _calls(evidence: Evidence, story: Story, seen: light.Seen, verdict: Verdict) -> None:
     for act in story.acts:
+        if act["kind"] == "staff" and act["act"] == "start" and act["ok"]:
+            slot = instant(act["slot"])
+            if not any(one.starts_at == slot for one in _standing(seen, act["at"])):
+                verdict.find("calls_at_an_old_time", story, act["at"], f"{slot} did not stand")
+            continue
         if act["kind"] != "staff" or act["act"] != "call" or not act.get("ok", True):
             continue
         if seen.is_closed(act["at"]):
             verdict.find("calls_at_an_old_time", story, act["at"], "the case was closed")
         elif act["by"] not in _may_call(evidence, story, act["at"]):
             verdict.find("calls_at_an_old_time", story, act["at"], f"{act['by']} is not who the page named")
+
+
+def _standing(seen: light.Seen, at: datetime) -> list[Agreed]:
+    """The agreed time that stood at a moment, if one did."""
+    return [one for one in seen.agreed if one.since <= at < one.until]
+
+
+def _missed_in_silence(seen: light.Seen, verdict: Verdict) -> None:
+    """Agreed times that passed: nobody had begun, and no letter had told the customer in time."""
+    starts = [act["at"] for act in seen.story.acts if act["kind"] == "staff" and act["act"] == "start" and act["ok"]]
+    for one in seen.agreed:
+        late_at, deadline = one.starts_at + LATE, one.starts_at + LATE + ROUND
+        begun = any(one.since <= at <= deadline and at < one.until for at in starts)
+        if one.until <= deadline or begun or deadline >= seen.end:
+            continue
+        if seen.is_closed(late_at) or _kept_back(seen, deadline):
+            continue
+        if not any(
+            letter.kind in ("appointment_late", "appointment_missed") and one.starts_at < letter.at <= deadline
+            for letter in seen.story.arrivals
+        ):
+            verdict.find("appointments_missed_in_silence", seen.story, one.starts_at, f"no word until {deadline}")
+
+
+def _changed_without_a_letter(seen: light.Seen, changes: list[Change], verdict: Verdict) -> None:
+    """Times that were moved or given to somebody else, of which no letter spoke before the old time came."""
+    for change in changes:
+        deadline = max(change.old, change.at + light.FRESH)
+        if deadline >= seen.end or seen.is_closed(deadline) or _kept_back(seen, deadline):
+            continue
+        if not any(
+            letter.kind in OF_TIMES and letter.written >= change.at and letter.at <= deadline
+            for letter in seen.story.arrivals
+        ):
+            verdict.find("appointments_changed_without_a_letter", seen.story, change.at, f"no letter until {deadline}")
+
+
+def _kept_back(seen: light.Seen, at: datetime) -> bool:
+    """Whether a fault outside kept a letter from its reader until then."""
+    refuses = seen.refuses is not None and seen.refuses <= at
+    return refuses or within(at, seen.outages.off) or within(at, seen.outages.mail(unasked=False))
+
+
+def _reminds_wrongly(seen: light.Seen, arrival: Arrival, verdict: Verdict) -> None:
+    """A reminder of a time that did not stand any more, or had come."""
+    if arrival.kind != REMINDER:
+        return
+    right = any(one.starts_at in arrival.agreed and arrival.at < one.starts_at for one in _standing(seen, arrival.at))
+    if not right:
+        verdict.find("reminders_naming_an_old_time", seen.story, arrival.at, f"names {arrival.agreed}")
 
 
 def _may_call(evidence: Evidence, story: Story, at: datetime) -> set[str]:
@@ -172,11 +241,19 @@ def _lost(evidence: Evidence, story: Story, verdict: Verdict) -> None:
     for act in story.acts:
         if act["kind"] == "customer" and act["act"] == "message" and act["status"] == 303:
             _answered(evidence, story, act["at"], {"message_received", "reopened"}, verdict)
+        elif _changes_a_time(act):
+            _answered(evidence, story, act["at"], set(OF_TIMES | {"closed"}), verdict)
         elif _closes(act):
             # Who opens it again before the letter could leave knows that it was closed.
             _answered(evidence, story, act["at"], {"closed", "reopened"}, verdict)
         elif act["kind"] == "staff" and act["act"] in ANSWERED_BY and act.get("ok", True):
             _answered(evidence, story, act["at"], ANSWERED_BY[act["act"]], verdict)
+
+
+def _changes_a_time(act: Act) -> bool:
+    if act["kind"] == "customer":
+        return act["act"] in CHANGES_TIMES and act["status"] == 303
+    return act["act"] in ("book", "move", "freeze") and bool(act.get("ok", True))
 
 
 def _answered(evidence: Evidence, story: Story, at: datetime, kinds: set[str], verdict: Verdict) -> None:
@@ -213,6 +290,11 @@ def _absent_sender(evidence: Evidence, story: Story, arrival: Arrival, verdict: 
     at = arrival.written if arrival.kind in BY_HAND else arrival.at
     if evidence.company.is_away(arrival.person, at, known=at):
         verdict.find("letters_naming_an_absent_person", story, at, f"{arrival.kind} from {arrival.person}")
+        return
+    for name in arrival.keepers:
+        if any(evidence.company.is_away(name, then, known=at) for then in arrival.agreed):
+            verdict.find("letters_naming_an_absent_person", story, at, f"{arrival.kind}: {name} will not be there")
+            return
 
 
 def _absent_readers(evidence: Evidence, verdict: Verdict) -> None:
@@ -227,7 +309,8 @@ def _outside_hours(evidence: Evidence, story: Story, arrival: Arrival, verdict: 
     if arrival.kind not in UNASKED and not (arrival.kind == "closed" and _closed_by_itself(story, arrival)):
         return
     ready = evidence.company.next_minute(story.team, arrival.at, known=arrival.at, sending=True)
-    told = {step for one in story.arrivals if one.at < arrival.at for step in one.steps} | arrival.before
+    earlier = [one for one in story.arrivals if one.at < arrival.at]
+    told = {step for one in earlier for step in (*one.steps, *one.agreed)} | arrival.before
     if ready > arrival.at and not any(arrival.written < step < ready for step in told):
         verdict.find("letters_outside_sending_hours", story, arrival.at, f"{arrival.kind}; next is {ready}")
 
@@ -243,14 +326,20 @@ def _closes(act: Act) -> bool:
 
 def _untrue(story: Story, seen: light.Seen, arrival: Arrival, verdict: Verdict) -> None:
     kept_back = [*seen.outages.off, *seen.outages.mail(unasked=arrival.kind in UNASKED)]
-    if not arrival.steps or within(arrival.at, kept_back):
+    if arrival.invites_to is not None and arrival.invites_to not in arrival.agreed:
+        verdict.find(
+            "letters_untrue", story, arrival.at, f"{arrival.kind}: its calendar file says {arrival.invites_to}"
+        )
+        return
+    dates = (*arrival.steps, *arrival.agreed)
+    if not dates or within(arrival.at, kept_back):
         return
     # What somebody wrote by hand is never taken back; the letter that says what has changed follows it.
     at = arrival.written if arrival.kind in BY_HAND else arrival.at
     if seen.is_closed(at) and seen.is_closed(at - INSTANT):
         verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} for a closed case")
-    elif min(arrival.steps) <= arrival.at:
-        verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} says {min(arrival.steps)}")
+    elif min(dates) <= arrival.at:
+        verdict.find("letters_untrue", story, arrival.at, f"{arrival.kind} says {min(dates)}")
 
 
 def _refused(evidence: Evidence, verdict: Verdict) -> None:
@@ -299,6 +388,7 @@ def _add_up(evidence: Evidence, verdict: Verdict, dark: dict[str, timedelta]) ->
         "letters": len(evidence.copies),
         "promises_kept": timeline.count(lines, timeline.KEPT),
         "promises_moved": timeline.count(lines, timeline.MOVED),
+        **{name: sum(bool(said.search(line.sentence)) for line in lines) for name, said in agreed.COUNTED.items()},
         **{figure: round(length / timedelta(minutes=1), 1) for figure, length in dark.items()},
         **{figure: counted[figure] for figure in COUNTED},
         "letters_doubled": sum(number for name, number in surplus.items() if name not in evidence.ambiguous),
@@ -321,4 +411,4 @@ def _median_first_answer(evidence: Evidence, forms: dict[int, datetime]) -> floa
 
 
 def _answers(act: Act) -> bool:
-    return act["act"] in ("reply", "close") or (act["act"] == "call" and bool(act.get("reached")))
+    return act["act"] in ("reply", "close") or (act["act"] in ("call", "outcome") and bool(act.get("reached")))

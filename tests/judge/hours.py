@@ -79,6 +79,8 @@ class Company:
     people: dict[str, Person]
     topics: dict[str, str]
     """Slug to team."""
+    minutes: dict[str, int]
+    """Slug to how long an appointment is."""
     absences: dict[str, list[Absence]] = field(default_factory=dict)
     closures: list[Closure] = field(default_factory=list)
     laid_out: dict[tuple[str, date, bool, int], list[Span]] = field(default_factory=dict)
@@ -102,8 +104,9 @@ class Company:
             for one in head["people"]
         }
         topics = {one["slug"]: one["team"] for one in head["topics"]}
+        minutes = {one["slug"]: one["slot_min"] for one in head["topics"] if "slot_min" in one}
         sends = (head["sends_from_minute"], head["sends_until_minute"])
-        return cls(head["name"], sends, head.get("last_instance"), teams, people, topics)
+        return cls(head["name"], sends, head.get("last_instance"), teams, people, topics, minutes)
 
     def is_away(self, name: str, at: datetime, *, known: datetime) -> bool:
         """Whether this person is away at their team's next business minute from ``at`` on, as far as ``known`` then."""

@@ -1,10 +1,11 @@
 """Law 1 as a customer feels it: when no step ahead was told, and which dates passed without a word."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from tests.judge.agreed import Agreed
 from tests.judge.dates import moments
 from tests.judge.evidence import UNASKED, Story
 from tests.judge.spans import Span, cut, joined, within, without
@@ -40,6 +41,7 @@ class Seen:
     """Since when the mailbox takes no letter."""
     outages: Outages
     end: datetime
+    agreed: list[Agreed] = field(default_factory=list)
 
     @cached_property
     def letters(self) -> dict[datetime, datetime]:
@@ -98,6 +100,21 @@ class Seen:
         """When no mail left, and this step lay ahead."""
         return [(start, min(end, step)) for start, end in self.outages.mail(unasked=step in self.unasked)]
 
+    def told_of(self, agreed: Agreed) -> datetime:
+        """When the first letter was there that names this time and was written since it stands."""
+        found = (
+            one.at
+            for one in self.story.arrivals
+            if agreed.starts_at in one.agreed and one.written >= agreed.since.replace(microsecond=0)
+        )
+        return min(found, default=self.end)
+
+    def lit_by(self, agreed: Agreed) -> list[Span]:
+        """When an agreed time counted as told and lay ahead."""
+        told = self.told_of(agreed)
+        spans = [(agreed.since, agreed.since + FRESH), (max(told, agreed.since), self.end)]
+        return [(start, min(end, agreed.counts_until)) for start, end in spans]
+
     def out_of_reach(self, step: datetime) -> list[Span]:
         """When the mailbox took no letter, and this step lay ahead."""
         return [] if self.refuses is None else [(self.refuses, step)]
@@ -109,15 +126,23 @@ def dark(seen: Seen) -> Iterator[tuple[str, Span]]:
     A page that nobody saw may have said any step: in doubt that of a letter, or one that lies beyond the end.
     """
     found: dict[str, list[Span]] = {}
+    agreed_lit = [span for one in seen.agreed for span in seen.lit_by(one)]
+    agreed = [(one.since, one.counts_until) for one in seen.agreed]
     for page, shown in zip(seen.pages, seen.shown, strict=True):
         if not page.closed:
             steps = shown if page.known else dict.fromkeys([*seen.letters, seen.end], page.start)
             lit = (span for step, since in steps.items() for span in seen.told(step, since))
-            left = without((page.start, min(page.end, seen.end)), lit)
+            left = without((page.start, min(page.end, seen.end)), [*lit, *agreed_lit])
             excuses = {
-                "minutes_in_the_dark_out_of_reach": [span for step in steps for span in seen.out_of_reach(step)],
+                "minutes_in_the_dark_out_of_reach": [
+                    *(span for step in steps for span in seen.out_of_reach(step)),
+                    *([] if seen.refuses is None else [(max(start, seen.refuses), end) for start, end in agreed]),
+                ],
                 "minutes_in_the_dark_while_off": seen.outages.off,
-                "minutes_in_the_dark_while_mail_down": [span for step in steps for span in seen.excused(step)],
+                "minutes_in_the_dark_while_mail_down": [
+                    *(span for step in steps for span in seen.excused(step)),
+                    *(part for span in agreed for part in cut(span, seen.outages.mail(unasked=False))),
+                ],
             }
             for figure, excused in excuses.items():
                 found.setdefault(figure, []).extend(part for span in left for part in cut(span, excused))

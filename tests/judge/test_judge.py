@@ -33,6 +33,11 @@ FIGURES = {
     "letters",
     "promises_kept",
     "promises_moved",
+    "appointments",
+    "appointments_moved",
+    "appointments_frozen",
+    "appointments_given",
+    "appointments_missed",
     "promises_lapsed_in_silence",
     "promises_lapsed_while_off",
     "promises_lapsed_while_mail_down",
@@ -53,6 +58,9 @@ FIGURES = {
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "appointments_missed_in_silence",
+    "appointments_changed_without_a_letter",
+    "reminders_naming_an_old_time",
     "acts_refused_by_a_fault",
     "median_first_answer_minutes",
 }
@@ -68,6 +76,9 @@ TARGETS = {  # the figures whose target is zero
     "notices_twice_a_day",
     "ladders_without_a_lead",
     "letters_untrue",
+    "appointments_missed_in_silence",
+    "appointments_changed_without_a_letter",
+    "reminders_naming_an_old_time",
     "acts_refused_by_a_fault",
 }
 
