@@ -120,6 +120,8 @@ class EntryView:
     visible: bool
     erased: bool
     files: tuple[Filed, ...] = ()
+    wished: str | None = None
+    """The time that was wished for while nothing was agreed, in words."""
 
 
 @dataclass(frozen=True)
@@ -410,6 +412,7 @@ def _entry_view(directory: Directory, entry: Entry, filed: list[Filed], voice: V
         visible=entry.visible,
         erased=entry.erased_at is not None,
         files=tuple(filed),
+        wished=said("slot"),
     )
 
 
