@@ -4,7 +4,7 @@ What needs no database is checked here, before the writing transaction opens. Th
 rows; ``chosen``, ``number`` and ``wish`` take what was read of them.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,16 +14,16 @@ from werkzeug.datastructures import MultiDict
 from wtforms import Form, HiddenField, RadioField, StringField, TextAreaField
 from wtforms.validators import DataRequired, StopValidation
 
+from portal.cases import offering
 from portal.cases.models import Doubt, Topic, TopicMedium
 from portal.cases.opening import Wish
 from portal.journal.files import File
 from portal.links import InvalidLink, Links, Purpose, new_secret
 from portal.pages import uploads
 from portal.pages.contact import typed
+from portal.promises.models import Medium
 
 NAME, COMPANY, CUSTOMER_NUMBER, POSTCODE, PHONE, MESSAGE = 60, 120, 40, 12, 40, 5000
-NOT_OFFERED = {"slot": _("Choosing a call time is not possible here yet. Please write to us when it suits you.")}
-"""Fields of INTERFACE.md that later issues build: a posted one is refused, never silently dropped."""
 TOKEN_LIFE = timedelta(hours=24)
 CLOCK_SLACK = timedelta(minutes=2)
 
@@ -93,6 +93,12 @@ def email_field() -> StringField:
     )
 
 
+def readable_time(_form: Form, field: Any) -> None:
+    """Refuses what is no start in ISO 8601 with an offset; nothing at all is no time wished."""
+    if field.data and typed.instant(field.data) is None:
+        raise StopValidation(_("This time cannot be read. Please choose one of those shown."))
+
+
 class EmailForm(Form):
     """One address."""
 
@@ -104,6 +110,7 @@ class ContactForm(Form):
 
     csrf_token = HiddenField()
     topic = RadioField(_("What is it about?"), [DataRequired(_("Choose what it is about."))], validate_choice=False)
+    slot = RadioField(_("Time"), [readable_time], filters=[lambda value: (value or "").strip()], validate_choice=False)
     message = message_field()
     attachments = uploads.files_field()
     name = _line(_("Name"), NAME, DataRequired(_("Enter your name.")), one_line, no_address)
@@ -117,13 +124,6 @@ class ContactForm(Form):
         """Add an error found outside the form, for example in the database."""
         self[field].errors = [*self[field].errors, sentence]
 
-    def refuse_what_is_not_offered(self, posted: Mapping[str, str]) -> bool:
-        """Refuse fields that this form does not have yet but others may post. True when there was none."""
-        sentences = [str(sentence) for name, sentence in NOT_OFFERED.items() if posted.get(name, "").strip()]
-        for sentence in sentences:
-            self.refuse("csrf_token", sentence)
-        return not sentences
-
     def body(self) -> list[str]:
         """All that was typed, in a fixed order: equal forms have equal bodies."""
         return [str(field.data or "") for field in self if field.name != "csrf_token"]
@@ -136,10 +136,31 @@ class ContactForm(Form):
         self.refuse("topic", _("Choose what it is about."))
         return None
 
+    @property
+    def starts_at(self) -> datetime | None:
+        """The time that was chosen; None for none, and for what is no time."""
+        return typed.instant(self.slot.data)
+
+    def refuse_time(self, sentence: Any) -> None:
+        """Say why the chosen time cannot be had, and choose none."""
+        self.refuse("slot", sentence)
+        self.slot.data = ""
+
+    def choosable(self, topic: Topic) -> None:
+        """An error where a time was chosen and the topic offers none."""
+        if self.slot.data and not self.slot.errors and not offering.offers(topic):
+            self.refuse_time(
+                _(
+                    "No time can be chosen for this request, so none is chosen now. "
+                    "Please send the form once more, or choose something else."
+                )
+            )
+
     def number(self, topic: Topic, country: str) -> str | None:
         """The phone number in E.164 form, or None; with an error when it is wrong or missing for a call."""
         if not self.phone.data:
-            if topic.medium == TopicMedium.CALL:
+            is_booked = self.starts_at is not None and topic.slot_medium == Medium.CALL
+            if is_booked or topic.medium == TopicMedium.CALL:
                 self.refuse("phone", _("Enter the phone number on which we should call you."))
             return None
         number = typed.phone(self.phone.data, country)
@@ -161,6 +182,7 @@ class ContactForm(Form):
             customer_number=self.customer_number.data or None,
             postcode=self.postcode.data or None,
             files=tuple(files),
+            slot=self.starts_at,
         )
 
 

@@ -1,7 +1,7 @@
 """The form, the thank-you page behind it, and the company's colour."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
@@ -15,8 +15,17 @@ from portal import clock, config, db, limits
 from portal.cases import closing, doubting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
 from portal.cases.appointment_view import AppointmentView
-from portal.cases.errors import AlreadyCorrected, KeyReused, NothingToPromise, Refused, TooMany
+from portal.cases.errors import (
+    AlreadyCorrected,
+    KeyReused,
+    NothingToPromise,
+    NotOffered,
+    Refused,
+    SlotTaken,
+    TooMany,
+)
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
+from portal.cases.offering import Offered
 from portal.cases.opening import Draft, Wish
 from portal.cases.timeline import First, Status
 from portal.journal.files import NoLongerHeld
@@ -24,7 +33,7 @@ from portal.journal.models import Kind
 from portal.mail.models import LetterState
 from portal.pages import speaking, uploads
 from portal.pages.contact import brand as colours
-from portal.pages.contact import proof
+from portal.pages.contact import proof, times
 from portal.pages.contact.forms import (
     ContactForm,
     EmailForm,
@@ -34,6 +43,7 @@ from portal.pages.contact.forms import (
     new_ticket,
     read_ticket,
 )
+from portal.pages.contact.times import TILES, Wanted
 from portal.pages.once import accepted_once
 from portal.pages.uploads import Chosen, OverQuota
 from portal.promises import wording
@@ -68,7 +78,7 @@ def send() -> ResponseReturnValue:
     """Take the form: a case or, in doubt, an entry; then on to the thank-you page."""
     now, posted, network = clock.utc_now(), first_values(request.form), limits.network_of(request.remote_addr)
     form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
-    complete, known = form.validate() & form.refuse_what_is_not_offered(posted), ticket is not None
+    complete, known = form.validate(), ticket is not None
     ticket = ticket or new_ticket(now)
     chosen = uploads.choose(form.attachments, "contact", ticket.key)
     with db.reading() as session:
@@ -83,6 +93,8 @@ def send() -> ResponseReturnValue:
         return _come_back(form, ticket, chosen, [] if known else [_not_ours()], now=now)
     if isinstance(drafted, TooMany):
         return _full(form, ticket, chosen, drafted, now=now)
+    if isinstance(drafted, NotOffered):
+        return _other_times(form, ticket, chosen, wish, drafted, now=now)
     return _accept(form, ticket, drafted, chosen, network)
 
 
@@ -135,6 +147,8 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, n
     except NothingToPromise:  # until a moment ago there was a date
         form.refuse("topic", _not_offered_now())
         return _come_back(form, ticket, chosen, now=drafted.now)
+    except NotOffered as refused:
+        return _other_times(form, ticket, chosen, drafted.wish, refused, now=drafted.now)
     except NoLongerHeld:
         uploads.say_no_longer_held(chosen)
         return _come_back(form, ticket.again(), chosen, now=drafted.now)
@@ -147,7 +161,7 @@ def _accept(form: ContactForm, ticket: Ticket, drafted: Draft, chosen: Chosen, n
 
 def _drafted(
     session: Session, wish: Wish, ticket: Ticket, posted: Mapping[str, str], network: str, *, calls: bool, now: datetime
-) -> Draft | TooMany:
+) -> Draft | TooMany | NotOffered:
     if session.get(Submission, ticket.key) is None:  # what was taken once is answered again, however full it is
         try:
             limiting.refuse_if_full(session, network, now=now)
@@ -155,7 +169,10 @@ def _drafted(
             return full
     doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
     doubt = doubt or doubting.doubt_of(wish.message, calls=calls) or _doubt_of_proof(ticket, posted)
-    return opening.draft(session, wish, doubt=doubt, now=now)
+    try:
+        return opening.draft(session, wish, doubt=doubt, now=now)
+    except NotOffered as refused:
+        return refused
 
 
 def _doubt_of_proof(ticket: Ticket, posted: Mapping[str, str]) -> Doubt | None:
@@ -190,13 +207,38 @@ def _full(form: ContactForm, ticket: Ticket, chosen: Chosen, full: TooMany, *, n
         return _full_page(session, form, ticket, full, now=now)
 
 
+def _other_times(
+    form: ContactForm, ticket: Ticket, chosen: Chosen, wish: Wish, refused: NotOffered, *, now: datetime
+) -> ResponseReturnValue:
+    """The form once more with the nearest free times; where an earlier press of the button has the time, its answer."""
+    with db.reading() as session:
+        try:
+            earlier = submissions.find(session, ticket.key, submissions.body_hash(form.body()))
+        except KeyReused as reused:
+            earlier, ticket = None, ticket.again()
+            form.refuse("csrf_token", _said(reused))
+        nearest = () if earlier is not None else opening.alternatives(session, wish, now=now)
+    if earlier is not None:
+        return redirect(url_for("contact.thanks", answer=earlier.answer), code=303)
+    taken = isinstance(refused, SlotTaken)
+    form.refuse_time(_said(refused) if nearest else _none_near(taken=taken))
+    return _come_back(form, ticket, chosen, nearest=nearest, code=409 if taken else 422, now=now)
+
+
 def _come_back(
-    form: ContactForm, ticket: Ticket, chosen: Chosen, sentences: Collection[str] = (), *, now: datetime
+    form: ContactForm,
+    ticket: Ticket,
+    chosen: Chosen,
+    sentences: Collection[str] = (),
+    *,
+    now: datetime,
+    nearest: Sequence[Offered] = (),
+    code: int = 422,
 ) -> Response:
     """The form once more, with everything typed and every file that can be taken kept for it."""
     uploads.hold(chosen, "contact", ticket.key, now=now)
     with db.reading() as session:
-        return _form_page(session, form, ticket, sentences, now=now, code=422)
+        return _form_page(session, form, ticket, sentences, nearest=nearest, now=now, code=code)
 
 
 def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Topic | None, str | None]:
@@ -207,6 +249,8 @@ def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Top
     topic = form.chosen(directory.topics.values())
     if topic is not None and opening.offered_by(directory, topic, now=now) is None:
         form.refuse("topic", _not_offered_now())
+    if topic is not None:
+        form.choosable(topic)
     return topic, None if topic is None or form.phone.errors else form.number(topic, directory.country)
 
 
@@ -217,6 +261,7 @@ def _form_page(
     sentences: Collection[str] = (),
     *,
     now: datetime,
+    nearest: Sequence[Offered] = (),
     code: int = 200,
 ) -> Response:
     language = speaking.language()
@@ -228,15 +273,17 @@ def _form_page(
         )
         for offer in offers
     }
+    wanted = Wanted(form.topic.data, form.starts_at, nearest)
     page = render_template(
         "contact/form.html",
         form=form,
         token=ticket.sign(config.links()),
         challenge=proof.challenge(ticket.key, config.links()) if config.current().proof_of_work else None,
-        offers=offers,
+        tiles=len(offers) <= TILES,
         hints={offer.topic.slug: offer.topic.hint_en if language == "en" else offer.topic.hint_de for offer in offers},
         promises=promises,
         data={slug: {"data-promise": f"{promise}."} for slug, promise in promises.items()},
+        times=times.with_topics(session, offers, promises, wanted, now=now),
         called=[offer.topic.name(language) for offer in offers if offer.topic.medium == TopicMedium.CALL],
         sentences=sentences,
         failed=code != 200,
@@ -367,6 +414,12 @@ def _not_ours() -> str:
 
 def _not_offered_now() -> str:
     return str(gettext("We cannot name a date for this subject right now. Please choose another one, or call us."))
+
+
+def _none_near(*, taken: bool) -> str:
+    if taken:
+        return str(gettext("This time has just been taken. Please choose another one, or none."))
+    return str(gettext("This time cannot be chosen. Please choose another one, or none."))
 
 
 def _said(refused: Refused) -> str:
