@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from werkzeug.routing import Rule
 
 from portal import clock, db, demo
 from portal.app import create_app
-from portal.cases import answering, erasure_wishes, opening, planning
+from portal.cases import agreeing, answering, erasure_wishes, opening, planning
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
@@ -64,12 +64,14 @@ ERASURE_ASKED = "gern.vergessen@kunde.example"
 """The customer asked for deletion; the letter that asks to confirm it was sent."""
 ERASURE_CONFIRMED = "bald.vergessen@kunde.example"
 """The customer confirmed it; the details are deleted in a week."""
+AGREED = "verabredet@kunde.example"
+"""The customer has chosen a time for a call: Friday at 10 by Miriam Albrecht or whoever is there."""
 HELD = "gehalten@kunde.example"
 """The confirmation is held above the mailbox's cap."""
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
 STORIES = (
-    *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY),
+    *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY, AGREED),
     *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, HELD, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
 )
 FILE = "a-file-of-fresh-22-abc"
@@ -78,6 +80,7 @@ FEED = "the-nonce-of-a-feed-22"
 """In the address of Jonas Weidner's calendar feed."""
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
+FRIDAY_TEN = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
 """A date with room: the third working day after NOW."""
 ADDRESS = re.compile(r"https?://[^\s\"<>]+")
@@ -182,6 +185,7 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _just_sent(session)
             _closing_announced(session)
             _date_planned(session)
+            _time_agreed(session)
             _erasure_wished(session, ERASURE_ASKED, confirmed=False)
             _erasure_wished(session, ERASURE_CONFIRMED, confirmed=True)
             _file_sent(session)
@@ -253,6 +257,15 @@ def _date_planned(session: Session) -> None:
     )
 
 
+def _time_agreed(session: Session) -> None:
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
+    wish = Wish(topic_id, "Vera Abrede", AGREED, "Was kostet die Wartung?", "de", "+491713920077", "0171 3920077")
+    now = NOW - timedelta(minutes=5)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
+    case = session.get_one(Case, submission.case_id)
+    agreeing.book(session, case, starts_at=FRIDAY_TEN, by_id=None, now=now)
+
+
 def _erasure_wished(session: Session, email: str, *, confirmed: bool) -> None:
     topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
     wish, now = Wish(topic_id, "Greta Gern", email, "Wann kommt die Lieferung?", "de"), NOW - timedelta(minutes=5)
@@ -292,6 +305,9 @@ FORMS: Mapping[str, Form] = {
     "status.send_erasure_link": Form(),
     "status.confirm_erasure": Form(ERASURE_ASKED),
     "status.keep_details": Form(ERASURE_CONFIRMED),
+    "status.agree": Form(body={"slot": "2026-11-27T11:00+01:00", "version": ""}),
+    "status.cancel": Form(AGREED, {"reason": "Passt nicht mehr.", "version": "1"}),
+    "status.reachable": Form(body={"parts": "morning"}),
     "staff.reply": Form(body={"text": "Das Angebot folgt.", "then": "keep"}, prefix="reply-"),
     "staff.ask": Form(body={"text": "Welche Größe?", **FRIDAY}, prefix="ask-"),
     "staff.promise": Form(body={"promise": "result-mail", "what": "das Angebot", **FRIDAY}, prefix="promise-"),

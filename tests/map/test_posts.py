@@ -5,6 +5,7 @@ OWASP ASVS 3.5.1 (forged requests), 2.3.3 and 15.3.3 (fields a form does not hav
 
 import random
 import secrets
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -350,6 +351,7 @@ def sent_with(house: House, endpoint: str, extra: dict[str, str], monkeypatch: p
     dice = random.Random(endpoint)
     monkeypatch.setattr(secrets, "token_bytes", lambda size=32: dice.randbytes(size))
     monkeypatch.setattr(secrets, "choice", dice.choice)
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=dice.getrandbits(128), version=4))
     client = house.colleague() if endpoint in OF_STAFF else house.visitor()
     csrf = csrf_of(client) if endpoint in OF_STAFF + OF_SIGNING else None
     form = house.filled(endpoint, csrf=csrf)
