@@ -3,6 +3,7 @@
 from flask_babel import lazy_gettext as _
 from wtforms import Form, RadioField, SelectMultipleField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
+from wtforms.validators import DataRequired
 
 from portal.cases.models import Outcome
 from portal.cases.offering import Part
@@ -62,7 +63,7 @@ class NumberForm(Form):
 class WishForm(Form):
     """What to write where no time fits; it goes to the person like any other message."""
 
-    message = TextAreaField(_("When would it suit you?"))
+    message = TextAreaField(_("When would it suit you?"), [DataRequired()])
 
 
 class CancelForm(Form):

@@ -65,7 +65,7 @@ def times(token: str) -> ResponseReturnValue:
     """Choose a time; with a time in the address, look at it once more before it counts."""
     where, slot = Where.of(request.args), request.args.get("slot")
     if slot is None:
-        return _times(token, where, [NOTHING_CHOSEN], code=422) if "check" in request.args else _times(token, where)
+        return _nothing_chosen(token, where) if "check" in request.args else _times(token, where)
     starts_at = typed.instant(slot)
     return _times(token, where, [NO_TIME], code=422) if starts_at is None else _check(token, where, starts_at)
 
@@ -161,6 +161,7 @@ def _times(
     *,
     why: Refused | None = None,
     said: ReachableForm | None = None,
+    form: ChooseForm | None = None,
     code: int = 200,
 ) -> Response:
     """The page of times; where one did not hold, those nearest to it first."""
@@ -179,7 +180,13 @@ def _times(
         }
         return {**shown, "sentences": [chooser.taken(why.starts_at)]} if isinstance(why, SlotTaken) else shown
 
-    return page(token, "status/times.html", form=ChooseForm(), sentences=sentences, code=code, show=show)
+    return page(token, "status/times.html", form=form or ChooseForm(), sentences=sentences, code=code, show=show)
+
+
+def _nothing_chosen(token: str, where: Where) -> Response:
+    form = ChooseForm()
+    form.slot.errors = [lazy_gettext(NOTHING_CHOSEN)]
+    return _times(token, where, form=form, code=422)
 
 
 def _check(
