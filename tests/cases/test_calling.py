@@ -32,10 +32,10 @@ from tests.support.cast import (
 MINUTE = timedelta(minutes=1)
 
 
-def only_agreed(session: Session, **changes: object) -> Case:
+def only_agreed(session: Session) -> Case:
     """A case whose next step is the agreed call: nothing else is promised before it."""
     offer_calls(session, "rueckruf")
-    case = open_case(session, "rueckruf", **changes)
+    case = open_case(session, "rueckruf")
     agreeing.book(session, case, starts_at=THURSDAY_TEN, by_id=None, now=TUESDAY + MINUTE)
     step(session)
     deliver(session)
