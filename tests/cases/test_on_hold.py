@@ -1,0 +1,163 @@
+"""On hold: the customer wishes another time, or we cannot keep the agreed one; nobody calls until a time stands."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from portal.appointments.models import AppointmentState
+from portal.cases import agreeing, answering, on_hold, settling
+from portal.cases.answering import Contact, Step
+from portal.cases.errors import HasCome, NoAppointment, StaleAppointment
+from portal.cases.models import Case
+from portal.journal.models import Kind
+from portal.mail.letters import LetterKind
+from portal.mail.models import LetterState
+from portal.promises.models import Medium, PromiseKind
+from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked
+from tests.support.cast import (
+    NUMBER_SHOWN,
+    TUESDAY,
+    berlin,
+    deliver,
+    entries,
+    letters,
+    open_promises,
+    promise_of,
+    read,
+    refused,
+    step,
+)
+
+HOUR = timedelta(hours=1)
+NOW = TUESDAY + HOUR
+
+
+def wish(session: Session, case: Case, *, at: datetime = NOW, version: int | None = None) -> None:
+    appointment = booked(session, case)
+    on_hold.wish(
+        session,
+        case,
+        by_id=appointment.person_id,
+        contact=Contact.MAIL_IN,
+        text="Bitte lieber am Freitag.",
+        version=appointment.version if version is None else version,
+        now=at,
+    )
+    step(session)
+
+
+def test_a_wish_puts_it_on_hold_and_the_customer_waits_for_us_to_be_in_touch(session: Session) -> None:
+    case = agreed_case(session)
+
+    wish(session, case)
+
+    appointment, follow_up = booked(session, case), promise_of(session, case, PromiseKind.FOLLOW_UP)
+    assert (appointment.change_wished_at, appointment.version, appointment.sequence) == (NOW, 2, 0)
+    assert case.appointment_id is None and follow_up.due_at > NOW
+    assert len(entries(session, case, Kind.APPOINTMENT_FROZEN)) == 1
+    assert [entry.text for entry in entries(session, case, Kind.MAIL)] == ["Bitte lieber am Freitag."]
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_FROZEN)
+    assert "26. November, 10 Uhr" in read(letter).text and NUMBER_SHOWN not in read(letter).everything
+
+
+def test_pressed_again_it_changes_nothing(session: Session) -> None:
+    case = agreed_case(session)
+    wish(session, case)
+
+    wish(session, case, version=1)
+
+    assert booked(session, case).version == 2
+    assert len(letters(session, case, LetterKind.APPOINTMENT_FROZEN)) == 1
+
+
+def test_what_states_the_time_and_has_not_left_never_does(session: Session) -> None:
+    case = agreed_case(session)
+    agreeing.move(session, case, starts_at=THURSDAY_ELEVEN, version=1, by_id=None, now=NOW)
+    step(session)
+
+    wish(session, case)
+
+    (moved,) = letters(session, case, LetterKind.APPOINTMENT_MOVED, states=tuple(LetterState))
+    assert moved.state == LetterState.WITHDRAWN
+
+
+def test_whose_time_has_come_or_whose_page_is_old_cannot_be_put_on_hold(session: Session) -> None:
+    case = agreed_case(session)
+
+    with refused(session, HasCome):
+        wish(session, case, at=THURSDAY_TEN)
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=NOW)
+    with refused(session, StaleAppointment):
+        wish(session, case, version=1)
+
+
+def test_a_date_that_a_colleague_gave_is_as_good(session: Session) -> None:
+    case = agreed_case(session)
+    given = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-25 15:00"))
+    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=NOW)
+    step(session)
+    stands = promise_of(session, case, PromiseKind.FOLLOW_UP).id
+
+    wish(session, case)
+
+    assert promise_of(session, case, PromiseKind.FOLLOW_UP).id == stands
+
+
+def test_the_customer_takes_the_time_up_again_or_chooses_another_and_no_move_is_counted(session: Session) -> None:
+    case = agreed_case(session)
+    wish(session, case)
+    agreeing.move(session, case, starts_at=THURSDAY_TEN, version=2, by_id=None, now=NOW)
+    step(session)
+    assert booked(session, case).change_wished_at is None
+
+    wish(session, case)
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=4, by_id=None, now=NOW)
+    step(session)
+
+    assert (booked(session, case).starts_at, booked(session, case).customer_moves) == (FRIDAY_TEN, 0)
+    assert PromiseKind.FOLLOW_UP not in {one.kind for one in open_promises(session, case)}
+
+
+# --- its end ---------------------------------------------------------------------------------------------------------
+
+
+def test_at_its_start_it_is_called_off_and_the_date_stands(session: Session) -> None:
+    case = agreed_case(session)
+    wish(session, case)
+    deliver(session)
+    appointment, steps = booked(session, case), [one.id for one in open_promises(session, case)]
+    on_hold.end(session, case, now=THURSDAY_TEN - timedelta(seconds=1))
+    assert appointment.state == AppointmentState.BOOKED
+
+    on_hold.end(session, case, now=THURSDAY_TEN)
+    step(session)
+
+    assert (appointment.state, appointment.sequence) == (AppointmentState.CANCELLED, 1)
+    assert [one.id for one in open_promises(session, case)] == steps
+    assert len(entries(session, case, Kind.APPOINTMENT_CANCELLED)) == 1
+    with pytest.raises(NoAppointment):
+        wish_for_the_second_time(session, case)
+
+
+def wish_for_the_second_time(session: Session, case: Case) -> None:
+    on_hold.wish(session, case, by_id=case.owner_id or 0, contact=Contact.CALL_IN, text="", version=3, now=THURSDAY_TEN)
+
+
+def test_where_a_time_stands_again_nothing_is_called_off(session: Session) -> None:
+    case = agreed_case(session)
+
+    on_hold.end(session, case, now=THURSDAY_TEN)
+
+    assert booked(session, case).starts_at == THURSDAY_TEN
+
+
+def test_the_case_is_held_while_it_ends(session: Session) -> None:
+    """A step that does nothing changes no version: the page that is open stays true."""
+    case = agreed_case(session)
+    version = case.version
+
+    on_hold.end(session, case, now=THURSDAY_TEN)
+    settling.hold(session, case, version=version)
+
+    assert case.version == version
