@@ -106,12 +106,13 @@ def tell_colleagues(
     other: str | None = None,
     step: Step | None = None,
 ) -> None:
-    """Write colleagues what changed in their day; not whoever did it. No letter holds the customer's number.
+    """Write colleagues what changed in their day. No letter holds the customer's number.
 
+    Not whoever did it, and nobody who is away: when they are back, the list of calls says it.
     ``step`` is what comes next where that is not the appointment.
     """
     for reader_id in dict.fromkeys(reader_ids):
-        if reader_id == by_id:
+        if reader_id == by_id or not directory.is_present(reader_id, now):
             continue
         voice = writing.staff_voice(directory, case, reader_id)
         writing.to_staff(
