@@ -12,10 +12,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import answering, closing, delaying, doubtful, opening
+from portal.cases import agreeing, answering, closing, delaying, doubtful, offering, opening
 from portal.cases import directory as directories
 from portal.cases.answering import Contact, Step
 from portal.cases.models import Case, Doubt, Outcome, Topic, TopicMedium
+from portal.cases.offering import Finder
 from portal.cases.opening import Wish
 from portal.customers.models import Account
 from portal.links import new_secret
@@ -250,6 +251,7 @@ class _Story:
             self.english,
             self.doubtful,
             self.call_back,
+            self.agreed,
             self.fresh,
         ]
         for step in steps:
@@ -325,6 +327,25 @@ class _Story:
             phone="581",
             company="Aydın Sanitär",
         )
+
+    def agreed(self) -> None:
+        """Somebody chose a time for a call: tomorrow, or the first day with a free one."""
+        at = self.ago(50)
+        case = self.case(
+            "rueckruf",
+            "Katrin Vogel",
+            "vogel@vogel-heizung.example",
+            "Es geht um die Konditionen für die neue Pumpenreihe. Ich habe vier Fragen.",
+            at=at,
+            phone="553",
+            company="Vogel Heizung",
+        )
+        directory = directories.load(self.session, now=at)
+        finder = Finder(self.session, directory, offering.of_case(directory, case), now=self.now)
+        voice = directory.voice_of(case)
+        tomorrow = voice.local(self.now).date() + timedelta(days=1)
+        _, times = next(finder.days(tomorrow))
+        agreeing.book(self.session, case, starts_at=times[0].starts_at, by_id=None, now=self.now)
 
     def doubtful(self) -> None:
         self.case(

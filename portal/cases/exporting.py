@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
+from portal.appointments.models import Appointment
 from portal.cases import directory as directories
 from portal.cases import timeline
 from portal.cases.directory import Directory
@@ -46,6 +47,8 @@ def export(session: Session, case: Case, *, now: datetime) -> dict[str, Any]:
         "person": {"name": acting.name, "role": acting.role, "phone": acting.line_e164, "email": acting.email},
         "customer": _customer(case.customer),
         "promises": _promises(session, directory, case),
+        "appointments": _appointments(session, directory, case),
+        "reachable": [part for part in case.reachable.split(",") if part],
         "history": _history(session, directory, case, now=now),
         "emails": _emails(session, case),
     }
@@ -83,6 +86,26 @@ def _promises(session: Session, directory: Directory, case: Case) -> list[dict[s
     ]
 
 
+def _appointments(session: Session, directory: Directory, case: Case) -> list[dict[str, Any]]:
+    agreed = session.scalars(select(Appointment).where(Appointment.case_id == case.id).order_by(Appointment.id))
+    return [
+        {
+            "uid": appointment.uid,
+            "medium": appointment.medium.value,
+            "person": directory.people[appointment.person_id].name,
+            "starts_at": appointment.starts_at.isoformat(),
+            "ends_at": appointment.ends_at.isoformat(),
+            "time_zone": appointment.tz,
+            "agreed_at": appointment.created_at.isoformat(),
+            "moved_by_you": appointment.customer_moves,
+            "on_hold_since": _instant(appointment.change_wished_at),
+            "state": appointment.state.value,
+            "ended_at": _instant(appointment.ended_at),
+        }
+        for appointment in agreed
+    ]
+
+
 def _history(session: Session, directory: Directory, case: Case, *, now: datetime) -> list[dict[str, Any]]:
     """What the page's history shows, oldest first, with the files of each entry."""
     voice = directory.voice_of(case)
@@ -96,6 +119,7 @@ def _history(session: Session, directory: Directory, case: Case, *, now: datetim
             "by": entry.person_name or entry.actor.value,
             "text": entry.text,
             "due_at": entry.facts.get("due_at"),
+            "starts_at": entry.facts.get("starts_at"),
             "files": [{"id": file.id, "name": file.name, "bytes": file.size} for file in entry.files],
         }
         for entry in reversed(shown)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.cases import (
+    agreeing,
     answering,
     closing,
     delaying,
@@ -275,6 +276,7 @@ def test_what_is_kept_is_used_for_nothing_else(session: Session) -> None:
 # --- export ----------------------------------------------------------------------------------------------------------
 
 EXPORTED_AS = {
+    "case.reachable": "reachable",
     "customer.phone_e164": "customer.phone",
     "customer.phone_shown": "customer.phone_as_typed",
     "customer.number_typed": "customer.customer_number",
@@ -298,6 +300,29 @@ NOT_EXPORTED = {
     "attachment.sha256",
     "attachment_data.data",
 }
+
+
+def test_the_customers_data_hold_every_agreed_time_and_no_colleagues_matters(session: Session) -> None:
+    case, three = open_case(session, "rueckruf"), berlin("2026-11-25 15:00")
+    case.reachable = "morning,afternoon"
+    booked = agreeing.book(session, case, starts_at=three, by_id=None, now=TEN)
+    agreeing.move(session, case, starts_at=three + timedelta(days=1), version=1, by_id=None, now=TEN)
+    agreeing.cancel(session, case, version=booked.version, by_id=None, now=TEN)
+    again = agreeing.book(session, case, starts_at=three, by_id=None, now=TEN)
+    step(session)
+
+    said = exporting.export(session, case, now=TEN)
+
+    first, second = said["appointments"]
+    assert (first["state"], first["starts_at"], first["moved_by_you"]) == ("cancelled", "2026-11-26T14:00:00+00:00", 1)
+    assert (second["state"], second["uid"], second["ended_at"]) == ("booked", again.uid, None)
+    assert (second["person"], second["medium"], second["time_zone"]) == ("Miriam Albrecht", "call", "Europe/Berlin")
+    assert second["starts_at"] == "2026-11-25T14:00:00+00:00" and second["ends_at"] == "2026-11-25T14:20:00+00:00"
+    assert said["reachable"] == ["morning", "afternoon"]
+    assert [entry["starts_at"] for entry in said["history"] if entry["kind"] == Kind.APPOINTMENT_BOOKED] == [
+        three.isoformat()
+    ] * 2
+    assert "late_told_at" not in json.dumps(said) and "alarmed_at" not in json.dumps(said)
 
 
 def test_the_export_holds_every_personal_column_of_the_register(session: Session) -> None:
