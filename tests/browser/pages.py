@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, closing, erasure_wishes, scheduling
+from portal.cases import agreeing, answering, closing, erasure_wishes, offering, scheduling
 from portal.cases import directory as directories
 from portal.cases.models import Case, Doubt, Outcome, Topic
+from portal.cases.offering import Finder
 from portal.mail.letters import LetterKind
 from portal.mail.models import HoldReason, Letter, LetterState
 from portal.people.models import Person
@@ -101,6 +102,16 @@ def plan_nothing(page: Page) -> None:
     page.click("#plan form:last-of-type button")
 
 
+def choose_the_first(page: Page) -> None:
+    page.locator("[name=slot]").first.check()
+    send(page)
+
+
+def mistype(page: Page) -> None:
+    page.fill("#phone", "12")
+    send(page)
+
+
 def correct_with_nothing(page: Page) -> None:
     page.click("details summary")
     page.fill("#email", "")
@@ -138,6 +149,17 @@ CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
     "status, closed for good": (status("Gerd Ostermann"), 200),
     "status, not me": (status("Kim Schulte"), 200),
     "status, empty message": (after(status("Sabine Krüger"), send), 422),
+    "choose a time": (status("Sabine Krüger", "/appointment"), 200),
+    "choose a time, none chosen": (after(status("Sabine Krüger", "/appointment"), send), 422),
+    "check a time": (after(status("Sabine Krüger", "/appointment"), choose_the_first), 200),
+    "check a time, wrong number": (
+        after(after(status("Sabine Krüger", "/appointment"), choose_the_first), mistype),
+        422,
+    ),
+    "status, agreed": (status("Vera Abrede"), 200),
+    "move the appointment": (status("Vera Abrede", "/appointment"), 200),
+    "move the appointment, check": (after(status("Vera Abrede", "/appointment"), choose_the_first), 200),
+    "cancel the appointment": (status("Vera Abrede", "/appointment/cancel"), 200),
     "close": (status("Sabine Krüger", "/close"), 200),
     "replace the link": (status("Sabine Krüger", "/replace-link"), 200),
     "not me": (status("Sabine Krüger", "/not-me"), 200),
@@ -236,6 +258,9 @@ def arrange(site: Site) -> Stage:
         _announce_closing(session, case_of(session, "Nora Offen"), now=clock.utc_now())
     doubtful = site.open_case("Dora Doubt", doubt=Doubt.TOO_FAST)
     erasing = _erasures_wished(site)
+    site.open_case("Vera Abrede", phone_e164="+491713920077", phone_shown="0171 3920077")
+    with site.writing() as session:
+        _agree_on_a_time(session, case_of(session, "Vera Abrede"), now=clock.utc_now())
     site.open_case("Hanna Halt")
     site.wait_until_quiet()  # no worker holds the letter any more
     with site.writing() as session:
@@ -278,6 +303,13 @@ def _announce_closing(session: Session, asked: Case, *, now: datetime) -> None:
     session.flush()
     waits = Promise.case_id == asked.id, Promise.waiting.is_not(None)
     session.execute(update(Promise).where(*waits).values(waiting=Waiting.CLOSING))
+
+
+def _agree_on_a_time(session: Session, case: Case, *, now: datetime) -> None:
+    """The last of the next free times: it can still be changed, whenever this runs."""
+    directory = directories.load(session, now=now)
+    finder = Finder(session, directory, offering.of_case(directory, case), now=now)
+    agreeing.book(session, case, starts_at=finder.first()[-1].starts_at, by_id=None, now=now)
 
 
 def _without_end(session: Session) -> None:

@@ -529,7 +529,7 @@ def test_a_move_shows_before_and_after_and_the_old_time_stays_until_the_button(p
     assert WEDNESDAY_NINE not in slots(page.get().text)
     assert "Das gilt, bis Sie eine andere Zeit bestätigt haben." in choose
     assert "Bisher Mittwoch, 25. November, 9 Uhr (MEZ) Neu Donnerstag, 26. November, 10 Uhr (MEZ)" in check
-    assert "Danach können Sie ihn hier noch 2-mal verschieben." in check
+    assert "Verschieben können Sie ihn hier dann noch 2-mal." in check
     assert page.booked().starts_at == at(WEDNESDAY_NINE)
 
     answer = page.take(THURSDAY_TEN)
@@ -666,7 +666,7 @@ def test_a_time_on_hold_can_be_replaced_and_that_is_no_move_of_the_customers(pag
     page.book(WEDNESDAY_NINE)
     page.freeze()
 
-    assert "Danach können Sie ihn hier noch 3-mal verschieben." in page.words(slot=THURSDAY_TEN)
+    assert "Verschieben können Sie ihn hier dann noch 3-mal." in page.words(slot=THURSDAY_TEN)
     assert page.take(THURSDAY_TEN).location == f"{page.address}?done=appointment-moved#main"
     assert page.booked().customer_moves == 0
 

@@ -57,7 +57,11 @@ class ChooseForm(Form):
 class NumberForm(Form):
     """The number to call under, where the customer is called."""
 
-    phone = StringField(_("Phone number"), [one_line, at_most(PHONE)], filters=[lambda value: typed.line(value or "")])
+    phone = StringField(
+        _("On which number should we call you?"),
+        [one_line, at_most(PHONE)],
+        filters=[lambda value: typed.line(value or "")],
+    )
 
 
 class WishForm(Form):
