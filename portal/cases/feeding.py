@@ -104,6 +104,7 @@ def _event(
     if appointment.state == AppointmentState.BOOKED and appointment.change_wished_at is not None:
         summary = voice.say("On hold: %(what)s", what=summary)
     topic = directory.topics[topic_id].name(voice.language)
+    warning = voice.say("What stands here may be hours old. Binding is the call list.")
     return ics.Event(
         uid=appointment.uid,
         sequence=appointment.sequence,
@@ -112,7 +113,7 @@ def _event(
         created_at=appointment.created_at,
         changed_at=appointment.changed_at,
         summary=summary,
-        description=f"{topic}. {voice.say('What stands here may be hours old. Binding is the call list.')}",
+        description=f"{topic}. {warning}",
         url=f"{config.current().base_url}/staff/cases/{reference}",
     )
 

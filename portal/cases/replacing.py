@@ -4,13 +4,15 @@ The time stays where somebody else can keep it (experience: a person changes mor
 nobody can, three other times are offered, and a date by which we are in touch.
 """
 
+from collections import defaultdict
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment
-from portal.appointments.slots import Limits, is_free
+from portal.appointments.models import IS_BOOKED, Appointment
+from portal.appointments.slots import Diary, Limits, is_free
 from portal.cases import agreeing, inviting, offering, on_hold
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
@@ -21,6 +23,7 @@ from portal.cases.settling import booked_of, hold, settle
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
+from portal.promises.business_time import ONE_DAY, Span
 
 
 def give(session: Session, case: Case, *, person_id: int, version: int, by_id: int, now: datetime) -> None:
@@ -59,15 +62,49 @@ def replace(session: Session, case: Case, *, now: datetime) -> None:
         on_hold.put(session, directory, case, booked, by_id=None, ours=True, now=now)
 
 
+def free_then(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> list[int]:
+    """The colleagues who could keep it as things stand, to choose from; giving it to one of them looks again."""
+    meeting = select(Appointment.person_id, Appointment.busy_from, Appointment.busy_until).where(
+        IS_BOOKED,
+        Appointment.id != booked.id,
+        Appointment.starts_at > booked.busy_from - ONE_DAY,
+        Appointment.starts_at < booked.busy_until + ONE_DAY,
+        Appointment.busy_from < booked.busy_until,
+        Appointment.busy_until > booked.busy_from,
+    )
+    taken: dict[int, list[Span]] = defaultdict(list)
+    for row in session.execute(meeting):
+        taken[row.person_id].append((row.busy_from, row.busy_until))
+    diaries = {
+        person_id: Diary(
+            offering.calendar_of(directory, person_id),
+            tuple(taken[person_id]),
+            offering.away(directory, person_id),
+        )
+        for person_id in directory.people
+        if answers(directory, person_id)
+    }
+    return [person_id for person_id, diary in diaries.items() if _is_free(directory, case, booked, diary, now=now)]
+
+
+def answers(directory: Directory, person_id: int) -> bool:
+    """Whether somebody can be given an appointment at all: they answer customers, on a line of their own."""
+    person = directory.people.get(person_id)
+    return person is not None and person.answers and person.line_e164 is not None
+
+
 def can_keep(
     session: Session, directory: Directory, case: Case, booked: Appointment, person_id: int, *, now: datetime
 ) -> bool:
     """Whether a colleague answers customers, is there and is free at that time; it stays so until we are done."""
-    person = directory.people.get(person_id)
-    if person is None or not person.answers or person.line_e164 is None:
+    if not answers(directory, person_id):
         return False
     inviting.lock_people(session, {person_id, booked.person_id})
     diary = offering.diary_of(session, directory, person_id, but_id=booked.id, now=now)
+    return _is_free(directory, case, booked, diary, now=now)
+
+
+def _is_free(directory: Directory, case: Case, booked: Appointment, diary: Diary, *, now: datetime) -> bool:
     day = directory.voice_of(case).local(booked.starts_at).date()
     return is_free(offering.shape_as_booked(booked), diary, Limits(now, day), booked.starts_at)
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal.cases.errors import KeyReused
@@ -43,6 +43,11 @@ def keep(session: Session, *, key: str, purpose: str, body_hash: str, case_id: i
     submission = Submission(key=key, purpose=purpose, body_hash=body_hash, case_id=case_id, answer=new_secret(), at=now)
     insert_row(session, Submission, **columns_of(submission))
     return submission
+
+
+def note(session: Session, key: str, *, purpose: str) -> None:
+    """Remember, too, what the step did: a double click is told the same."""
+    session.execute(update(Submission).where(Submission.key == key).values(purpose=purpose))
 
 
 def by_answer(session: Session, answer: str, *, now: datetime) -> Submission | None:

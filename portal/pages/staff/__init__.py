@@ -1,5 +1,5 @@
 """The staff pages; importing the package puts every view on the blueprint."""
 
-from portal.pages.staff import actions, calls, choices, doubtful, figures, held, views
+from portal.pages.staff import actions, appointments, calls, choices, doubtful, figures, held, views
 
-__all__ = ["actions", "calls", "choices", "doubtful", "figures", "held", "views"]
+__all__ = ["actions", "appointments", "calls", "choices", "doubtful", "figures", "held", "views"]

@@ -16,7 +16,7 @@ from portal.cases import directory as directories
 from portal.cases.answering import Contact
 from portal.cases.calling import StartedCall
 from portal.cases.errors import KeyReused, Refused
-from portal.cases.models import Case, Outcome
+from portal.cases.models import Case, Outcome, Submission
 from portal.journal.files import File, NoLongerHeld
 from portal.links import new_secret
 from portal.pages import uploads
@@ -36,6 +36,9 @@ from portal.pages.staff.forms import (
 )
 from portal.pages.staff.frame import bp
 from portal.pages.staff.login import note_use
+
+_DID = ":"
+"""Between the name of a form and what it did, in what is kept of it."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def call(reference: str) -> Response:
         with session.begin_nested() as attempt:
             # A second press is allowed and answered as the first one was, but it is no second attempt.
             number = calling.start_call(session, case, by_id=by_id, version=form.seen_version, now=now)
-            if not _is_first(session, case, f"call_{by_id}", form, now=now):
+            if _sent_before(session, case, f"call_{by_id}", form, now=now) is not None:
                 attempt.rollback()
         return number
 
@@ -228,7 +231,7 @@ def do(
     reference: str,
     name: str,
     form: CaseForm,
-    step: Callable[[Work], None],
+    step: Callable[[Work], str | None],
     *,
     done: str | None = None,
     shown: Shown = case_page,
@@ -237,7 +240,8 @@ def do(
 ) -> Response:
     """Check the form, do the step once, and go back to the case; a refusal shows it with everything typed kept.
 
-    ``shown`` draws the page that a form came from where that is another one; ``back`` and ``query`` lead there.
+    ``shown`` draws the page that a form came from where that is another one; ``back`` and ``query`` lead there. A step
+    may return what it did, where that is not always the same: a word of words.DONE, told again to a double click.
     """
     now, valid = clock.utc_now(), form.validate()
     chosen = _chosen(reference, form)
@@ -245,13 +249,18 @@ def do(
         _hold(reference, form, chosen, now=now)
         return shown(reference, {name: form}, status=422)
 
-    def once(session: Session) -> None:
+    def once(session: Session) -> str | None:
         by_id, case = note_use(session, now=now).id, _case(session, reference)
-        if _is_first(session, case, name, form, now=now):
-            step(Work(session, case, by_id, now, chosen.files if chosen else ()))
+        before = _sent_before(session, case, name, form, now=now)
+        if before is not None:
+            return before.purpose.partition(_DID)[2] or None
+        did = step(Work(session, case, by_id, now, chosen.files if chosen else ()))
+        if did is not None:
+            _note(session, form, f"staff_{name}{_DID}{did}")
+        return did
 
     try:
-        accepted_once(once)
+        did = accepted_once(once)
     except Refused as refusal:
         if isinstance(refusal, KeyReused):
             form.key.data = new_secret()
@@ -263,7 +272,7 @@ def do(
         form.key.data = new_secret()
         _hold(reference, form, chosen, now=now)
         return shown(reference, {name: form}, status=422)
-    return redirect(url_for(back, reference=reference, done=done or name, **query), 303)
+    return redirect(url_for(back, reference=reference, done=did or done or name, **query), 303)
 
 
 def _chosen(reference: str, form: CaseForm) -> uploads.Chosen | None:
@@ -279,16 +288,25 @@ def _hold(reference: str, form: CaseForm, chosen: uploads.Chosen | None, *, now:
         uploads.hold(chosen, "staff", reference, form.key.data, now=now, counted=False)
 
 
-def _is_first(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> bool:
-    """Whether this form was not accepted before: a double click gets the same answer and does nothing twice."""
+def _sent_before(session: Session, case: Case, name: str, form: CaseForm, *, now: datetime) -> Submission | None:
+    """The first sending of this form; a double click gets the same answer and does nothing twice. None if this is it.
+
+    Raises KeyReused.
+    """
     key = typed.key(form.key.data)
     if key is None:
-        return True
+        return None
     body = submissions.body_hash([case.reference, name, *form.typed_values()])
-    if submissions.find(session, key, body) is not None:
-        return False
-    submissions.keep(session, key=key, purpose=f"staff_{name}", body_hash=body, case_id=case.id, now=now)
-    return True
+    before = submissions.find(session, key, body)
+    if before is None:
+        submissions.keep(session, key=key, purpose=f"staff_{name}", body_hash=body, case_id=case.id, now=now)
+    return before
+
+
+def _note(session: Session, form: CaseForm, purpose: str) -> None:
+    key = typed.key(form.key.data)
+    if key is not None:
+        submissions.note(session, key, purpose=purpose)
 
 
 def _case(session: Session, reference: str) -> Case:

@@ -19,14 +19,21 @@ from portal.cases import finding
 from portal.cases.calling import StartedCall
 from portal.cases.errors import (
     DateOutOfReach,
+    HasCome,
+    NoAppointment,
     NoNextStep,
     NoRoom,
     NotAllowed,
     NothingPlanned,
     NoticedToday,
     NotLater,
+    NotOffered,
     NotOpen,
+    NotYet,
+    OnHold,
     Refused,
+    SlotTaken,
+    StaleAppointment,
     StaleCase,
     WrongMedium,
 )
@@ -35,6 +42,7 @@ from portal.cases.staff_view import CaseFile, case_file
 from portal.links import new_secret
 from portal.pages.contact import typed
 from portal.pages.staff import wall_clock
+from portal.pages.staff.agreed import agreed_forms
 from portal.pages.staff.fields import WrongTime, options
 from portal.pages.staff.forms import (
     CaseForm,
@@ -66,13 +74,25 @@ OPEN_FORMS: Mapping[str, type[CaseForm]] = {
 CLOSED_FORMS: Mapping[str, type[CaseForm]] = {"reopen": ReopenForm, "note": NoteForm}
 BY_MAIL = ("reply", "ask")
 """Forms whose contact is a mail: it keeps nothing that was promised by another medium."""
-STATUS = {StaleCase: 409, NotOpen: 409, NotAllowed: 403}
+STATUS = {
+    StaleCase: 409,
+    StaleAppointment: 409,
+    NoAppointment: 409,
+    SlotTaken: 409,
+    HasCome: 409,
+    NotYet: 409,
+    OnHold: 409,
+    NotOpen: 409,
+    NotAllowed: 403,
+}
 FIELD = {
     NoNextStep: "then",
     NoRoom: "hour",
     NoticedToday: "day",
     DateOutOfReach: "day",
     NotLater: "day",
+    NotOffered: "slot",
+    SlotTaken: "slot",
     NothingPlanned: "text",
     WrongMedium: "keeps",
 }
@@ -109,7 +129,7 @@ def case_page(
         if case.state in (CaseState.RECEIVED, CaseState.SPAM):
             return redirect(url_for("staff.entry", reference=case.reference))
         file = opened(session, case, now)
-        forms = _forms(file, posted or {})
+        forms = _forms(session, file, posted or {}, now)
         return page(
             session,
             "staff/case.html",
@@ -147,9 +167,10 @@ def call_page(reference: str, number: StartedCall) -> Response:
         if case is None:
             raise NotFound
         file = opened(session, case, now)
-        form = _forms(file, {})["contact"]
-        assert isinstance(form, ContactForm)
-        form.ask_about_call()
+        forms = _forms(session, file, {}, now)
+        form = forms.get("outcome") or forms["contact"]
+        if isinstance(form, ContactForm):
+            form.ask_about_call()
         return page(session, "staff/call.html", now=now, voice=file.voice, file=file, form=form, number=number)
 
 
@@ -165,7 +186,7 @@ def opened(session: Session, case: Case, now: datetime) -> CaseFile:
     )
 
 
-def _forms(file: CaseFile, posted: Mapping[str, CaseForm]) -> dict[str, CaseForm]:
+def _forms(session: Session, file: CaseFile, posted: Mapping[str, CaseForm], now: datetime) -> dict[str, CaseForm]:
     """The forms this case offers: those that came back as they are, the others with our proposals."""
     kinds = {CaseState.OPEN: OPEN_FORMS, CaseState.CLOSED: CLOSED_FORMS}.get(file.case.state, {})
     day, hour = wall_clock.local(file.proposed_due, file.voice.tz)
@@ -179,7 +200,7 @@ def _forms(file: CaseFile, posted: Mapping[str, CaseForm]) -> dict[str, CaseForm
         if isinstance(form, KeepingForm):
             kept_by = [promise for promise in file.promises if name not in BY_MAIL or promise.medium == Medium.MAIL]
             form.keeps.choices = options({promise.id: promise.sentence for promise in kept_by})
-    return forms
+    return forms | agreed_forms(session, file, posted, now=now)
 
 
 def unsent(forms: Mapping[str, CaseForm], posted: Mapping[str, CaseForm]) -> str:

@@ -49,6 +49,12 @@ class InTheFuture(WrongTime):
     sentence = marked("A contact that was made cannot lie in the future.")
 
 
+class NotFreeThen(WrongTime):
+    """Whoever shall keep an agreed time is not there, or has another one."""
+
+    sentence = marked("This colleague is not free at that time. Choose somebody else, or another time.")
+
+
 class Asked:
     """Marks a field whose label shall not say "(optional)"; whether an answer is needed, the form decides."""
 

@@ -1,14 +1,16 @@
 """The forms of the case page. They check what needs no database; the domain refuses the rest, with a sentence."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from wtforms import BooleanField, Form, HiddenField, RadioField, SelectMultipleField
+from wtforms import BooleanField, Form, HiddenField, RadioField, SelectField, SelectMultipleField
 from wtforms.validators import InputRequired, Optional
 
 from portal.cases.answering import Contact, Step
+from portal.cases.errors import NotOffered
+from portal.cases.keeping import Outcome as Result
 from portal.languages import marked
 from portal.links import new_secret
 from portal.pages import uploads
@@ -34,7 +36,15 @@ from portal.pages.staff.fields import (
 
 CALLS = (Contact.CALL_REACHED, Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX)
 """What can have become of a call we made."""
+YEARS = range(2000, 2200)
+"""In which a time can lie that anybody means."""
+WISHES = (Contact.CALL_IN, Contact.LETTER_IN, Contact.MAIL_IN)
+"""How a wish for another time reaches us outside of the page."""
+HELD = frozenset({Result.ANSWERED, Result.INTERIM})
 NEEDS_NO_WORDS = frozenset({Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX})
+
+OWN = "own"
+"""In place of a proposed time: the one that is typed."""
 
 
 class BeforeTheCase(WrongTime):
@@ -231,6 +241,166 @@ class ForgetPlanForm(CaseForm):
     def promise_id(self) -> int:
         """The promise that stays; one that no case has when the form does not say."""
         return typed.number(self.promise.data) or 0
+
+
+class AppointmentForm(CaseForm):
+    """What changes an appointment: besides, it carries the appointment's version that the page showed."""
+
+    appointment = HiddenField()
+
+    @property
+    def seen_appointment(self) -> int:
+        """That version; one that no appointment has when the form does not say."""
+        return typed.number(self.appointment.data) or 0
+
+    def typed_values(self) -> list[str]:
+        """As of every form; the version was not typed."""
+        return [value for value in super().typed_values() if not value.startswith("appointment=")]
+
+
+class TimeForm(CaseForm):
+    """A time: one of those proposed, or another one."""
+
+    slot = RadioField(_("When?"), [InputRequired(_("Choose a time."))], validate_choice=False, choices=[])
+    day = day_field(_("Day"), Optional())
+    hour = hour_field(_("Time"), Optional())
+
+    def propose(self, times: Mapping[str, str]) -> None:
+        """Offer these times, by their instants, and to type another one; the first is chosen unless one was."""
+        self.slot.choices = options({**times, OWN: _("Another time")})
+        if self.slot.data is None:
+            self.slot.data = next(iter(times), OWN)
+        elif self.slot.data not in times:
+            self.slot.data = OWN
+
+    def validate(self, extra_validators: Mapping[str, Any] | None = None) -> bool:
+        """Also: another time needs its day and its hour; nobody looks at them otherwise."""
+        super().validate(extra_validators)
+        if self.slot.data != OWN:
+            self.day.errors = self.hour.errors = []
+            if self.slot.data is not None and self._proposed() is None and not self.slot.errors:
+                self.complain("slot", _("Choose a time."))
+            return not self.errors
+        for name, sentence in {"day": NO_DAY, "hour": NO_HOUR}.items():
+            if self[name].data is None and not self[name].errors:
+                self.complain(name, sentence)
+        return not self.errors
+
+    def starts_at(self, tz: str) -> datetime:
+        """The time that was chosen. Raises SkippedHour, RepeatedHour, NotOffered where no calendar is ours."""
+        proposed = self._proposed()
+        at = instant(self.day.data, self.hour.data, tz) if proposed is None else proposed
+        if at.year not in YEARS:
+            raise NotOffered(at)
+        return at
+
+    def wanted(self, tz: str) -> datetime | None:
+        """The same of a form that came back; None where it names no time."""
+        if self.slot.data == OWN and (self.day.data is None or self.hour.data is None):
+            return None
+        try:
+            return None if self.slot.data is None else self.starts_at(tz)
+        except (WrongTime, NotOffered, AttributeError, TypeError):
+            return None
+
+    def _proposed(self) -> datetime | None:
+        try:
+            at = datetime.fromisoformat(self.slot.data or "")
+            return None if at.tzinfo is None else at.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+
+
+class BookForm(TimeForm):
+    """Agree on a time."""
+
+    medium = RadioField(
+        _("What is it?"),
+        [InputRequired(_("Choose what it is."))],
+        choices=options(words.MEDIA),
+        default="call",
+        invalid_choice_message=_("Choose what it is."),
+    )
+
+
+class MoveForm(TimeForm, AppointmentForm):
+    """To another time."""
+
+    text = reason_field()
+
+
+class GiveForm(AppointmentForm):
+    """To somebody else."""
+
+    person = SelectField(_("To whom?"), [Asked()], choices=[], validate_choice=False)
+
+    @property
+    def person_id(self) -> int:
+        """Who gets it; nobody where the form does not say."""
+        return typed.number(self.person.data or "") or 0
+
+
+class CancelForm(AppointmentForm):
+    """Call it off."""
+
+    text = reason_field()
+
+
+class WishForm(AppointmentForm):
+    """The customer wishes another time."""
+
+    contact = RadioField(
+        _("How did it come?"),
+        [InputRequired(_("Choose how it came."))],
+        choices=options({contact: words.CONTACTS[contact] for contact in WISHES}),
+        default=WISHES[0],
+        invalid_choice_message=_("Choose how it came."),
+    )
+    text = text_field(_("What was said?"), Optional())
+
+
+class OutcomeForm(SteppingForm, AppointmentForm):
+    """What became of an agreed time, and what comes next."""
+
+    outcome = RadioField(
+        _("What became of it?"),
+        [InputRequired(_("Choose what became of it."))],
+        choices=options(words.AGREED_OUTCOMES),
+        invalid_choice_message=_("Choose what became of it."),
+    )
+    then = RadioField(
+        _("How does it go on?"),
+        [InputRequired(_("Choose how it goes on."))],
+        choices=["keep", "new", "close"],
+        default="keep",
+    )
+    text = text_field(_("What was said?"), Asked())
+    visible = BooleanField(_("Show this text on the status page"))
+    recap = BooleanField(_("Send the customer a summary: this text as a letter"))
+
+    def stand_by(self, sentence: str) -> None:
+        """Say what stands or comes by itself if no promise is given; and that it may be the end."""
+        stands = _("It stays at this: %(sentence)s.", sentence=sentence)
+        by_itself = _("By itself: a new call if it did not take place, an answer after an interim report")
+        self.then.choices = options(
+            {
+                "keep": stands if sentence else by_itself,
+                "new": _("New promise"),
+                "close": _("This settles it: close the request with this text"),
+            }
+        )
+
+    def validate(self, extra_validators: Mapping[str, Any] | None = None) -> bool:
+        """Also: a talk needs its words, and only one with an answer closes the request."""
+        super().validate(extra_validators)
+        talked = self.outcome.data in HELD
+        if not self.text.data and (talked or self.recap.data):
+            self.complain("text", _("Write down what was said."))
+        if self.recap.data and not talked:
+            self.complain("recap", _("A summary is of a talk that took place."))
+        if self.then.data == "close" and self.outcome.data != Result.ANSWERED:
+            self.complain("then", _("Only a talk with an answer closes the request."))
+        return not self.errors
 
 
 class NoteForm(CaseForm):

@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _
 from portal.cases import doubting
 from portal.cases.answering import Contact
 from portal.cases.call_list import Stage
+from portal.cases.keeping import Outcome as Result
 from portal.cases.models import Outcome
 from portal.cases.offering import Part
 from portal.cases.worklist import Scope
@@ -41,7 +42,23 @@ DONE = {
     "letter_dropped": _(
         "The letter is not sent. The promised date stands; please phone if the customer is to hear it."
     ),
-    "feed": _("The calendar address is new. Enter it in your calendar program; an older one opens nothing any more."),
+    "feed": _("This is your calendar address: enter it in your calendar program. An older one opens nothing any more."),
+    "booked": _("The appointment is booked. The customer has been told."),
+    "booked_untold": _("The appointment is booked. There is no e-mail address: please tell the customer yourself."),
+    "moved": _("The appointment is moved. The customer has been told."),
+    "moved_untold": _("The appointment is moved. There is no e-mail address: please tell the customer yourself."),
+    "stays": _("The appointment stands again, at its time. The customer has been told."),
+    "stays_untold": _("The appointment stands again, at its time. Please tell the customer yourself."),
+    "given": _("Somebody else keeps the appointment. The customer has been told."),
+    "given_untold": _("Somebody else keeps the appointment. Please tell the customer yourself."),
+    "cancelled": _("The appointment is called off. The customer has been told."),
+    "cancelled_untold": _("The appointment is called off. Please tell the customer yourself."),
+    "frozen": _("The appointment is on hold. Nobody calls at the old time; the customer has been told."),
+    "frozen_untold": _("The appointment is on hold. Nobody calls at the old time; please tell the customer yourself."),
+    "unchanged": _("Nothing has changed: it was so already."),
+    "outcome": _("What became of the appointment is in the journal."),
+    "recap": _("What became of the appointment is in the journal. The summary is on its way."),
+    "attempt": _("The attempt is in the journal. The agreed time stands."),
     "discarded": _("The entry is discarded. It can be released until it is erased."),
 }
 """What a page may say after a POST; any other word says nothing."""
@@ -103,6 +120,7 @@ PROMISES = {
     "follow_up-call": _("Get in touch again by phone"),
 }
 """Kind and medium of a promise, as one choice: the pairs that make sense."""
+MEDIA = {Medium.CALL: _("A call"), Medium.VISIT: _("A visit")}
 APPOINTMENTS = {Medium.CALL: _("Agreed call"), Medium.VISIT: _("Agreed visit")}
 """An agreed time by its medium, in a list."""
 STAGES = {
@@ -115,6 +133,12 @@ STAGES = {
 }
 STAGE_TAGS = {Stage.NOT_STARTED: " bad", Stage.OUTCOME_MISSING: " bad", Stage.ON_HOLD: " wait", Stage.NOW: " wait"}
 """How a stage stands out, where it does."""
+AGREED_OUTCOMES = {
+    Result.ANSWERED: _("It took place, with an answer"),
+    Result.INTERIM: _("It took place, we said how it stands"),
+    Result.NOT_REACHED: _("Nobody was reached"),
+    Result.MISSED: _("We missed it"),
+}
 PARTS = {Part.MORNING: _("in the morning"), Part.MIDDAY: _("at midday"), Part.AFTERNOON: _("in the afternoon")}
 """When the customer can be reached."""
 CONTACTS = {
