@@ -59,6 +59,9 @@ def do(
     try:
         return accepted_once(lambda session: _do_once(session, token, step, word, *told, onto=onto, now=now))
     except Refused as refused:
+        earlier = _answered_meanwhile(token, word, *told, onto=onto)
+        if earlier is not None:
+            return earlier
         if refused_by is not None:
             return refused_by(refused)
         if chosen is not None and form is not None:
@@ -102,20 +105,47 @@ def _do_once(
     onto: Callable[[str], str] | None,
     now: datetime,
 ) -> ResponseReturnValue:
-    key = request.form.get("key", "")
-    keyed, body_hash = typed.key(key) is not None, submissions.body_hash([word, token, *body])
     # Before the token: a second press of "replace the link" comes with a link that is dead by then.
-    before = submissions.find(session, key, body_hash) if keyed else None
+    before = _answered(session, token, word, *body, onto=onto)
     if before is not None:
-        language = session.scalar(select(Case.language).where(Case.id == before.case_id))
-        return redirect(onto(before.purpose) if onto else _after(token, before.purpose, language), code=303)
+        return before
     found = finding.by_token(session, token, now=now)
     if found is None or found.expired:
         return lost(session, found, now=now)
     happened = step(session, found.case, now)
-    if keyed:
+    key = _key()
+    if key is not None:
+        body_hash = submissions.body_hash([word, token, *body])
         submissions.keep(session, key=key, purpose=happened, body_hash=body_hash, case_id=found.case.id, now=now)
     return redirect(onto(happened) if onto else _after(token, happened, found.case.language), code=303)
+
+
+def _answered(
+    session: Session, token: str, word: str, *body: str, onto: Callable[[str], str] | None
+) -> ResponseReturnValue | None:
+    """What an earlier press of the same button was answered; None for the first. Raises KeyReused."""
+    key = _key()
+    before = None if key is None else submissions.find(session, key, submissions.body_hash([word, token, *body]))
+    if before is None:
+        return None
+    language = session.scalar(select(Case.language).where(Case.id == before.case_id))
+    return redirect(onto(before.purpose) if onto else _after(token, before.purpose, language), code=303)
+
+
+def _answered_meanwhile(
+    token: str, word: str, *body: str, onto: Callable[[str], str] | None
+) -> ResponseReturnValue | None:
+    """The same once a rule has refused the step: the other press may have been done while this one waited for it."""
+    try:
+        with db.reading() as session:
+            return _answered(session, token, word, *body, onto=onto)
+    except KeyReused:  # it was another button's
+        return None
+
+
+def _key() -> str | None:
+    """The key of the form, if it is one."""
+    return typed.key(request.form.get("key"))
 
 
 def _after(token: str, word: str, language: str | None = None) -> str:
