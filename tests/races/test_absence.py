@@ -37,8 +37,8 @@ from tests.support.cast import TUESDAY, berlin
 NOW = TUESDAY + timedelta(minutes=5)
 CLIENTS = 20
 FOR_EVER = 20.0
-BEFORE, INTO = free_starts(CLIENTS), free_starts(CLIENTS, since="2027-01-04")
-SINCE, UNTIL = berlin("2027-01-04 00:00"), berlin("2027-01-23 00:00")
+BEFORE, INTO = free_starts(CLIENTS), free_starts(CLIENTS, since="2027-01-11")
+SINCE, UNTIL = berlin("2027-01-11 00:00"), berlin("2027-01-23 00:00")
 
 
 def falling_into_it(session: Session) -> set[int]:
