@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
@@ -81,14 +81,18 @@ def end_on_hold() -> Watch:
     return _Watch(_held_too_long, on_hold.end, failed="not called off")
 
 
+def _late(now: BindParameter[datetime]) -> ColumnElement[bool]:
+    # Behind a function, so that no database begins with the index of what is yet to be over: that is nearly all.
+    is_over = func.coalesce(Appointment.outcome_due_at, now) <= now
+    return and_(_NOT_BEGUN, Appointment.starts_at <= _SINCE, not_(is_over))
+
+
 def _alarm_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
-    late = and_(Appointment.starts_at <= _SINCE, Appointment.outcome_due_at > now)
-    return and_(_NOT_BEGUN, late, Appointment.alarmed_at.is_(None))
+    return and_(_late(now), Appointment.alarmed_at.is_(None))
 
 
 def _late_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
-    late = and_(Appointment.starts_at <= _SINCE, Appointment.outcome_due_at > now)
-    return and_(_NOT_BEGUN, late, Appointment.late_told_at.is_(None))
+    return and_(_late(now), Appointment.late_told_at.is_(None))
 
 
 def _outcome_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
@@ -119,7 +123,8 @@ class _OneByOne:
 
     def find(self, case_ids: Iterable[int]) -> None:
         """These are to be done; what was put off keeps its time."""
-        self._left += [one for one in case_ids if one not in self._put_off and one not in self._left]
+        new = (one for one in dict.fromkeys(case_ids) if one not in self._put_off and one not in self._left)
+        self._left += list(new)
 
     def some(self, now: datetime) -> int:
         """Do some; how many were tried, 0 where none is left."""
