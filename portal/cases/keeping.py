@@ -143,10 +143,12 @@ def tell_late(session: Session, case: Case, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     booked.late_told_at = now
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_LATE, by_id=None, now=now)
-    before = directory.voice_of(case).agreed(booked.starts_at, now=now)
-    inviting.tell_customer(
-        session, directory, case, booked, LetterKind.APPOINTMENT_LATE, says={"before": before}, now=now
-    )
+    voice = directory.voice_of(case)
+    says = {
+        "before": voice.agreed(booked.starts_at, now=now),
+        "until": voice.moment(booked.outcome_due_at, now=now),  # then something else takes its place, and says so
+    }
+    inviting.tell_customer(session, directory, case, booked, LetterKind.APPOINTMENT_LATE, says=says, now=now)
 
 
 def _is_late(booked: Appointment, after: timedelta, *, now: datetime) -> bool:

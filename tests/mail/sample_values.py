@@ -356,7 +356,7 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         },
         LetterKind.APPOINTMENT_FROZEN: {"before": words["agreed_before"], "ours": False, "times": times(words)},
         LetterKind.APPOINTMENT_REMINDER: {},
-        LetterKind.APPOINTMENT_LATE: {"before": words["agreed"]},
+        LetterKind.APPOINTMENT_LATE: {"before": words["agreed"], "until": words["due"]},
         LetterKind.APPOINTMENT_MISSED: {"before": words["agreed_before"], "times": times(words)},
         LetterKind.RECAP: {"text": words["talk"]},
     }
