@@ -23,7 +23,9 @@ from werkzeug.routing import Rule
 
 from portal import clock, db, demo
 from portal.app import create_app
-from portal.cases import agreeing, answering, erasure_wishes, opening, planning
+from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
+from portal.cases import agreeing, answering, erasure_wishes, feeding, opening, planning
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
 from portal.cases.opening import Wish
@@ -66,12 +68,17 @@ ERASURE_CONFIRMED = "bald.vergessen@kunde.example"
 """The customer confirmed it; the details are deleted in a week."""
 AGREED = "verabredet@kunde.example"
 """The customer has chosen a time for a call: Friday at 10 by Miriam Albrecht or whoever is there."""
+AGREED = "termin@kunde.example"
+"""A call is agreed for Thursday, 10:00."""
+BEGUN = "begonnen@kunde.example"
+"""An agreed call was begun at 9:00, a quarter of an hour ago."""
 HELD = "gehalten@kunde.example"
 """The confirmation is held above the mailbox's cap."""
 JUST_SENT = "just.sent@kunde.example"
 """Five minutes old: the address can still be corrected."""
 STORIES = (
     *(FRESH, CALL, LATE, WAITING, ANNOUNCED, PLANNED, TWO_STEPS, DEPUTY, AGREED),
+    *(AGREED, BEGUN),
     *(CLOSED, CLOSED_BY_CUSTOMER, CLOSED_LONG_AGO, DOUBTFUL, HELD, NOT_ME, ERASURE_ASKED, ERASURE_CONFIRMED),
 )
 FILE = "a-file-of-fresh-22-abc"
@@ -79,10 +86,15 @@ FILE = "a-file-of-fresh-22-abc"
 FEED = "the-nonce-of-a-feed-22"
 """In the address of Jonas Weidner's calendar feed."""
 JONAS, ADMIN = "Jonas Weidner", "Martina Ebert"
+OTHER = "Dr. Katharina Voss"
+"""Free when a call is agreed."""
 KEY, TICKET_KEY = "a-key-of-one-attempt-x", "the-key-of-a-ticket-22"
 FRIDAY_TEN = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 FRIDAY = {"day": "2026-11-27", "hour": "11:00"}
 """A date with room: the third working day after NOW."""
+THURSDAY_TEN = datetime(2026, 11, 26, 9, tzinfo=UTC)
+FRIDAY_ELEVEN = datetime(2026, 11, 27, 10, tzinfo=UTC)
+"""Times that are free."""
 ADDRESS = re.compile(r"https?://[^\s\"<>]+")
 LETTER = (
     b"From: a@example.com\r\nSubject: eins\r\nContent-Type: text/html\r\n\r\n<html><head></head><p>eins</p></html>\r\n"
@@ -191,6 +203,8 @@ def _with_demo(url: str, password_hash: str) -> Iterator[Kept]:
             _file_sent(session)
             session.execute(update(Letter).values(state=LetterState.SENT, ended_at=Letter.queued_at))
             _letter_held(session)
+            _agreed(session, AGREED, THURSDAY_TEN)
+            _agreed(session, BEGUN, NOW.replace(minute=0))
             session.execute(update(Person).where(Person.name == JONAS).values(feed_nonce=FEED))
         db.db.engine.dispose()
     database = Kept(url)
@@ -221,6 +235,20 @@ def _letter_held(session: Session) -> None:
     session.execute(of_case.values(state=LetterState.SENT, ended_at=Letter.queued_at))
     held = {"state": LetterState.HELD, "hold_reason": HoldReason.MAILBOX_CAP, "ended_at": None}
     session.execute(of_case.where(Letter.kind == LetterKind.CONFIRMATION).values(held))
+
+
+def _agreed(session: Session, email: str, starts_at: datetime) -> None:
+    """A call agreed yesterday; one whose time has come is begun."""
+    topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
+    wish = Wish(topic_id, "Tina Termin", email, "Was kostet die Wartung?", "de")
+    yesterday = NOW - timedelta(days=1)
+    submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=yesterday)
+    case = session.get_one(Case, submission.case_id)
+    assert case.owner_id is not None
+    booked = agreeing.book(session, case, starts_at=starts_at, by_id=case.owner_id, now=yesterday)
+    if starts_at < NOW:
+        appointments.start(booked, by_id=case.owner_id, now=starts_at)
+    session.execute(update(Letter).where(Letter.case_id == case.id).values(state=LetterState.SENT, ended_at=yesterday))
 
 
 def _closing_announced(session: Session) -> None:
@@ -321,6 +349,15 @@ FORMS: Mapping[str, Form] = {
     "staff.call": Form(prefix="call-"),
     "staff.plan": Form(body={"text": "Das Werk bestätigt erst am Freitag.", **FRIDAY}, prefix="plan-"),
     "staff.forget_plan": Form(PLANNED, prefix="forget-"),
+    "staff.feed_address": Form(),
+    "staff.book_appointment": Form(body={"slot": THURSDAY_TEN.isoformat(), "medium": "call"}, prefix="book-"),
+    "staff.move_appointment": Form(AGREED, {"slot": FRIDAY_ELEVEN.isoformat(), "text": "Ein Werk."}, prefix="move-"),
+    "staff.give_appointment": Form(AGREED, prefix="give-"),
+    "staff.cancel_appointment": Form(AGREED, {"text": "Die Anlage ist verkauft."}, prefix="cancel-"),
+    "staff.wish_another_time": Form(AGREED, {"text": "Lieber später.", "contact": "call_in"}, prefix="wish-"),
+    "staff.say_outcome": Form(
+        BEGUN, {"outcome": "interim", "text": "Wir sprachen.", "then": "keep"}, prefix="outcome-"
+    ),
     "staff.release": Form(DOUBTFUL),
     "staff.discard": Form(DOUBTFUL),
     "staff.release_letters": Form(HELD),
@@ -330,6 +367,10 @@ FORMS: Mapping[str, Form] = {
 }
 """Every POST of the map by its endpoint."""
 OF_STAFF = tuple(name for name in FORMS if name.startswith("staff."))
+OF_AN_APPOINTMENT = tuple(
+    f"staff.{name}"
+    for name in ("move_appointment", "give_appointment", "cancel_appointment", "wish_another_time", "say_outcome")
+)
 OF_A_PROMISE = ("staff.plan", "staff.forget_plan")
 OF_SIGNING = tuple(name for name in FORMS if name.startswith("login."))
 OF_A_LINK = tuple(name for name in FORMS if name.startswith("status."))
@@ -380,6 +421,22 @@ class House:
         """The secret of Jonas Weidner's calendar feed."""
         return str(self.app.extensions["portal.links"].sign(Purpose.FEED, FEED))
 
+    def feed_mark(self) -> str:
+        """What the form about it says of that address."""
+        with self.app.app_context():
+            return feeding.mark(feeding.address(FEED))
+
+    def person(self, name: str) -> Person:
+        """The colleague of this name."""
+        with self.app.app_context(), db.reading() as session:
+            return session.scalars(select(Person).where(Person.name == name)).one()
+
+    def booked(self, story: str) -> Appointment:
+        """The agreed time of the case."""
+        with self.app.app_context(), db.reading() as session:
+            wanted = select(Appointment).where(Appointment.case_id == self.case(story).id)
+            return session.scalars(wanted.order_by(Appointment.id.desc()).limit(1)).one()
+
     def answer(self, story: str) -> str:
         """The secret of the case's thank-you page."""
         with self.app.app_context(), db.reading() as session:
@@ -411,6 +468,12 @@ class House:
         own = {"key": KEY, "version": str(case.version), **form.body, **changes}
         if endpoint in OF_A_PROMISE:
             own.setdefault("promise", str(self.open_promise(form.story).id))
+        if endpoint in OF_AN_APPOINTMENT:
+            own.setdefault("appointment", str(self.booked(form.story).version))
+        if endpoint == "staff.give_appointment":
+            own.setdefault("person", str(self.person(OTHER).id))
+        if endpoint == "staff.feed_address":
+            own.setdefault("seen", self.feed_mark())
         data = {f"{form.prefix}{name}": value for name, value in own.items()}
         if endpoint == "contact.send":
             data["csrf_token"] = self.ticket()

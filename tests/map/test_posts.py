@@ -63,6 +63,8 @@ EXTRA = {
     "active": "",
 }
 """Columns, and words for columns, that no form has: each is sent with every form, plain and with the form's prefix."""
+WITH_VISIBLE = ("staff.contact", "staff.mail", "staff.say_outcome")
+ABOUT_A_CASE = tuple(name for name in OF_STAFF if name != "staff.feed_address")
 REPEATED = tuple(name for name in (*OF_A_LINK, *OF_STAFF) if name != "staff.call")
 """Forms whose button may be pressed twice. *Anruf starten* is not among them: each press is an attempt to be logged."""
 
@@ -167,7 +169,7 @@ def test_a_case_that_does_not_exist_cannot_be_worked_on(house: House) -> None:
         form = house.filled(endpoint, csrf=token)
         return colleague.post(form.path.replace(house.case(FORMS[endpoint].story).reference, "AAA-AAA"), data=form.data)
 
-    assert outcomes(send, OF_STAFF) == all_of(OF_STAFF, 404)
+    assert outcomes(send, ABOUT_A_CASE) == all_of(ABOUT_A_CASE, 404)
     assert changes(before, house.dump()) == []
 
 
@@ -277,7 +279,8 @@ def test_fields_that_a_form_does_not_have_change_nothing(
 
     loaded = sent_with(house, endpoint, EXTRA, monkeypatch)
 
-    assert changes(plain, loaded) == []
+    # The database itself throws the dice for the mark of the directory.
+    assert [line for line in changes(plain, loaded) if "directory_revision:" not in line] == []
 
 
 def test_a_field_that_a_form_does_have_would_be_seen(house: House, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +367,7 @@ def sent_with(house: House, endpoint: str, extra: dict[str, str], monkeypatch: p
 
 def fields(endpoint: str) -> set[str]:
     """What the form has, though this test does not fill it in."""
-    return {"contact-visible", "mail-visible"} if endpoint in ("staff.contact", "staff.mail") else set()
+    return {"contact-visible", "mail-visible", "outcome-visible"} if endpoint in WITH_VISIBLE else set()
 
 
 def end_sign_ins(house: House, ending: str) -> None:

@@ -496,8 +496,16 @@ def test_a_closed_case_takes_none_of_them(app: Flask, desk: Desk, reference: str
     data = values(form_with_action(page.text, at(reference, "note")))
     prefix = step or "book"
     fields = {
-        **{"slot": THURSDAY.isoformat(), "medium": "call", "person": "1", "contact": "call_in", "text": "Worte."},
-        **{"outcome": "missed", "then": "keep", "appointment": "1", "version": "1", "key": "a-key-of-a-form-222-x"},
+        "slot": THURSDAY.isoformat(),
+        "medium": "call",
+        "person": "1",
+        "contact": "call_in",
+        "text": "Worte.",
+        "outcome": "missed",
+        "then": "keep",
+        "appointment": "1",
+        "version": "1",
+        "key": "a-key-of-a-form-222-x",
     }
     data.update({f"{prefix}-{name}": value for name, value in fields.items()})
     answer = desk.client.post(on(reference, step), data=data)

@@ -45,8 +45,8 @@ def calls() -> Response:
 def feed_address() -> Response:
     """A private address for the calendar; asked for anew, the old one opens nothing any more."""
     now, seen = clock.utc_now(), request.form.get("seen", "")
-    with_new = accepted_once(lambda session: feeding.renew(session, note_use(session, now=now).id, seen=seen))
-    return redirect(url_for("staff.calls", done="feed" if with_new else None, _anchor="feed"), 303)
+    accepted_once(lambda session: feeding.renew(session, note_use(session, now=now).id, seen=seen))
+    return redirect(url_for("staff.calls", done="feed", _anchor="feed"), 303)
 
 
 def _day(*, now: datetime) -> date | None:
