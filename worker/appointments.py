@@ -5,8 +5,9 @@ what came near since the last look is read.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, func, not_, or_, select
 from sqlalchemy.orm import Session
@@ -177,19 +178,28 @@ class Remind:
     def _near(self, session: Session, now: datetime) -> list[int]:
         """Those that came near since the last look and whose customer is to be reminded."""
         directory = directories.load(session, now=now)
+        teams = _sent_until(directory, now)
         found: list[int] = []
-        for until, team_ids in _sent_until(directory, now).items():
-            for hours in keeping.LEADS:
-                last, teams = until + timedelta(hours=hours), [(hours, team_id) for team_id in team_ids]
-                after = max(now, min(self._until.get(team, now) for team in teams))
-                values = {"after": after, "until": last, "team_ids": team_ids}
-                found += [
-                    case.id
-                    for case, booked in session.execute(_NEAR, values)
-                    if keeping.is_to_be_reminded(session, directory, case, booked, now=now)
-                ]
-                self._until |= dict.fromkeys(teams, last)
+        for hours in keeping.LEADS:
+            stretches = [self._stretch(hours, until, team_ids, now) for until, team_ids in teams.items()]
+            whole = {"after": min(one["after"] for one in stretches), "until": max(one["until"] for one in stretches)}
+            if session.connection().execute(_ANY_NEAR, whole).first() is not None:
+                found += (case_id for one in stretches for case_id in _to_be_reminded(session, directory, one, now))
+            self._until |= {(hours, id_): one["until"] for one in stretches for id_ in one["team_ids"]}
         return found
+
+    def _stretch(self, hours: int, until: datetime, team_ids: list[int], now: datetime) -> dict[str, Any]:
+        """The starts that came near to a reminder in these teams."""
+        after = min(self._until.get((hours, team_id), now) for team_id in team_ids)
+        return {"after": max(now, after), "until": until + timedelta(hours=hours), "team_ids": team_ids}
+
+
+def _to_be_reminded(
+    session: Session, directory: Directory, stretch: Mapping[str, object], now: datetime
+) -> Iterator[int]:
+    for case, booked in session.execute(_NEAR, stretch):
+        if keeping.is_to_be_reminded(session, directory, case, booked, now=now):
+            yield case.id
 
 
 def _sent_until(directory: Directory, now: datetime) -> dict[datetime, list[int]]:
@@ -207,6 +217,13 @@ def _sent_until(directory: Directory, now: datetime) -> dict[datetime, list[int]
     return found
 
 
+_ANY_NEAR = (
+    select(Appointment.id)
+    .where(IS_BOOKED, Appointment.starts_at > bindparam("after", type_=UtcDateTime))
+    .where(Appointment.starts_at <= bindparam("until", type_=UtcDateTime))
+    .limit(1)
+)
+"""It nearly always finds nothing, and by one entry of one index."""
 _NEAR = (
     select(Case, Appointment)
     .join(Appointment, Appointment.case_id == Case.id)

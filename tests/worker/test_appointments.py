@@ -492,7 +492,7 @@ def test_an_absence_that_races_with_bookings_leaves_none_unnoticed(core: Flask, 
 # --- what an empty look costs ----------------------------------------------------------------------------------------
 
 
-LOOKS = [
+LOOKS: list[tuple[Callable[[], Step], str]] = [
     (appointments.alarm, "ix_appointment_starts_at"),
     (appointments.tell_late, "ix_appointment_starts_at"),
     (appointments.end_on_hold, "ix_appointment_starts_at"),
