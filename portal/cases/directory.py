@@ -68,6 +68,10 @@ class Directory:
         """The team's business hours."""
         return self._calendars[team.id]
 
+    def person_calendar(self, person_id: int) -> Calendar:
+        """A person's own working hours, with the holidays and closures of their place and of their team."""
+        return self._person_calendars[person_id]
+
     def sending(self, team: Team) -> Calendar:
         """The hours in which unasked letters of this team may leave."""
         return self._sending[team.id]
@@ -138,6 +142,18 @@ class Directory:
         }
 
     @cached_property
+    def _person_calendars(self) -> Mapping[int, Calendar]:
+        return {
+            person.id: Calendar(
+                tz=self.teams[person.team_id].tz,
+                hours=self.person_weeks.get(person.id, {}),
+                is_day_off=partial(self._is_off, person),
+                ends_on=places.TABLE_ENDS_ON,
+            )
+            for person in self.people.values()
+        }
+
+    @cached_property
     def _sending(self) -> Mapping[int, Calendar]:
         hours = {"from_minute": self.company.sends_from_minute, "until_minute": self.company.sends_until_minute}
         return {team_id: sending_calendar(calendar, **hours) for team_id, calendar in self._calendars.items()}
@@ -154,6 +170,9 @@ class Directory:
             left_on=person.left_on,
             topics=self.competences.get(person.id, frozenset()),
         )
+
+    def _is_off(self, person: Person, day: date) -> bool:
+        return self.is_holiday(person.place, day) or self._is_day_off(self.teams[person.team_id], day)
 
     def _is_day_off(self, team: Team, day: date) -> bool:
         kinds = {row.kind for row in self.closures if _covers(row, day, team.place, team.id)}

@@ -23,7 +23,8 @@ from portal.cases.models import Case, Topic
 from portal.db import UtcDateTime
 from portal.languages import Voice
 from portal.people.models import Person, Team
-from portal.promises.business_time import Calendar, Span
+from portal.promises import business_time
+from portal.promises.business_time import BeyondHolidayTable, Span
 
 ALTERNATIVES = 3
 """So many times are offered where one does not hold."""
@@ -115,7 +116,9 @@ class Finder:
         last_on = self._voice.local(now).date() + timedelta(days=settings.slot_horizon)
         self._limits = Limits(now + notice, last_on)
         self._shape = shape_of(asked.topic)
-        self._diaries: dict[int, Diary] = {}
+        # In a reading transaction nobody's day changes: several topics of one page read each person's once.
+        kept: dict[int, Diary] = session.info.setdefault("diaries", {}) if session.info.get("reads") else {}
+        self._diaries = kept if asked.moving is None else {}
 
     @property
     def first_on(self) -> date:
@@ -126,9 +129,12 @@ class Finder:
         """All free times of one day, the earliest first; of several people the first choice."""
         found: dict[datetime, Offered] = {}
         for owner_id in self._asked.owner_ids:
-            for person_id in self._keepers(owner_id, day):
+            keepers, until = self._keepers(owner_id, day)
+            for person_id in keepers:
                 for start in slots.free(self._shape, self._diary(person_id), self._limits, day):
-                    if start not in found and keeper_at(self._directory, self._asked, owner_id, start) == person_id:
+                    # As a rule one person keeps the whole day: then it need not be asked at each start.
+                    is_theirs = start < until or self._keeper_at(owner_id, start) == person_id
+                    if start not in found and is_theirs:
                         found[start] = self._offered(start, person_id, owner_id)
         return [found[start] for start in sorted(found)]
 
@@ -150,23 +156,27 @@ class Finder:
         return sorted(found[:count], key=lambda one: one.starts_at)
 
     def first(self, count: int = ALTERNATIVES, *, of: int | None = None) -> list[Offered]:
-        """The first free times, those at which the customer can be reached before others of their days.
+        """The first free times, two of a day: at another part of it where there is one, at a wanted part before others.
 
         ``of``: only those of this person.
         """
         own = ([one for one in times if of is None or one.person_id == of] for _, times in self.days())
-        days = list(islice((times for times in own if times), count))
-        spread = [sorted(times, key=lambda one: (not one.wanted, one.starts_at))[:count] for times in days]
-        return sorted(
-            [one for rank in range(count) for times in spread for one in times[rank : rank + 1]][:count],
-            key=lambda one: one.starts_at,
-        )
+        days = islice((times for times in own if times), (count + 1) // 2)
+        pairs = [self._pair(times) for times in days]
+        in_turn = [one for rank in range(2) for pair in pairs for one in pair[rank : rank + 1]]
+        return sorted(in_turn[:count], key=lambda one: one.starts_at)
+
+    def _pair(self, times: Sequence[Offered]) -> list[Offered]:
+        first = min(times, key=lambda one: (not one.wanted, one.starts_at))
+        part = part_of(first.starts_at, self._voice)
+        others = [one for one in times if one is not first]
+        return [first, *sorted(others, key=lambda one: part_of(one.starts_at, self._voice) == part)[:1]]
 
     def check(self, starts_at: datetime) -> Offered:
         """The same rule for one time. Raises SlotTaken where somebody else has it, NotOffered for any other."""
         held = False
         for owner_id in self._asked.owner_ids:
-            person_id = keeper_at(self._directory, self._asked, owner_id, starts_at)
+            person_id = self._keeper_at(owner_id, starts_at)
             if person_id is None:
                 continue
             diary = self._diary(person_id)
@@ -179,14 +189,23 @@ class Finder:
     def _offered(self, start: datetime, person_id: int, owner_id: int) -> Offered:
         return Offered(start, person_id, owner_id, part_of(start, self._voice) in self._asked.reachable)
 
-    def _keepers(self, owner_id: int, day: date) -> Sequence[int]:
-        """Whoever acts at some time of that day."""
+    def _keeper_at(self, owner_id: int, at: datetime) -> int | None:
+        return keeper_at(self._directory, self._asked, owner_id, at)
+
+    def _keepers(self, owner_id: int, day: date) -> tuple[Sequence[int], datetime]:
+        """Whoever acts at some time of a day; and until when, where it is one person, they are judged by that day."""
         start = self._voice.instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a wall clock
         end = start + timedelta(days=1, hours=2)
         edges = (edge for row in self._directory.absences for edge in (row.starts_at, row.ends_at) if edge)
         marks = [start, *(edge for edge in edges if start < edge < end)]
-        found = (keeper_at(self._directory, self._asked, owner_id, mark) for mark in marks)
-        return list(dict.fromkeys(person_id for person_id in found if person_id is not None))
+        found = dict.fromkeys(self._keeper_at(owner_id, mark) for mark in marks)
+        keepers = [person_id for person_id in found if person_id is not None]
+        team = self._directory.teams[self._directory.people[owner_id].team_id]
+        try:
+            hours = business_time.spans(self._directory.calendar(team), day)
+        except BeyondHolidayTable:
+            hours = ()
+        return keepers, hours[-1][1] if hours and len(found) == 1 else start
 
     def _diary(self, person_id: int) -> Diary:
         if person_id not in self._diaries:
@@ -207,7 +226,7 @@ def diary_of(
     """One person's days as they are now, without the appointment ``but_id``."""
     rows = session.execute(_TAKEN, {"person_id": person_id, "after": now})
     taken = tuple((row.busy_from, row.busy_until) for row in rows if row.id != but_id)
-    return Diary(calendar_of(directory, person_id), taken, away(directory, person_id))
+    return Diary(directory.person_calendar(person_id), taken, away(directory, person_id))
 
 
 def shape_as_booked(appointment: Appointment) -> Shape:
@@ -215,19 +234,6 @@ def shape_as_booked(appointment: Appointment) -> Shape:
     start, end, minute = appointment.starts_at, appointment.ends_at, timedelta(minutes=1)
     before, after = start - appointment.busy_from, appointment.busy_until - end
     return Shape((end - start) // minute, 1, before // minute, after // minute)
-
-
-def calendar_of(directory: Directory, person_id: int) -> Calendar:
-    """The person's own working hours, with the holidays and closures of their place and their team."""
-    person = directory.people[person_id]
-    team = directory.teams[person.team_id]
-    closed = directory.calendar(team)
-    return Calendar(
-        tz=team.tz,
-        hours=directory.person_weeks.get(person_id, {}),
-        is_day_off=lambda day: directory.is_holiday(person.place, day) or closed.is_day_off(day),
-        ends_on=closed.ends_on,
-    )
 
 
 def away(directory: Directory, person_id: int) -> tuple[Span, ...]:

@@ -581,7 +581,8 @@ def _step(directory: Directory, case: Case, step: Step, voice: Voice, now: datet
 def _for_reader(directory: Directory, case: Case, step: Step, reader: Person, voice: Voice, now: datetime) -> str:
     """The step in a letter to a colleague, who is taken to be the one who sees to a promise."""
     if isinstance(step, Appointment):
-        return agreed_sentence(directory, case, step, voice, now=now)
+        name, moment = keeper(directory, case, step).name, voice.moment(step.starts_at, now=now)
+        return wording.agreed_for_colleagues(step.medium, name, moment, voice)
     return wording.sentence(step.kind, step.medium, reader.name, voice.moment(step.due_at, now=now), voice)
 
 

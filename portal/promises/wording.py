@@ -42,6 +42,13 @@ def agreed(medium: Medium, name: str, moment: str, voice: Voice, *, short: bool 
     return voice.say("%(name)s will call you at %(moment)s", name=name, moment=moment)
 
 
+def agreed_for_colleagues(medium: Medium, name: str, moment: str, voice: Voice) -> str:
+    """The same where a colleague reads it, who may be the one who calls."""
+    if medium == Medium.VISIT:
+        return voice.say("As agreed, %(name)s comes for a visit at %(moment)s", name=name, moment=moment)
+    return voice.say("As agreed, %(name)s calls at %(moment)s", name=name, moment=moment)
+
+
 def calendar_title(medium: Medium, name: str, company: str, voice: Voice) -> str:
     """What a calendar calls it: "Anruf von Miriam Albrecht, Beispielwerke"."""
     if medium == Medium.VISIT:
