@@ -77,7 +77,7 @@ def free_then(session: Session, directory: Directory, case: Case, booked: Appoin
         taken[row.person_id].append((row.busy_from, row.busy_until))
     diaries = {
         person_id: Diary(
-            offering.calendar_of(directory, person_id),
+            directory.person_calendar(person_id),
             tuple(taken[person_id]),
             offering.away(directory, person_id),
         )
