@@ -15,7 +15,7 @@ from portal.appointments.models import Appointment
 from portal.cases import absences, doubting, inviting, limiting, offering, routing, scheduling, submissions, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
-from portal.cases.errors import NothingToPromise, NotOffered, TooMany
+from portal.cases.errors import NothingToPromise, NotOffered, SlotTaken, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Step, Submission, Topic, TopicMedium
 from portal.cases.offering import Asked, Finder, Offered
 from portal.cases.routing import Routed
@@ -191,7 +191,7 @@ def keep(session: Session, drafted: Draft, *, key: str, body_hash: str, network:
     absences.none_meanwhile(session)
     if doubt != drafted.doubt or directories.load(session, now=drafted.now) is not drafted.directory:
         drafted = draft(session, drafted.wish, doubt=doubt, now=drafted.now)
-    _still_free(session, drafted)
+    drafted = _still_free(session, drafted)
     case_id = _write(session, drafted, channel=Channel.FORM, by_stranger=network is not None)
     return submissions.keep(session, key=key, purpose="contact", body_hash=body_hash, case_id=case_id, now=drafted.now)
 
@@ -228,14 +228,24 @@ def continue_case(session: Session, closed: Case, text: str, *, attached: Sequen
     return session.get_one(Case, case_id)
 
 
-def _still_free(session: Session, drafted: Draft) -> None:
-    """The chosen time, looked at once more while nobody else agrees on times of that person. Raises as draft does."""
-    booked = drafted.step
-    if not isinstance(booked, Appointment):
-        return
-    inviting.lock_people(session, [booked.person_id])
-    directory, case = drafted.directory, drafted.case
-    Finder(session, directory, offering.of_case(directory, case), now=drafted.now).check(booked.starts_at)
+def _still_free(session: Session, drafted: Draft) -> Draft:
+    """The draft whose chosen time is free while nobody else agrees on times of that person.
+
+    Where somebody else has it by now, drafted again with whoever is free then. Raises as draft does.
+    """
+    for _ in drafted.directory.people:
+        booked = drafted.step
+        if not isinstance(booked, Appointment):
+            break
+        try:
+            with session.begin_nested():  # whoever is not free is let go
+                inviting.lock_people(session, [booked.person_id])
+                asked = offering.of_case(drafted.directory, drafted.case)
+                Finder(session, drafted.directory, asked, now=drafted.now).check(booked.starts_at)
+            break
+        except SlotTaken:
+            drafted = draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
+    return drafted
 
 
 def record_opening(session: Session, directory: Directory, case_id: int, step: Step, *, now: datetime) -> None:

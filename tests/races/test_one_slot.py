@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment
-from portal.cases import agreeing
+from portal.cases import agreeing, opening
 from portal.cases.models import Case
+from portal.cases.opening import Draft
+from portal.links import new_secret
 from tests.races.racing import (
     Meeting,
+    Step,
     agree,
     an_hour_each,
     cases_of,
@@ -26,13 +29,16 @@ from tests.races.racing import (
     stage,
     without,
 )
-from tests.support.cast import TUESDAY, berlin
+from tests.support.agreed import offer_calls
+from tests.support.cast import TUESDAY, berlin, wish
 
 NOW = TUESDAY + timedelta(minutes=5)
 BY_CUSTOMER = None
 STARTS = [berlin(f"2026-11-26 {wall_clock}") for wall_clock in ("09:30", "10:00", "10:30")]
 """Three times of which one person can keep one."""
 SLOT = berlin("2026-11-26 10:00")
+FEW = 8
+"""As many as it takes to see whether a guard holds."""
 
 
 def book(case_id: int, starts_at: datetime) -> Callable[[Session], object]:
@@ -116,11 +122,34 @@ def test_20_moves_of_the_same_appointment(core: Flask, people: dict[str, int]) -
     one_of_many_moves_counts(core, people, 20)
 
 
+def test_forms_for_one_time_go_to_whoever_is_free(core: Flask, people: dict[str, int]) -> None:
+    """All were worked out for the same colleague; who comes later gets another one, as long as any is free."""
+    with stage() as session:
+        offer_calls(session)
+    with db.reading() as session:
+        wishes = [wish(session, slot=SLOT, email=f"formular{number}@rennen.example") for number in range(FEW)]
+        drafts = [opening.draft(session, one, doubt=None, now=NOW) for one in wishes]
+    assert {drafted.case.owner_id for drafted in drafts} == {people["Miriam Albrecht"]}
+
+    ends = run(core, *(keep(drafted) for drafted in drafts))
+
+    with db.reading() as session:
+        keepers = session.scalars(select(Appointment.person_id).where(Appointment.starts_at == SLOT)).all()
+        owners = session.scalars(select(Case.owner_id)).all()
+        nothing_is_double(session)
+    in_sales = {people[name] for name in ("Miriam Albrecht", "Jonas Weidner", "Dr. Katharina Voss")}
+    assert set(keepers) == in_sales and sorted(keepers) == sorted(in_sales) and set(owners) == in_sales
+    assert kinds(ends) == ["SlotTaken"] * (FEW - len(in_sales))
+
+
+def keep(drafted: Draft) -> Step:
+    """A form that was worked out is written."""
+    return lambda session: opening.keep(session, drafted, key=new_secret(), body_hash="")
+
+
 # --- with guards taken away ------------------------------------------------------------------------------------------
 
 RACES = {"for one slot": one_gets_the_slot, "into one slot": one_moves_into_the_slot}
-FEW = 8
-"""As many as it takes to see whether a guard holds."""
 
 
 @pytest.mark.parametrize("race", RACES.values(), ids=RACES)
