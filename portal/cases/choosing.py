@@ -189,17 +189,14 @@ class Chooser:
     def after_cancelling(self) -> str | None:
         """What the customer then waits for, as a sentence; None where no date can be named."""
         given = [one for one in promises.open_of(self._session, self._case.id) if one.waiting is None]
-        first = promises.ahead(given, now=self._now)
+        step = promises.ahead(given, now=self._now)
+        if step is not None:
+            return self._promised(step.kind, step.medium, step.person_id, step.due_at)
         try:
             due_at = scheduling.next_update(self._directory, self._case, now=self._now).due_at
         except NothingToPromise:
             return None
-        kind, medium, person_id = PromiseKind.FOLLOW_UP, Medium.MAIL, self._case.owner_id
-        if first is not None:
-            kind, medium, person_id, due_at = first.kind, first.medium, first.person_id, first.due_at
-        acting = self._directory.acting(person_id or 0, self._now, topic_id=self._case.topic_id)
-        name, due = self._directory.people[acting.person_id].name, self._voice.moment(due_at, now=self._now)
-        return wording.sentence(kind, medium, name, due, self._voice)
+        return self._promised(PromiseKind.FOLLOW_UP, Medium.MAIL, self._case.owner_id or 0, due_at)
 
     @property
     def _medium(self) -> Medium:
@@ -306,6 +303,11 @@ class Chooser:
             label = voice.say("%(moment)s, with %(name)s", moment=label, name=name)
         slot = voice.local(offered.starts_at).isoformat(timespec="minutes")
         return TimeView(offered.starts_at, slot, label, offered.wanted, name)
+
+    def _promised(self, kind: PromiseKind, medium: Medium, person_id: int, due_at: datetime) -> str:
+        acting = self._directory.acting(person_id, self._now, topic_id=self._case.topic_id)
+        name, due = self._directory.people[acting.person_id].name, self._voice.moment(due_at, now=self._now)
+        return wording.sentence(kind, medium, name, due, self._voice)
 
     def _common_name(self, shown: Sequence[TimeView]) -> str:
         names = {time.name for time in shown}
