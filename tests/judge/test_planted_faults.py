@@ -1,17 +1,32 @@
 """The same company life with a fault planted in the program: simulation and judge must both see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal import clock
+from portal import clock, db
 from portal.app import create_app
-from portal.cases import closing, delaying, reminding, scheduling
+from portal.appointments.models import IS_BOOKED, Appointment
+from portal.cases import (
+    agreeing,
+    calling,
+    closing,
+    delaying,
+    keeping,
+    offering,
+    reminding,
+    replacing,
+    scheduling,
+    settling,
+    writing,
+)
 from portal.cases.delaying import Notice
 from portal.cases.directory import Directory
 from portal.cases.models import Case
@@ -19,7 +34,8 @@ from portal.mail import outbox
 from portal.people.presence import Acting
 from portal.promises import service
 from portal.promises.models import Promise
-from portal.simulation import customers, life
+from portal.simulation import call_list, customers, life, plan
+from portal.simulation.company import House, local_instant
 from portal.simulation.figures import ZERO
 from portal.simulation.life import Wanted
 from portal.simulation.staff import Staff
@@ -106,6 +122,90 @@ def a_third_notice_that_nobody_follows_up(patch: Patch) -> None:
     patch.setattr(delaying, "follows_up", lambda directory, case, number, now: case.owner_id)
 
 
+def agreed_by_everybody(patch: Patch) -> None:
+    """Everybody chooses a time on the form."""
+    patch.setattr(plan, "CHOOSES", 1.0)
+
+
+def a_list_that_keeps_the_old_time(patch: Patch) -> None:
+    """Numbers are given out without a look at what the list was when it was printed, and everybody goes by paper."""
+    agreed_by_everybody(patch)
+    real = settling.hold_open
+
+    def any_version(session: Session, case: Case, *, version: int | None = None) -> None:
+        real(session, case)
+
+    patch.setattr("portal.cases.calling.hold_open", any_version)
+    patch.setattr(calling, "_refusal", lambda *_, **__: None)
+    patch.setattr(call_list, "PAPER", 1.0)
+    patch.setattr(call_list, "AHEAD", timedelta(days=10))
+    patch.setattr(customers, "REACTIONS", {"agreed": (("move", 0.8, (0.1, 8.0)),)})
+
+
+def nobody_says_that_we_are_late(patch: Patch) -> None:
+    """Nobody thinks of an agreed call, and the step that tells the customer notes that it did."""
+    agreed_by_everybody(patch)
+
+    def tell(session: Session, case: Case, *, now: datetime) -> None:
+        booked = settling.booked_of(session, case)
+        if booked is not None:
+            booked.late_told_at = now
+
+    patch.setattr(keeping, "tell_late", tell)
+    patch.setattr(call_list, "FORGOTTEN", 1.0)
+
+
+def a_reminder_that_a_move_leaves_in_the_outbox(patch: Patch) -> None:
+    """No mail leaves in the morning, and many move in that hour what they were to be reminded of."""
+    agreed_by_everybody(patch)
+    patch.setattr(outbox, "take_back_appointment", lambda *_, **__: None)
+    patch.setattr(customers, "REACTIONS", {})
+    befall = life.Life._befall
+
+    def every_morning(self: life.Life) -> None:
+        days = [self.plan.first + timedelta(days=day) for day in range(self.plan.days)]
+        hour = {day: [local_instant(day, minute, "Europe/Berlin") for minute in (420, 600, 630)] for day in days}
+        down = tuple(plan.Span(since, until) for since, _, until in hour.values())
+        self.plan = replace(self.plan, smtp_down=down)
+        self._driver._plan = self.plan
+        befall(self)
+        for _, at, _ in hour.values():
+            self._driver.at(at, lambda: everybody_moves(self))
+
+    def everybody_moves(self: life.Life) -> None:
+        with db.reading() as session:
+            query = select(Case.reference).join(Appointment, Appointment.case_id == Case.id).where(IS_BOOKED)
+            found = session.scalars(query.order_by(Case.id)).all()
+        for reference in found:
+            self.customers.act_now(reference, "move")
+
+    patch.setattr(life.Life, "_befall", every_morning)
+
+
+def an_absence_that_replaces_nobody(patch: Patch) -> None:
+    """Whoever keeps a time keeps it, there or not; and letters name them."""
+    agreed_by_everybody(patch)
+    patch.setattr(replacing, "replace", lambda *_, **__: None)
+    patch.setattr(offering, "keeper_is_away", lambda *_, **__: False)
+    patch.setattr(writing, "keeper", lambda directory, _, appointment: directory.people[appointment.person_id])
+    away = plan._absences
+
+    def half_of_them_are_away_a_day(house: House, random: Random, first: date, days: int) -> Iterator[plan.Away]:
+        yield from away(house, random, first, days)
+        for person in house.people[:-1:2]:
+            since, until = (local_instant(first + timedelta(days=day), 0, person.tz) for day in (2, 3))
+            known = local_instant(first + timedelta(days=1), 9 * 60 + 5, person.tz)
+            yield plan.Away(person.name, known, since, until, entered=True)
+
+    patch.setattr(plan, "_absences", half_of_them_are_away_a_day)
+
+
+def a_move_that_nobody_hears_of(patch: Patch) -> None:
+    agreed_by_everybody(patch)
+    patch.setattr(agreeing, "_tell_move", lambda *_, **__: None)
+    patch.setattr(customers, "REACTIONS", {"agreed": (("move", 0.5, (0.1, 2.0)),)})
+
+
 PLANTED: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
     "a notice after the date": (
         notices_after_the_date,
@@ -134,7 +234,55 @@ PLANTED: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
         Wanted(days=9, cases=12, faults=False),
     ),
 }
+PLANTED_IN_TIMES: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
+    "a list that keeps the old time": (
+        a_list_that_keeps_the_old_time,
+        "calls_at_an_old_time",
+        Wanted(days=3, cases=40, faults=False),
+    ),
+    "nobody says that we are late": (
+        nobody_says_that_we_are_late,
+        "appointments_missed_in_silence",
+        Wanted(days=2, cases=20, faults=False),
+    ),
+    "a reminder that a move leaves in the outbox": (
+        a_reminder_that_a_move_leaves_in_the_outbox,
+        "reminders_naming_an_old_time",
+        Wanted(days=4, cases=50, faults=False),
+    ),
+    "an absence that replaces nobody": (
+        an_absence_that_replaces_nobody,
+        "letters_naming_an_absent_person",
+        Wanted(days=3, cases=50, faults=False),
+    ),
+    "a move that nobody hears of": (
+        a_move_that_nobody_hears_of,
+        "appointments_changed_without_a_letter",
+        Wanted(days=3, cases=20, faults=False),
+    ),
+}
+LONG = {"a reminder that a move leaves in the outbox", "an absence that replaces nobody"}
 BLAMELESS = Wanted(days=9, cases=20, faults=False)
+
+
+@pytest.mark.parametrize(
+    ("plant", "figure", "wanted"),
+    [
+        pytest.param(*planted, id=name, marks=[pytest.mark.nightly] if name in LONG else [])
+        for name, planted in PLANTED_IN_TIMES.items()
+    ],
+)
+def test_a_fault_planted_in_agreed_times_is_seen(
+    plant: Callable[[Patch], None], figure: str, wanted: Wanted, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    nobody_answers(monkeypatch)
+    plant(monkeypatch)
+
+    told, judged = live(wanted, tmp_path)
+
+    assert told[figure] > 0
+    assert judged[figure] > 0
+    assert judged == alike(told)
 
 
 @pytest.mark.parametrize(("plant", "figure", "wanted"), PLANTED.values(), ids=PLANTED)
