@@ -141,7 +141,7 @@ def test_what_was_called_off_is_left_out_and_what_is_on_hold_says_so(
     held = unfolded(client.get(feed).text)
     change(app, reference, "cancel")
 
-    assert f"SUMMARY:Auf Eis: Anruf: {reference}\\, Sabine Krüger" in held
+    assert f"SUMMARY:Angehalten: Anruf: {reference}\\, Sabine Krüger" in held
     assert "VEVENT" not in client.get(feed).text
 
 

@@ -141,6 +141,7 @@ def test_the_form_brings_the_widget_its_words_and_its_challenge(
     }
     assert [script.get("src") for script in document(page).iter("script")] == [
         "/static/enhance.js",
+        "/static/contact.js",
         "/static/proof.js",
     ]
 
