@@ -17,10 +17,12 @@ from portal.simulation.deeds import Done
 from portal.simulation.desk import Desk
 from portal.simulation.meetings import Meetings
 
-AHEAD = timedelta(hours=20)
-"""So far ahead a list is looked at; who looked yesterday evening knows of this morning's calls."""
+AHEAD = timedelta(days=3)
+"""So far ahead a list is looked at, and copied by those who like paper."""
 PAPER = 0.3
 """How often somebody goes by what they once wrote down, and does not look whether it still holds."""
+CHANGED = 0.1
+"""How often a colleague gives a time to somebody else, moves it or calls it off."""
 FORGOTTEN, NOTED_LATER, NEVER_NOTED = 0.07, 0.1, 0.1
 
 Item = Row[*tuple[Any, ...]]
@@ -86,7 +88,7 @@ class CallList:
             first = one.id not in desk.agreed
             desk.agreed[one.id] = one.version
             draw = desk.random.random()
-            if first and draw < 0.06:
+            if first and draw < CHANGED:
                 self._change(desk, one, draw)
             elif draw < 1 - FORGOTTEN:
                 self._office.at(self._when(desk, one), partial(self._ring, desk, one))

@@ -48,6 +48,8 @@ class Deeds:
         self._directory = directories.load(session, now=now)
         self.trying = "note"
         """What is being tried; where it is refused the plan says so."""
+        self.slot: datetime | None = None
+        """The time it is about, where it is the start of an appointment."""
         self.before: list[Done] = []
         """What was done in the same transaction before the last act."""
 

@@ -62,10 +62,12 @@ _AHEAD = (
 )
 
 
-_OF_TIMES = ", ".join(
-    f"(SELECT min({column}) FROM appointment WHERE state = 'booked' AND {column} > :at_{number}) AS at_{number}"  # noqa: S608
-    for number, (column, _) in enumerate(_TIMES)
-)
+def _next_of(column: str, number: int) -> str:
+    booked = f"FROM appointment WHERE state = 'booked' AND {column} > :at_{number}"
+    return f"(SELECT min({column}) {booked}) AS at_{number}"  # noqa: S608  # our own names
+
+
+_OF_TIMES = ", ".join(_next_of(column, number) for number, (column, _) in enumerate(_TIMES))
 _TIMES_AHEAD = (
     text(f"SELECT {_OF_TIMES}")  # as above
     .bindparams(*(bindparam(f"at_{number}", type_=UtcDateTime) for number in range(len(_TIMES))))

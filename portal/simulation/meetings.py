@@ -23,7 +23,7 @@ class Meetings(Deeds):
 
     def start(self, version: int, at: datetime) -> Done:
         """Ask for the number, or set out, as a list says that may be older than the present."""
-        self.trying = "start"
+        self.trying, self.slot = "start", at
         calling.start_call(self._session, self._case, by_id=self._by, version=version, now=self._now)
         return Done("start", slot=at)
 
@@ -42,7 +42,7 @@ class Meetings(Deeds):
             became = keeping.Outcome.INTERIM if draw < 0.82 else keeping.Outcome.NOT_REACHED
         spoke = became in (keeping.Outcome.ANSWERED, keeping.Outcome.INTERIM)
         answered = became == keeping.Outcome.ANSWERED
-        keeps = self._kept_by(Medium.CALL) if answered else frozenset()
+        keeps = self._kept_by(booked.medium) if answered else frozenset()
         keeping.say_outcome(
             self._session, self._case, by_id=self._by, outcome=became, text="Wir haben über die Anfrage gesprochen.",
             keeps=keeps, step=self._after(became), visible=True, version=booked.version, now=self._now,

@@ -5,6 +5,7 @@ by a generator of their own.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -257,10 +258,10 @@ class Staff:
                 deeds = Meetings(session, session.get_one(Case, case_id), desk.person_id, desk.colleague.habit,
                               desk.random, now)  # fmt: skip
                 done = deed(deeds)
-        except Refused as refused:
-            done = Done(deeds.trying if deeds else "note", ok=False, why=type(refused).__name__)
-        except SQLAlchemyError as fault:
-            done = Done(deeds.trying if deeds else "note", ok=False, why=type(fault).__name__)
+        except (Refused, SQLAlchemyError) as refused:
+            done = Done("note", ok=False, why=type(refused).__name__)
+            if deeds is not None:
+                done = replace(done, act=deeds.trying, slot=deeds.slot)
         if deeds is None or done.act == "nothing":
             return None
         for act in (*deeds.before, done) if done.ok else (done,):

@@ -87,8 +87,11 @@ class Story:
             self._people.add(act["by"])
             result = "" if act["ok"] else f", refused: {act['why']}"
             kept = ", kept a promise" if act["keeps"] else ""
-            reached = {True: ", reached", False: ", not reached"}[act["reached"]] if act["act"] == "call" else ""
-            line = f"{act['by']}: {act['act']}{reached}{kept}{result}"
+            reached = (
+                {True: ", reached", False: ", not reached"}[act["reached"]] if act["act"] in ("call", "outcome") else ""
+            )
+            slot = f" of {act['slot']}" if act.get("slot") else ""
+            line = f"{act['by']}: {act['act']}{slot}{reached}{kept}{result}"
         self._lines.append((act["at"], line))
 
 
