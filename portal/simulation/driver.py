@@ -64,7 +64,7 @@ _AHEAD = (
 
 def _next_of(column: str, number: int) -> str:
     booked = f"FROM appointment WHERE state = 'booked' AND {column} > :at_{number}"
-    return f"(SELECT min({column}) {booked}) AS at_{number}"  # noqa: S608  # our own names
+    return f"(SELECT min({column}) {booked}) AS at_{number}"
 
 
 _OF_TIMES = ", ".join(_next_of(column, number) for number, (column, _) in enumerate(_TIMES))
