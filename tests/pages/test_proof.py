@@ -457,5 +457,5 @@ def test_everything_the_form_loads_is_there(client: FlaskClient, company: dict[s
     script = (VENDORED.parents[1] / "proof.js").read_text(encoding="utf-8")
     wanted += [f"/static/{name}" for name in re.findall(r"vendor/altcha/[\w.]+", script)]
 
-    assert len(wanted) == 7
+    assert len(wanted) == 8
     assert {client.get(path, buffered=True).status_code for path in wanted} == {200}
