@@ -6,7 +6,7 @@ what came near since the last look is read.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, func, not_, or_, select
@@ -250,16 +250,21 @@ _TO_COME = (
 )
 
 
+LOOK_AGAIN_AFTER = timedelta(minutes=10)
+
+
 class ReplaceAbsent:
     """Looks at all that is agreed, a slice at a time, after something changed of who is there; several workers may.
 
     Whoever agrees on a time while an absence is entered waits for it, or is waited for (``absences.none_meanwhile``):
-    what is booked later has seen it, what was booked before is found here.
+    what is booked later has seen it, what was booked before is found here. For what nobody waits for, such as hours and
+    closures, it looks again after a while.
     """
 
     def __init__(self) -> None:
         self._work = _OneByOne(replacing.replace, failed="not replaced")
         self._looked_by: Directory | None = None
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
         self._going_by: Directory | None = None
         self._after: Mapping[str, object] | None = None
 
@@ -272,14 +277,14 @@ class ReplaceAbsent:
     def _look(self, now: datetime) -> int:
         with db.reading() as session:
             directory = directories.load(session, now=now)
-            if directory is self._looked_by:
+            if directory is self._looked_by and self._looked_at <= now < self._looked_at + LOOK_AGAIN_AFTER:
                 return 0
             if directory is not self._going_by or self._after is None:
                 self._going_by, self._after = directory, {"after": now, "after_id": 0}
             rows = session.scalars(_TO_COME, self._after).all()
             self._work.find(row.case_id for row in rows if offering.keeper_is_away(directory, row))
         if len(rows) < SLICE:
-            self._looked_by, self._after = directory, None
+            self._looked_by, self._looked_at, self._after = directory, now, None
         else:
             self._after = {"after": rows[-1].starts_at, "after_id": rows[-1].id}
         return GOES_ON

@@ -413,6 +413,22 @@ def test_while_nothing_changes_nothing_is_looked_at(core: Flask, agree: Agree) -
     assert "directory_revision" in sent[-1]
 
 
+def test_after_a_while_all_is_looked_at_again(core: Flask, agree: Agree) -> None:
+    """A time may be agreed while the hours change, by whoever saw the old ones."""
+    agree()
+    step = appointments.ReplaceAbsent()
+    with at(TUESDAY + HOUR):
+        all_of(step)
+        ill(rows()[0].person_id)
+        with db.reading() as session:  # as if it had been seen already
+            step._looked_by = directories.load(session, now=clock.utc_now())
+        assert all_of(step) == 0
+
+    with at(TUESDAY + HOUR + appointments.LOOK_AGAIN_AFTER):
+        assert all_of(step) == 1
+        assert unnoticed() == []
+
+
 def test_one_that_cannot_be_replaced_is_tried_again_later(
     core: Flask, agree: Agree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
