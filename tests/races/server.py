@@ -33,6 +33,7 @@ from tests.support.cast import NUMBER_SHOWN, topic
 from tests.support.processes import Web
 
 SLOTS = re.compile(r'name="slot"[^>]*value="([^"]+)"')
+OF_TOPIC = re.compile(r'data-times="rueckruf".*?</fieldset>', re.DOTALL)
 KEEPER = "Miriam Albrecht"
 HALF_AN_HOUR = timedelta(minutes=30)
 PATIENCE = 60.0
@@ -49,8 +50,10 @@ class Answer:
 
     @property
     def offered(self) -> set[datetime]:
-        """The times to choose on the page that came back."""
-        return {datetime.fromisoformat(html.unescape(found)) for found in SLOTS.findall(self.page)}
+        """The times to choose on the page that came back; on the form those of the topic that was chosen."""
+        of_topic = OF_TOPIC.search(self.page)
+        shown = SLOTS.findall(of_topic[0] if of_topic else self.page)
+        return {datetime.fromisoformat(html.unescape(found)) for found in shown}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
 """Two who change one appointment at once: one of them does, the other is told, and all that is shown says the same."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -10,11 +14,14 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, calling, on_hold, replacing
+from portal.cases import agreeing, calling, keeping, on_hold, replacing, settling
 from portal.cases.answering import Contact
 from portal.cases.models import Case
 from portal.journal.models import Entry, Kind
+from portal.mail.letters import LetterKind
+from portal.mail.models import Letter, LetterState
 from tests.races.racing import (
+    MOMENT,
     End,
     Step,
     agree,
@@ -28,11 +35,11 @@ from tests.races.racing import (
     without,
 )
 from tests.support.agreement import disagreements
-from tests.support.cast import TUESDAY
+from tests.support.cast import TUESDAY, away
 
 NOW = TUESDAY + timedelta(minutes=5)
 TIMES, OTHER_TIMES = free_starts(30), free_starts(30, since="2027-01-11")
-TEN_MINUTES = timedelta(minutes=10)
+TEN_MINUTES, A_QUARTER_OF_AN_HOUR = timedelta(minutes=10), timedelta(minutes=15)
 
 
 @pytest.fixture
@@ -139,6 +146,42 @@ def test_called_or_moved_away(core: Flask, people: dict[str, int], agreed: list[
     rows(agreed)
 
 
+def test_called_or_told_that_nobody_called(core: Flask, people: dict[str, int], agreed: list[int]) -> None:
+    """A quarter of an hour late, the call is started as two workers look: told once, or never where it was begun."""
+    keeper = people["Miriam Albrecht"]
+    for case_id, starts_at in zip(agreed, TIMES, strict=False):
+        now = starts_at + A_QUARTER_OF_AN_HOUR
+        tell = step_on(case_id, partial(keeping.tell_late, now=now))
+        called, *told = run(core, call(case_id, keeper, now=now), tell, tell)
+        assert all(end.won for end in told)
+        with db.reading() as session:
+            booked = session.scalars(select(Appointment).where(Appointment.case_id == case_id)).one()
+            late = select(Letter.id).where(Letter.case_id == case_id, Letter.kind == LetterKind.APPOINTMENT_LATE)
+            letters = session.scalars(late.where(Letter.state == LetterState.QUEUED)).all()
+        assert (booked.started_at is not None) is called.won
+        assert len(letters) == (0 if called.won else 1)
+    rows(agreed)
+
+
+def test_replaced_by_two_workers_while_the_customer_moves(
+    core: Flask, people: dict[str, int], agreed: list[int]
+) -> None:
+    """Whoever keeps it will be away: given to somebody else once, or moved to a day on which they are back."""
+    with stage() as session:
+        away(session, people["Miriam Albrecht"], since=TIMES[0] - TEN_MINUTES, until=OTHER_TIMES[0] - TEN_MINUTES)
+
+    for case_id, other in zip(agreed, OTHER_TIMES, strict=False):
+        replace = step_on(case_id, partial(replacing.replace, now=NOW))
+        first, second, moved = run(core, replace, replace, move(case_id, other))
+        assert first.won and second.won
+        assert moved.won or kinds([moved]) == ["StaleAppointment"]
+
+    for row, before, after in zip(rows(agreed), TIMES, OTHER_TIMES, strict=False):
+        assert row.version == 2
+        named = (people["Jonas Weidner"], before), (people["Miriam Albrecht"], after)
+        assert (row.person_id, row.starts_at) in named
+
+
 def test_given_to_somebody_who_is_being_booked(core: Flask, people: dict[str, int], agreed: list[int]) -> None:
     given_to_a_colleague_or_booked(core, people, agreed)
 
@@ -173,3 +216,20 @@ def test_without_any_guard_one_is_given_what_another_books(
 ) -> None:
     with without("guard", "check"), pytest.raises(AssertionError):
         given_to_a_colleague_or_booked(core, people, agreed)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_without_holding_the_case_both_are_done(core: Flask, agreed: list[int]) -> None:
+    """On SQLite one writes at a time, whatever they hold."""
+    both, refuse = threading.Barrier(2), agreeing._refuse_change
+
+    def wait_for_the_other(*given: Any, **named: Any) -> None:
+        refuse(*given, **named)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(MOMENT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settling, "hold", lambda *_, **__: None)
+        patch.setattr(agreeing, "_refuse_change", wait_for_the_other)
+        with pytest.raises(AssertionError):
+            test_called_off_or_moved(core, agreed)

@@ -19,10 +19,11 @@ from portal.mail.models import Letter, LetterState
 from tests.races.racing import nothing_is_double, overlapping, without
 from tests.races.server import Answer, Site, copy_of, new_ticket, through_processes, through_threads
 
+pytestmark = pytest.mark.xdist_group("races")  # they share a server: one process starts it
 ON = [
-    pytest.param((kind, workers), id=f"{kind}-{workers}", marks=[pytest.mark.xdist_group(f"races-{kind}"), *marks])
+    pytest.param((kind, workers), id=f"{kind}-{workers}", marks=marks)
+    for workers, marks in ((2, ()), (4, pytest.mark.nightly))
     for kind in ("sqlite", "postgresql")
-    for workers, marks in ((2, []), (4, [pytest.mark.nightly]))
 ]
 CLIENTS = 40
 PRESSES = 8
