@@ -22,6 +22,10 @@ ROOT = Path(__file__).parent.parent.parent
 START_TIME = 90.0
 """Seconds a process may take to be there; a busy machine needs more than the second it takes alone."""
 STOP_TIME = 25.0
+PROGRAM = ("portal",)
+"""What a process of the program is started with."""
+PROGRAMS = ("portal", "tests.support.moved_clock")
+"""The modules whose processes are the program."""
 
 
 class Running:
@@ -75,7 +79,7 @@ class Running:
         Raises AssertionError where its log holds what belongs to people.
         """
         code = self._end()
-        if self._module[:1] == ["portal"] and self._module[1:2] != ["run"]:  # `run` prints the logins
+        if self._module[0] in PROGRAMS and self._module[1:2] != ["run"]:  # `run` prints the logins
             assert leaks(self.said()) == []
         return code
 
@@ -129,8 +133,8 @@ class Web(Running):
 class Worker(Running):
     """`durchwahl worker`."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        super().__init__(["portal", "worker"], environment, log)
+    def __init__(self, environment: Mapping[str, str], log: Path, *, program: Sequence[str] = PROGRAM) -> None:
+        super().__init__([*program, "worker"], environment, log)
 
 
 class Sink(Running):

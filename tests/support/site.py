@@ -8,7 +8,7 @@ import asyncio
 import re
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,10 +30,14 @@ from portal.customers.models import Customer
 from portal.links import new_secret
 from portal.mail.models import Letter as Row
 from portal.mail.models import LetterState, WorkerBeat
+from portal.mail.transport import Relay
 from portal.pages.mailbox import receiver
 from portal.people.models import Person
 from tests.support.dump import dump
-from tests.support.processes import START_TIME, Running, Worker, free_port, wait_until
+from tests.support.processes import PROGRAM, START_TIME, Running, Worker, free_port, wait_until
+from worker import __main__ as working
+from worker.delivery import Delivery
+from worker.loop import Loop
 
 SECRET_KEY = "a-key-for-the-browser-0123456789-abcdefg"
 WEB_PROCESSES = 2
@@ -140,10 +144,18 @@ class Known:
 
 
 class Site:
-    """The running site; ``address`` is where it answers."""
+    """The running site; ``address`` is where it answers. ``settings`` are those that differ here."""
 
-    def __init__(self, folder: Path, database_url: str, *, password_hash: str) -> None:
-        self._folder, self._password_hash = folder, password_hash
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        *,
+        password_hash: str,
+        program: Sequence[str] = PROGRAM,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder, self._password_hash, self._program = folder, password_hash, program
         self._running, self._processes = ExitStack(), list[Running]()
         self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
@@ -161,6 +173,7 @@ class Site:
             "PORTAL_MAILBOX_DIR": str(folder / "mailbox"),
             "PORTAL_FORM_MIN_SECONDS": "0",
             "PORTAL_FALLBACK_CONTACT": "Petra Lindner, 089 99998-100",
+            **(settings or {}),
         }
 
     def __enter__(self) -> Self:
@@ -175,7 +188,8 @@ class Site:
                 demo.load(session, password_hash=self._password_hash, now=clock.utc_now())
             self._start_web(self._port, self._environment, WEB_PROCESSES)
             for number in range(WORKERS):
-                self._start(Worker(self._environment, self._folder / f"worker-{number}.log"))
+                log = self._folder / f"worker-{number}.log"
+                self._start(Worker(self._environment, log, program=self._program))
             wait_until(self._all_work, START_TIME, "not all workers give a sign of life")
             self.wait_until_quiet()
             self._running = self._running.pop_all()
@@ -218,6 +232,14 @@ class Site:
                 return (session.scalar(wishes), session.scalar(letters)) == (0, 0)
 
         wait_until(is_quiet, QUIET_TIME, "letters are still waiting")
+
+    def work(self) -> None:
+        """Do everything that is due now, as one more worker would, and wait for what the others are doing."""
+        with _without_event_loop(), self._core.app_context():
+            delivery = Delivery(Relay(self._core.extensions["portal.post"]))
+            Loop(working.steps_of(delivery)).run_until_idle()
+            delivery.close()
+        self.wait_until_quiet()
 
     def status_page(self, customer: str) -> str:
         """The path of a customer's status page."""
@@ -273,7 +295,7 @@ class Site:
         return "\n".join(line for line in lines if not line.startswith(f"{WorkerBeat.__tablename__}: "))
 
     def _start_web(self, port: int, environment: dict[str, str], processes: int) -> None:
-        module = ["portal", "serve", "--port", str(port), "--workers", str(processes)]
+        module = [*self._program, "serve", "--port", str(port), "--workers", str(processes)]
         web = self._start(Running(module, environment, self._folder / f"web-{port}.log"))
 
         def answers() -> bool:
