@@ -117,6 +117,11 @@ def is_to_come(appointment: Appointment, *, now: datetime) -> bool:
     return counts(appointment) and now < appointment.starts_at
 
 
+def has_come(appointment: Appointment, *, now: datetime) -> bool:
+    """Whether it has begun, or could have: then nobody moves it, and somebody says how it went."""
+    return appointment.started_at is not None or now >= appointment.starts_at
+
+
 _BOOKED = select(Appointment).where(Appointment.case_id == bindparam("case_id", type_=Integer), IS_BOOKED)
 _BOOKED_OF_EACH = select(Appointment).where(Appointment.case_id.in_(bindparam("case_ids", expanding=True)), IS_BOOKED)
 

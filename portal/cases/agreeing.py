@@ -259,7 +259,7 @@ def _refuse_change(booked: Appointment, version: int, *, by_id: int | None, move
     if booked.version != version:
         raise StaleAppointment
     if by_id is not None:
-        if now >= booked.starts_at:
+        if appointments.has_come(booked, now=now):
             raise HasCome
         return
     on_hold = booked.change_wished_at is not None

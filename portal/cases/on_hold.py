@@ -35,7 +35,7 @@ def wish(session: Session, case: Case, *, by_id: int, contact: Contact, text: st
         return
     if booked.version != version:
         raise StaleAppointment
-    if now >= booked.starts_at:
+    if appointments.has_come(booked, now=now):
         raise HasCome
     answering.record_contact(session, case, by_id=by_id, contact=contact, text=text, at=now, visible=True, now=now)
     answering.end_waiting(session, directory, case, now=now)

@@ -36,7 +36,7 @@ def give(session: Session, case: Case, *, person_id: int, version: int, by_id: i
         return
     if booked.version != version or booked.change_wished_at is not None:
         raise StaleAppointment
-    if now >= booked.starts_at:
+    if appointments.has_come(booked, now=now):
         raise HasCome
     if not can_keep(session, directory, case, booked, person_id, now=now):
         raise NotOffered(booked.starts_at)

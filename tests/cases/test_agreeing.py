@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, closing, offering, renewing, steps, waiting
+from portal.cases import agreeing, answering, calling, closing, offering, renewing, steps, waiting
 from portal.cases import directory as directories
 from portal.cases.answering import Contact
 from portal.cases.errors import (
@@ -339,6 +339,22 @@ def test_a_colleague_moves_it_until_it_begins(session: Session, people: dict[str
 
     assert booked(session, case).customer_moves == 0
     assert [one.to_address for one in letters(session, case, LetterKind.STAFF_APPOINTMENT)[1:]] == []
+
+
+def test_what_a_colleague_has_begun_is_not_moved_any_more(session: Session, people: dict[str, int]) -> None:
+    """Begun ten minutes early: the number is out, so it is too late to put the call off."""
+    offer_calls(session, "rueckruf")
+    case = open_case(session, "rueckruf")
+    book(session, case)
+    early, by_id = THURSDAY_TEN - timedelta(minutes=10), people["Miriam Albrecht"]
+    keeper_id = booked(session, case).person_id
+    calling.start_call(session, case, by_id=keeper_id, version=case.version, now=early)
+    step(session)
+
+    with refused(session, HasCome):
+        move(session, case, FRIDAY_TEN, by_id=by_id, at=early)
+    with refused(session, HasCome):
+        cancel(session, case, by_id=by_id, at=early)
 
 
 def test_a_move_into_half_its_own_time_is_no_overlap(session: Session, people: dict[str, int]) -> None:
