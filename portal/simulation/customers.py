@@ -97,6 +97,8 @@ class Life:
         self.reference: str | None = None
         self.tokens: dict[str, str] = {}
         """The link by reference: a case that continues a closed one has its own."""
+        self.offered: list[str] | None = None
+        """The times that the form, or the answer to it, showed last."""
         self.agreed: dict[str, str] = {}
         """The time chosen last, by reference, as the page of times sends it."""
 
@@ -178,8 +180,10 @@ class Customers:
             "customer_number": arrival.account or "",
             "message": f"Anfrage {arrival.number}: bitte melden Sie sich.",
         }
-        offered = choosing.of_topic(shown.get_data(as_text=True), arrival.topic.slug) if arrival.chooses else []
-        slot = choosing.pick(offered, life.random) if offered else None
+        if life.offered is None:
+            life.offered = choosing.of_topic(shown.get_data(as_text=True), arrival.topic.slug)
+        chooses = arrival.chooses and tries < MOST_TRIES  # who was refused twice wants no fixed time any more
+        slot = choosing.pick(life.offered, life.random) if chooses else None
         if slot is not None:
             fields["slot"] = slot
         answer = self._client.post("/contact", query_string=language, data=fields)
@@ -187,8 +191,9 @@ class Customers:
                                      "language": arrival.language}  # fmt: skip
         if answer.status_code != 303:
             self._evidence.act(self._wire.instant(), "form", **values, status=answer.status_code, reference=None)
-            # Somebody else may have taken that time in the same minute.
+            # Whoever will be responsible may not be free then: the answer says when they are.
             self._wonder("contact", answer.status_code, *((409, 422) if slot is not None else ()))
+            life.offered = choosing.of_topic(answer.get_data(as_text=True), arrival.topic.slug)
             if tries < MOST_TRIES:
                 self._wire.at(self._wire.instant() + timedelta(minutes=5), lambda: self._fill_in(life, tries + 1))
             return
