@@ -1,4 +1,4 @@
-"""Appointments: booked, moved, given to somebody else, put on hold, begun, ended. Only rows of this subject change here.
+"""Appointments: booked, moved, given away, put on hold, begun, ended. Only rows of this subject change here.
 
 The whole steps are in ``cases``. Each change is one change of the same row: the version counts what pages and letters
 must know of, the sequence what a calendar must see.
