@@ -238,7 +238,7 @@ PLANTED_IN_TIMES: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
     "a list that keeps the old time": (
         a_list_that_keeps_the_old_time,
         "calls_at_an_old_time",
-        Wanted(days=3, cases=40, faults=False),
+        Wanted(days=3, cases=25, faults=False),
     ),
     "nobody says that we are late": (
         nobody_says_that_we_are_late,
