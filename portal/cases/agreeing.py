@@ -187,7 +187,7 @@ def call_off(
         says={
             "before": voice.agreed(booked.starts_at, now=now),
             "by_customer": by_customer,
-            "reason": reason,
+            "reason": None if by_customer else reason,  # what a stranger typed goes to no mailbox
             "times": [] if by_customer else first_times(session, directory, case, now=now),
         },
         now=now,
