@@ -6,8 +6,8 @@ Each story is played once for a database and a language; the tests look at what 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 
 from portal import clock, db, demo
 from portal.app import create_app
+from portal.appointments import service as appointments
 from portal.cases.models import Case
 from portal.customers.models import Customer
 from portal.links import new_secret
@@ -28,6 +29,7 @@ from portal.mail.transport import Relay
 from portal.people.models import Absence, Person, Team
 from tests.conftest import NOW, SECRET_KEY
 from tests.map.conftest import House, csrf_of, let_go
+from tests.support.cast import berlin
 from tests.support.smtp_sink import SmtpSink
 from worker import __main__ as working
 from worker.delivery import Delivery
@@ -35,13 +37,16 @@ from worker.loop import Loop
 
 SENDER = "service@beispielwerke.example"
 CUSTOMER = "Sabine Krüger"
-OWNER_AWAY, DEPUTY = "Jonas Weidner", "Miriam Albrecht"
+OWNER_AWAY, DEPUTY, COLLEAGUE = "Jonas Weidner", "Miriam Albrecht", "Thomas Brandt"
 NUMBER_OF_ACCOUNT = "K-10042"
 """The company whose manager is away: its letters come from the deputy."""
 CANARY = "C4nary"
 PHONE = "+49 171 3920042"
 TYPED = {"message": f"{CANARY} eins\n{CANARY} zwei", "company": f"{CANARY} GmbH", "postcode": CANARY, "phone": PHONE}
 DATES = {"friday": ("2026-11-27", "11:00"), "monday": ("2026-11-30", "11:00"), "tuesday": ("2026-12-01", "15:00")}
+AS_TIME_PASSES = [berlin(f"2026-11-25 {hour}") for hour in ("09:45", "10:46", "11:30")]
+"""Agreed times come near; pass with nobody calling; are over."""
+NEXT_TALK = berlin("2026-11-26 10:40")
 LINK = re.compile(r"http://localhost(/(?:s|staff)/\S+)")
 
 
@@ -56,6 +61,8 @@ class Caught:
     message: EmailMessage
     links: Mapping[str, int]
     """The pages it leads to, and what its reader got there when it arrived."""
+    at: datetime
+    """When that was."""
 
     @property
     def kind(self) -> LetterKind:
@@ -105,6 +112,10 @@ class Post:
     references: Mapping[str, str]
     """Of each customer's case."""
 
+    def and_also(self, other: "Post") -> "Post":
+        """The letters of both, whose stories have other names."""
+        return replace(self, letters=self.letters + other.letters, references={**self.references, **other.references})
+
     def of(self, *kinds: LetterKind) -> list[Caught]:
         """The letters of these kinds, in the order in which they arrived."""
         return [letter for letter in self.letters if letter.kind in kinds]
@@ -135,7 +146,10 @@ def post(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             desk.play(who)
         desk.play_doubtful()
         desk.play_undeliverable()
-        return desk.post()
+        without = desk.post()
+    with office(request, tmp_path_factory, database, language) as desk:
+        desk.play_agreed()
+        return without.and_also(desk.post())
 
 
 @contextmanager
@@ -200,6 +214,39 @@ class Desk:
         self.on_page(story, "replace-link")
         self.on_page(story, "not-me")
 
+    def play_agreed(self) -> None:
+        """Agreed calls, with every letter there can be about one; the times of the two stories do not meet."""
+        hours = {"agreed.regular@kunde.example": ("10:00", "11:00"), "agreed.account@kunde.example": ("10:30", "11:30")}
+        for story, (hour, other) in hours.items():
+            number = {"customer_number": NUMBER_OF_ACCOUNT} if "account" in story else {}
+            self.write(story, topic="rueckruf", **number)
+            self.agree(story, f"2026-11-25T{hour}:00+01:00")
+            self.agree(story, f"2026-11-25T{other}:00+01:00")
+            self.with_agreed(story, "wish", contact="call_in", text=f"{CANARY} fünf")
+            self.with_agreed(story, "move", slot=f"2026-11-25T{hour}:00+01:00")
+            self.with_agreed(story, "give", person=str(self.house.person(COLLEAGUE).id))
+            self.on_page(story, "appointment/cancel", version=self._version(story), reason=f"{CANARY} sechs")
+            self.agree(story, f"2026-11-25T{hour}:00+01:00", version="")
+        for at in AS_TIME_PASSES:
+            with time_machine.travel(at, tick=False):
+                self.deliver()
+        with time_machine.travel(AS_TIME_PASSES[-1] + timedelta(minutes=1), tick=False):
+            for story, (hour, _) in hours.items():
+                self.agree(story, f"2026-11-26T{hour}:00+01:00", version="")
+        with time_machine.travel(NEXT_TALK, tick=False):
+            for story in hours:
+                said = {"outcome": "interim", "text": "Es dauert noch.", "recap": "y", "then": "keep"}
+                self.with_agreed(story, "outcome", **said)
+
+    def agree(self, story: str, slot: str, *, version: str | None = None) -> TestResponse:
+        """The customer presses the last button for a time."""
+        shown = self._version(story) if version is None else version
+        return self.on_page(story, "appointment", slot=slot, version=shown)
+
+    def with_agreed(self, story: str, step: str, **typed: str) -> TestResponse:
+        """Do something with an agreed time, as a colleague."""
+        return self.as_colleague(story, step, path=f"appointment/{step}", appointment=self._version(story), **typed)
+
     def play_doubtful(self) -> None:
         """An entry in doubt, released by a colleague."""
         self.write("doubtful@kunde.example", website="x")
@@ -225,13 +272,15 @@ class Desk:
         """Do something on the status page."""
         return self.post_form(f"/s/{self.house.token(story)}/{step}", key=new_secret(), **typed)
 
-    def as_colleague(self, story: str, step: str, page: str = "cases", **typed: str) -> TestResponse:
+    def as_colleague(
+        self, story: str, step: str, page: str = "cases", path: str | None = None, **typed: str
+    ) -> TestResponse:
         """Do something with a case, as the person who acts in it."""
         case = self.house.case(story)
         client = self.house.colleague(DEPUTY)
         fields = {"version": str(case.version), "key": new_secret(), **typed}
         data = {f"{step}-{name}": value for name, value in fields.items()} | {"csrf_token": csrf_of(client)}
-        return self._answered(client.post(f"/staff/{page}/{case.reference}/{step}", data=data))
+        return self._answered(client.post(f"/staff/{page}/{case.reference}/{path or step}", data=data))
 
     def post_form(self, path: str, **data: str) -> TestResponse:
         """Send a form as a visitor."""
@@ -249,7 +298,7 @@ class Desk:
             message = received.parsed()
             story = self._stories()[str(message["X-Portal-Case"])]
             links = self._opened(message, received.rcpt_to[0])
-            self._caught.append(Caught(story, received.mail_from, received.rcpt_to, message, links))
+            self._caught.append(Caught(story, received.mail_from, received.rcpt_to, message, links, clock.utc_now()))
 
     def post(self) -> Post:
         """What was caught so far."""
@@ -278,6 +327,12 @@ class Desk:
             names = session.scalars(select(Person.name).where(Person.email == reader)).all()
         client = self.house.colleague(names[0]) if names else self.house.visitor()
         return {path: client.get(path).status_code for path in paths}
+
+    def _version(self, story: str) -> str:
+        """The version of the story's agreed time; nothing where there is none yet."""
+        with self._app.app_context(), db.reading() as session:
+            booked = appointments.booked_of(session, self.house.case(story).id)
+        return "" if booked is None else str(booked.version)
 
     def _stories(self) -> dict[str, str]:
         with self._app.app_context(), db.reading() as session:

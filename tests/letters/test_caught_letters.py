@@ -16,7 +16,6 @@ import time_machine
 
 from portal.app import create_app
 from portal.mail.letters import LetterKind
-from tests.conftest import NOW
 from tests.letters.conftest import (
     CANARY,
     CUSTOMER,
@@ -32,17 +31,18 @@ from tests.letters.conftest import (
     office,
     settings,
 )
-from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER
+from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER, TELL_A_TIME
 from tests.map.conftest import let_go
 from tests.support.processes import Running
 from tests.support.smtp_sink import SmtpSink
 
-OF_OTHER_TESTS = OF_THE_LADDER | OF_APPOINTMENTS
-TO_CUSTOMERS = [kind for kind in LetterKind if not kind.is_for_staff and kind not in OF_OTHER_TESTS]
-TO_STAFF = [kind for kind in LetterKind if kind.is_for_staff and kind not in OF_OTHER_TESTS]
-BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION}
+TO_CUSTOMERS = {kind for kind in LetterKind if not kind.is_for_staff and kind not in OF_THE_LADDER}
+BRING_THE_FILE = TELL_A_TIME - {LetterKind.APPOINTMENT_REMINDER} | {LetterKind.APPOINTMENT_CANCELLED}
+"""Kinds that enter an agreed time into the customer's calendar, or take it out; on hold it stays as it is."""
+BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION, LetterKind.RECAP}
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 ACCOUNT, REGULAR = "account@kunde.example", "regular@kunde.example"
+AGREED_ACCOUNT, AGREED_REGULAR = "agreed.account@kunde.example", "agreed.regular@kunde.example"
 DATE = {
     "de": re.compile(r"\b(?:Mon|Diens|Mitt|Donners|Frei|Sams|Sonn)(?:tag|woch), \d{1,2}\. [A-ZÄ]\w+"),
     "en": re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day \d{1,2} [A-Z]\w+"),
@@ -52,6 +52,11 @@ STEP = {
     "en": re.compile(r"by \d{1,2}(?::\d\d)? [ap]m on (?:Mon|Tues|Wednes|Thurs|Fri)day \d{1,2} [A-Z]\w+"),
 }
 """By when the next step comes: an hour on a named working day."""
+AGREED = {
+    "de": re.compile(r"\b(?:Mitt|Donners)(?:tag|woch), 2[56]\. November, 1[01](?::30)? Uhr \(MEZ\)"),
+    "en": re.compile(r"\b1[01](?::30)? am on (?:Wednes|Thurs)day 2[56] November \(CET\)"),
+}
+"""When it was agreed on, with its zone."""
 REOPEN_UNTIL = {"de": "Bis Dienstag, 8. Dezember, können Sie", "en": "Until Tuesday 8 December you can reopen"}
 BANNED = re.compile(
     r"zeitnah|schnellstmöglich|umgehend|in Kürze|\bleider\b|Unannehmlichkeiten|hohes Aufkommen|unser Team|"
@@ -80,13 +85,16 @@ def in_both(letter: Caught, words: str) -> bool:
 
 
 def test_every_kind_of_letter_was_caught(post: Post) -> None:
-    assert {letter.kind for letter in post.letters} == set(LetterKind) - OF_OTHER_TESTS
+    assert {letter.kind for letter in post.letters} == set(LetterKind) - OF_THE_LADDER
 
 
 def test_every_kind_was_caught_from_the_person_and_from_the_deputy(post: Post) -> None:
     signed = {(letter.kind, letter.story) for letter in post.to_customers()}
 
-    assert signed >= {(kind, story) for kind in TO_CUSTOMERS for story in (ACCOUNT, REGULAR)}
+    assert signed >= {(kind, story) for kind in TO_CUSTOMERS - OF_APPOINTMENTS for story in (ACCOUNT, REGULAR)}
+    assert signed >= {
+        (kind, story) for kind in OF_APPOINTMENTS & TO_CUSTOMERS for story in (AGREED_ACCOUNT, AGREED_REGULAR)
+    }
 
 
 # Every letter
@@ -112,7 +120,7 @@ def test_every_header_stands_in_a_letter_once(post: Post) -> None:
 def test_a_letter_names_its_case_kind_language_and_date(post: Post) -> None:
     assert wrong(post.letters, lambda one: one.message["X-Portal-Case"] == post.references[one.story]) == []
     assert wrong(post.letters, lambda one: one.message["Content-Language"] == post.language) == []
-    assert wrong(post.letters, lambda one: parsedate_to_datetime(str(one.message["Date"])) == NOW) == []
+    assert wrong(post.letters, lambda one: parsedate_to_datetime(str(one.message["Date"])) == one.at) == []
 
 
 def test_a_case_is_one_conversation_for_each_of_its_readers(post: Post) -> None:
@@ -131,7 +139,10 @@ def test_a_letter_is_text_and_html(post: Post) -> None:
     def parts(letter: Caught) -> list[str]:
         return [part.get_content_type() for part in letter.message.walk()]
 
-    assert wrong(post.letters, lambda one: parts(one) == ["multipart/alternative", "text/plain", "text/html"]) == []
+    plain = ["multipart/alternative", "text/plain", "text/html"]
+    with_file = ["multipart/mixed", *plain, "text/calendar", "text/calendar"]
+    assert wrong(post.letters, lambda one: parts(one) in (plain, with_file)) == []
+    assert {one.kind for one in post.letters if parts(one) == with_file} == BRING_THE_FILE
 
 
 def test_only_letters_that_a_person_wrote_are_not_called_automatic(post: Post) -> None:
@@ -197,10 +208,12 @@ def test_a_customers_letter_greets_by_name(post: Post) -> None:
 def test_a_customers_letter_says_who_does_what_by_when(post: Post) -> None:
     told = [one for one in post.to_customers() if one.kind is not LetterKind.CLOSED]
 
-    def says_when(words: str) -> bool:
-        return bool(STEP[post.language].search(words) and DATE[post.language].search(words))
+    def says_when(words: str, when: re.Pattern[str]) -> bool:
+        return bool(when.search(words) and DATE[post.language].search(words))
 
-    assert wrong(told, lambda one: says_when(one.text) and says_when(one.html)) == []
+    for letter in told:
+        when = AGREED if letter.kind in TELL_A_TIME else STEP
+        assert says_when(letter.text, when[post.language]) and says_when(letter.html, when[post.language]), letter.text
 
 
 def test_a_closing_letter_says_until_when_it_can_be_opened_again(post: Post) -> None:
