@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import agreeing, answering, closing, erasure_wishes, offering, scheduling
+from portal.appointments.models import Appointment
+from portal.cases import agreeing, answering, closing, erasure_wishes, offering, on_hold, scheduling
 from portal.cases import directory as directories
+from portal.cases.answering import Contact
 from portal.cases.models import Case, Doubt, Outcome, Topic
 from portal.cases.offering import Finder
 from portal.mail.letters import LetterKind
@@ -38,6 +40,8 @@ class Stage:
     """Where Greta Gern confirms that her details are deleted."""
     caller: str
     """Who may call Emre Aydın."""
+    held: date
+    """The day of the call that Hugo Halt wishes to have at another time."""
 
 
 Go = Callable[[Visitor, Stage], int]
@@ -124,6 +128,12 @@ def refuse_sign_in(page: Page) -> None:
     send(page)
 
 
+def move_to_no_time(page: Page) -> None:
+    page.click("#move > summary")
+    page.check("[name=move-slot][value=own]")
+    page.click("#move button[type=submit]")
+
+
 CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
     "form": (at("/contact"), 200),
     "form with errors": (after(at("/contact"), send), 422),
@@ -157,6 +167,7 @@ CUSTOMER_PAGES: dict[str, tuple[Go, int]] = {
         422,
     ),
     "status, agreed": (status("Vera Abrede"), 200),
+    "status, on hold": (status("Hugo Halt"), 200),
     "move the appointment": (status("Vera Abrede", "/appointment"), 200),
     "move the appointment, check": (after(status("Vera Abrede", "/appointment"), choose_the_first), 200),
     "cancel the appointment": (status("Vera Abrede", "/appointment/cancel"), 200),
@@ -208,6 +219,11 @@ STAFF_PAGES: dict[str, tuple[Go, int]] = {
     "choices, planned": (after(choices("Claudia Reiter"), plan_something), 200),
     "case, planned": (case("Claudia Reiter"), 200),
     "case, letter held": (case("Hanna Halt"), 200),
+    "case, agreed": (case("Vera Abrede"), 200),
+    "case, agreed, time with errors": (after(case("Vera Abrede"), move_to_no_time), 422),
+    "case, on hold": (case("Hugo Halt"), 200),
+    "calls": (at("/staff/calls?scope=all"), 200),
+    "calls, one on hold": (lambda visitor, stage: visitor.go(f"/staff/calls?scope=all&day={stage.held}"), 200),
     "no such case": (at("/staff/cases/AAA-AAA"), 404),
     "figures, for leads only": (at("/staff/figures"), 403),
 }
@@ -261,11 +277,25 @@ def arrange(site: Site) -> Stage:
     site.open_case("Vera Abrede", phone_e164="+491713920077", phone_shown="0171 3920077")
     with site.writing() as session:
         _agree_on_a_time(session, case_of(session, "Vera Abrede"), now=clock.utc_now())
+    site.open_case("Hugo Halt", phone_e164="+491713920078", phone_shown="0171 3920078")
+    with site.writing() as session:
+        held = case_of(session, "Hugo Halt")
+        booked = _agree_on_a_time(session, held, now=clock.utc_now())
+        on_hold.wish(
+            session,
+            held,
+            by_id=booked.person_id,
+            contact=Contact.CALL_IN,
+            text="Lieber später.",
+            version=booked.version,
+            now=clock.utc_now(),
+        )
+        day = date.fromisoformat(booked.local_start[:10])
     site.open_case("Hanna Halt")
     site.wait_until_quiet()  # no worker holds the letter any more
     with site.writing() as session:
         _hold_letters(session, case_of(session, "Hanna Halt"))
-    return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, erasing, caller)
+    return Stage(site, site.open_case("Nele Neu").thanks, doubtful.thanks, old.status, erasing, caller, day)
 
 
 def _erasures_wished(site: Site) -> str:
@@ -305,11 +335,11 @@ def _announce_closing(session: Session, asked: Case, *, now: datetime) -> None:
     session.execute(update(Promise).where(*waits).values(waiting=Waiting.CLOSING))
 
 
-def _agree_on_a_time(session: Session, case: Case, *, now: datetime) -> None:
+def _agree_on_a_time(session: Session, case: Case, *, now: datetime) -> Appointment:
     """The last of the next free times: it can still be changed, whenever this runs."""
     directory = directories.load(session, now=now)
     finder = Finder(session, directory, offering.of_case(directory, case), now=now)
-    agreeing.book(session, case, starts_at=finder.first()[-1].starts_at, by_id=None, now=now)
+    return agreeing.book(session, case, starts_at=finder.first()[-1].starts_at, by_id=None, now=now)
 
 
 def _without_end(session: Session) -> None:
