@@ -172,21 +172,24 @@ class Remind:
             self._until = {}  # the clock was set back
         self._looked_at = now
         with db.reading() as session:
-            self._work.find(self._near(session, now))
+            found, until = self._near(session, now)
+        self._work.find(found)
+        self._until |= until  # only now: a look that broke is to be taken again
         return self._work.some(now)
 
-    def _near(self, session: Session, now: datetime) -> list[int]:
-        """Those that came near since the last look and whose customer is to be reminded."""
+    def _near(self, session: Session, now: datetime) -> tuple[list[int], dict[tuple[int, int], datetime]]:
+        """Those that came near since the last look and whose customer is to be reminded; and how far this look went."""
         directory = directories.load(session, now=now)
         teams = _sent_until(directory, now)
         found: list[int] = []
+        reached: dict[tuple[int, int], datetime] = {}
         for hours in keeping.LEADS:
             stretches = [self._stretch(hours, until, team_ids, now) for until, team_ids in teams.items()]
             whole = {"after": min(one["after"] for one in stretches), "until": max(one["until"] for one in stretches)}
             if session.connection().execute(_ANY_NEAR, whole).first() is not None:
                 found += (case_id for one in stretches for case_id in _to_be_reminded(session, directory, one, now))
-            self._until |= {(hours, id_): one["until"] for one in stretches for id_ in one["team_ids"]}
-        return found
+            reached |= {(hours, id_): one["until"] for one in stretches for id_ in one["team_ids"]}
+        return found, reached
 
     def _stretch(self, hours: int, until: datetime, team_ids: list[int], now: datetime) -> dict[str, Any]:
         """The starts that came near to a reminder in these teams."""

@@ -22,6 +22,7 @@ from portal.cases.errors import (
     MovedTooOften,
     NoAppointment,
     NothingOffered,
+    NumberMissing,
     StaleAppointment,
     TooLateToChange,
 )
@@ -34,6 +35,7 @@ from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises import service as promises
 from portal.promises.models import Medium, PromiseKind
+from portal.promises.service_level import Schedule
 
 
 def book(
@@ -49,14 +51,16 @@ def book(
     """Agree on a time; ``by_id`` is None where the customer chooses one. ``version`` is the case's, of the page.
 
     It takes the place of a promised call, and of the date by which we wanted to be in touch by ourselves. The same time
-    once more is the same appointment. Raises NotOpen, StaleCase, StaleAppointment, NothingOffered, NotOffered,
-    SlotTaken.
+    once more is the same appointment. Raises NotOpen, StaleCase, StaleAppointment, NothingOffered, NumberMissing,
+    NotOffered, SlotTaken.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
     topic = directory.topics[case.topic_id]
     if by_id is None and not offering.offers(topic):
         raise NothingOffered
+    if (medium or topic.slot_medium or Medium.CALL) == Medium.CALL and case.customer.phone_e164 is None:
+        raise NumberMissing
     booked = booked_of(session, case)
     if booked is not None:
         if booked.starts_at == starts_at and appointments.counts(booked):
@@ -221,11 +225,18 @@ def leave_a_step(session: Session, directory: Directory, case: Case, *, now: dat
     if promises.ahead([one for one in given if one.waiting is None], now=now) is not None:
         return
     answering.end_waiting(session, directory, case, now=now)
+    session.flush()  # of each kind one promise may be open
+    be_in_touch(session, directory, case, scheduling.next_update(directory, case, now=now), now=now)
+
+
+def be_in_touch(session: Session, directory: Directory, case: Case, schedule: Schedule, *, now: datetime) -> None:
+    """Promise to be in touch by then; what is promised so already stands where it comes earlier and lies ahead."""
     follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
-    schedule = scheduling.next_update(directory, case, now=now)
     if follow_up is None:
         step = GivenStep(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
         answering.give(session, directory, case, step, schedule, now=now)
+    elif follow_up.due_at > schedule.due_at or follow_up.due_at <= now:
+        answering.bring_forward(session, directory, case, follow_up, schedule, now=now)
 
 
 def first_times(session: Session, directory: Directory, case: Case, *, now: datetime) -> list[str]:
@@ -264,7 +275,7 @@ def _refuse_change(booked: Appointment, version: int, *, by_id: int | None, move
         return
     on_hold = booked.change_wished_at is not None
     until = booked.starts_at if on_hold else writing.change_until(booked)
-    if now >= until:
+    if now >= until or booked.started_at is not None:
         raise TooLateToChange
     if moves and not on_hold and booked.customer_moves >= config.current().slot_moves:
         raise MovedTooOften

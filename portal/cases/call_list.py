@@ -304,6 +304,11 @@ class _Reader:
         return self._directory.voice(self._directory.team_of(case), self._language)
 
 
+def _can_begin(appointment: Appointment, customer: Customer) -> bool:
+    """Whoever calls needs a number; whoever is there for a visit needs none."""
+    return customer.phone_e164 is not None or appointment.medium == Medium.VISIT
+
+
 def _parts(case: Case) -> tuple[Part, ...]:
     found = offering.parts_of(case.reachable)
     return tuple(part for part in Part if part in found)

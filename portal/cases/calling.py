@@ -15,11 +15,11 @@ from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
 from portal.cases import inviting, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import NoNumber, NotAllowed, NotYet, OnHold, Refused
+from portal.cases.errors import NoNumber, NotAllowed, NotYet, OnHold, Refused, WasMoved
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import booked_of, hold_open
 from portal.journal import service as journal
-from portal.journal.models import Actor, Channel, Direction, Kind
+from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
@@ -31,17 +31,17 @@ BEGINS_BEFORE = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class StartedCall:
-    """The one answer that holds the customer's number."""
+    """The one answer that holds the customer's number; None for a visit to somebody who left none."""
 
-    number_shown: str
-    number_e164: str
+    number_shown: str | None
+    number_e164: str | None
 
 
 def start_call(session: Session, case: Case, *, by_id: int, version: int, now: datetime) -> StartedCall:
     """Log the attempt and give the number out, to whoever the next step names; an agreed call in its time is begun.
 
     ``version`` is the case's, which counts every change of its appointment too. The case stays as it is, so that a
-    second press is answered as the first. Raises NotOpen, StaleCase, OnHold, NotYet, NotAllowed, NoNumber.
+    second press is answered as the first. Raises NotOpen, StaleCase, OnHold, NotYet, WasMoved, NotAllowed, NoNumber.
     """
     hold_open(session, case, version=version)
     directory = directories.load(session, now=now)
@@ -49,21 +49,25 @@ def start_call(session: Session, case: Case, *, by_id: int, version: int, now: d
     refusal = _refusal(case, booked, now=now)
     if refusal is not None:
         raise refusal
+    if booked is not None and not is_its_time(booked, now=now) and _is_old_time(session, case, now=now):
+        raise WasMoved
     if by_id not in _callers(directory, case, booked, now=now):
         raise NotAllowed
-    if case.customer.phone_e164 is None or case.customer.phone_shown is None:
+    is_visit = booked is not None and booked.medium == Medium.VISIT and is_its_time(booked, now=now)
+    if case.customer.phone_e164 is None and not is_visit:
         raise NoNumber
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.CALL_STARTED,
-        channel=Channel.PHONE,
-        direction=Direction.OUT,
-        actor=Actor.PERSON,
-        person_id=by_id,
-        visible=False,
-        now=now,
-    )
+    if case.customer.phone_e164 is not None:
+        journal.record(
+            session,
+            case_id=case.id,
+            kind=Kind.CALL_STARTED,
+            channel=Channel.PHONE,
+            direction=Direction.OUT,
+            actor=Actor.PERSON,
+            person_id=by_id,
+            visible=False,
+            now=now,
+        )
     if booked is not None and is_its_time(booked, now=now) and by_id in _keepers(directory, case, booked, now=now):
         _begin(session, directory, case, booked, by_id=by_id, now=now)
     return StartedCall(case.customer.phone_shown, case.customer.phone_e164)
@@ -97,6 +101,13 @@ def _refusal(case: Case, booked: Appointment | None, *, now: datetime) -> type[R
         return OnHold
     is_next = case.appointment_id == booked.id
     return NotYet if is_next and booked.medium == Medium.CALL and not is_its_time(booked, now=now) else None
+
+
+def _is_old_time(session: Session, case: Case, *, now: datetime) -> bool:
+    """Whether the agreed time once was about now: from as early as a call begins until as late as it would be late."""
+    moved = select(Entry.facts).where(Entry.case_id == case.id, Entry.kind == Kind.APPOINTMENT_MOVED)
+    old_times = (datetime.fromisoformat(facts["before"]) for facts in session.scalars(moved) if "before" in facts)
+    return any(old - BEGINS_BEFORE <= now < old + BEGINS_BEFORE for old in old_times)
 
 
 def _callers(directory: Directory, case: Case, booked: Appointment | None, *, now: datetime) -> frozenset[int]:

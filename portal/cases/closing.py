@@ -64,10 +64,15 @@ def close_unanswered(session: Session, case: Case, *, now: datetime) -> None:
     _close(session, case, actor=Actor.SYSTEM, by_id=None, outcome=Outcome.NO_ANSWER, text="", now=now)
 
 
-def close_to_erase(session: Session, case: Case, *, now: datetime) -> None:
-    """The customer has confirmed that they want to be forgotten; the letter that names the date says it is closed."""
+def close_to_erase(session: Session, case: Case, *, now: datetime) -> Appointment | None:
+    """The customer has confirmed that they want to be forgotten; the letter that names the date says it is closed.
+
+    Returns what was called off by it: that letter takes it out of the customer's calendar.
+    """
     hold_open(session, case)
-    _close(session, case, actor=Actor.CUSTOMER, by_id=None, outcome=Outcome.WITHDRAWN, text="", tell=False, now=now)
+    return _close(
+        session, case, actor=Actor.CUSTOMER, by_id=None, outcome=Outcome.WITHDRAWN, text="", tell=False, now=now
+    )
 
 
 def retention_ends(directory: Directory, case: Case, *, now: datetime) -> date:
@@ -93,7 +98,7 @@ def _close(
     text: str,
     now: datetime,
     tell: bool = True,
-) -> None:
+) -> Appointment | None:
     directory = directories.load(session, now=now)
     entry_id = journal.record(
         session,
@@ -121,11 +126,21 @@ def _close(
         key = f"closed:{entry_id}"
         _tell_closed(session, directory, case, key=key, actor=actor, by_id=by_id, called_off=to_tell, now=now)
     if called_off is not None:
-        inviting.note(session, directory, case, called_off, Kind.APPOINTMENT_CANCELLED, by_id=by_id, now=now)
+        inviting.note(
+            session,
+            directory,
+            case,
+            called_off,
+            Kind.APPOINTMENT_CANCELLED,
+            by_id=by_id,
+            by_customer=actor == Actor.CUSTOMER,
+            now=now,
+        )
         readers = [called_off.person_id] if actor == Actor.PERSON or called_off.person_id != acting_id else []
         inviting.tell_colleagues(session, directory, case, called_off, "cancelled", readers, by_id=by_id, now=now)
     if actor != Actor.PERSON:
         _tell_staff(session, directory, case, entry_id, actor=actor, reader_id=acting_id, now=now)
+    return to_tell
 
 
 def closing_entry(session: Session, case: Case) -> Entry | None:
@@ -333,7 +348,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
         raise NotOpen
     directory = directories.load(session, now=now)
     team, voice = directory.team_of(case), directory.voice_of(case)
-    end_steps(session, case, now=now)
+    called_off = end_steps(session, case, now=now)
     case.state, case.doubt = CaseState.RECEIVED, Doubt.NOT_ME
     case.check_by_at = opening.check_by(directory, team, now=now)
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
@@ -342,6 +357,8 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     case.lead_since = None  # from now on it says that the date of an entry in doubt passed unread
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, now=now)
+    if called_off is not None:
+        inviting.note_and_tell_keeper(session, directory, case, called_off, by_id=None, now=now)
     entry_id = journal.record(
         session,
         case_id=case.id,
@@ -530,6 +547,8 @@ def _somebody_acted(session: Session, case: Case) -> bool:
         session.scalars(
             select(Entry.id)
             .where(Entry.case_id == case.id, Entry.actor != Actor.SYSTEM, Entry.kind != Kind.RECEIVED)
+            # A time chosen with the form is noted at its instant; later ones are acts of their own.
+            .where(or_(Entry.kind != Kind.APPOINTMENT_BOOKED, Entry.at > case.received_at))
             .limit(1)
         ).first()
         is not None

@@ -69,7 +69,9 @@ def discard(session: Session, case: Case, *, by_id: int, now: datetime) -> None:
     )
     today = directory.voice_of(case).local(now).date()
     if case.state == CaseState.OPEN:
-        end_steps(session, case, now=now)
+        called_off = end_steps(session, case, now=now)
+        if called_off is not None:
+            inviting.note_and_tell_keeper(session, directory, case, called_off, by_id=by_id, now=now)
         case.opened_at = None  # nobody outside knows that it was open: released, it opens for the first time
     case.state, case.check_by_at = CaseState.SPAM, None
     case.erase_on = case.erase_on or today.fromordinal(today.toordinal() + SPAM_RETENTION_DAYS)
@@ -142,13 +144,13 @@ def _agree(session: Session, directory: Directory, case: Case, *, now: datetime)
     inviting.lock_people(session, [one for one in keepers if one is not None])
     try:
         found = Finder(session, directory, asked, now=now).check(slot)
+        owner = next(one for one in routed if one.owner_id == found.owner_id)
+        case.owner_id, case.routed_by = owner.owner_id, owner.by
+        booked = inviting.appointment(directory, case, found, now=now)
+        with inviting.guarded(session, slot):
+            session.add(booked)
     except NotOffered:
         return None
-    owner = next(one for one in routed if one.owner_id == found.owner_id)
-    case.owner_id, case.routed_by = owner.owner_id, owner.by
-    booked = inviting.appointment(directory, case, found, now=now)
-    with inviting.guarded(session, slot):
-        session.add(booked)
     return booked
 
 

@@ -15,8 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import config
+from portal.appointments.models import Appointment
 from portal.cases import closing, writing
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import NotConfirmable, NotErasable
 from portal.cases.models import Case, CaseState
@@ -27,7 +29,6 @@ from portal.links import InvalidLink, Purpose
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises import service as promises
 
 CONFIRM_WITHIN = timedelta(days=7)
 """How long the link in the letter works."""
@@ -93,8 +94,7 @@ def confirm(session: Session, case: Case, proof: str, *, now: datetime) -> None:
     _hold_erasable(session, case)
     if not proves(case, proof, now=now):
         raise NotConfirmable
-    if case.state == CaseState.OPEN:
-        closing.close_to_erase(session, case, now=now)
+    called_off = closing.close_to_erase(session, case, now=now) if case.state == CaseState.OPEN else None
     directory = directories.load(session, now=now)
     voice, on = directory.voice_of(case), _day(directory, case, now=now)
     case.erasure_asked_at, case.erasure_confirmed_at, case.erase_on = None, now, on
@@ -104,7 +104,7 @@ def confirm(session: Session, case: Case, proof: str, *, now: datetime) -> None:
     entry_id = _note(session, case, Kind.ERASURE_CONFIRMED, now=now)
     settle(session, case, now=now)
     outbox.withdraw(session, case.id, automatic=True, audience=Audience.CUSTOMER, now=now)
-    _write(session, case, stage="confirmed", key=f"erasure:{entry_id}", now=now)
+    _write(session, case, stage="confirmed", key=f"erasure:{entry_id}", called_off=called_off, now=now)
 
 
 def take_back(session: Session, case: Case, *, now: datetime) -> None:
@@ -193,7 +193,9 @@ def _note(session: Session, case: Case, kind: Kind, *, now: datetime) -> int:
     )
 
 
-def _write(session: Session, case: Case, *, stage: str, key: str, now: datetime) -> None:
+def _write(
+    session: Session, case: Case, *, stage: str, key: str, now: datetime, called_off: Appointment | None = None
+) -> None:
     directory = directories.load(session, now=now)
     voice, until = directory.voice_of(case), case.reopen_until
     says: dict[str, str | bool | None] = {
@@ -210,5 +212,6 @@ def _write(session: Session, case: Case, *, stage: str, key: str, now: datetime)
         says["confirm_until"] = voice.moment(now + CONFIRM_WITHIN, now=now)
     if is_on_duty(directory, case):
         says["kept_until"] = voice.day(closing.retention_ends(directory, case, now=now), now=now)
-    step = promises.ahead(promises.open_of(session, case.id), now=now)
-    writing.to_customer(session, directory, case, LetterKind.ERASURE, key=key, step=step, says=says, now=now)
+    step = stepping.to_name(session, case.id, now=now)
+    kind = LetterKind.ERASURE
+    writing.to_customer(session, directory, case, kind, key=key, step=step, appointment=called_off, says=says, now=now)

@@ -236,6 +236,12 @@ class NotYet(Refused):
     sentence = marked("An agreed call can be started from 30 minutes before its time.")
 
 
+class WasMoved(Refused):
+    """What was agreed for about now has been moved: nobody calls at the old time."""
+
+    sentence = marked("The call that was agreed for now has been moved. Nobody calls at its old time.")
+
+
 class OnHold(Refused):
     """The customer wishes another time: nobody calls until it stands."""
 

@@ -91,6 +91,16 @@ def tell_customer(
     )
 
 
+def tell_late(session: Session, directory: Directory, case: Case, appointment: Appointment, *, now: datetime) -> None:
+    """Its time has come and nobody has begun: the customer reads who calls, and by when we write if we have not."""
+    voice = directory.voice_of(case)
+    says = {
+        "before": voice.agreed(appointment.starts_at, now=now),
+        "until": voice.moment(appointment.outcome_due_at, now=now),  # then something else takes its place, and says so
+    }
+    tell_customer(session, directory, case, appointment, LetterKind.APPOINTMENT_LATE, says=says, now=now)
+
+
 def tell_colleagues(
     session: Session,
     directory: Directory,
@@ -148,6 +158,14 @@ def lock_people(session: Session, person_ids: Iterable[int]) -> None:
     """
     locked = select(Person.id).where(Person.id.in_(set(person_ids))).order_by(Person.id)
     session.execute(locked.with_for_update(key_share=True)).all()
+
+
+def note_and_tell_keeper(
+    session: Session, directory: Directory, case: Case, called_off: Appointment, *, by_id: int | None, now: datetime
+) -> None:
+    """A time was called off with its case: it stands in the journal, and whoever kept it hears of it."""
+    note(session, directory, case, called_off, Kind.APPOINTMENT_CANCELLED, by_id=by_id, now=now)
+    tell_colleagues(session, directory, case, called_off, "cancelled", [called_off.person_id], by_id=by_id, now=now)
 
 
 def appointment(

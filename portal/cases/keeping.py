@@ -18,7 +18,7 @@ from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.answering import Contact, Step
 from portal.cases.directory import Directory
-from portal.cases.errors import NoNextStep, OnHold, StaleAppointment
+from portal.cases.errors import NoNextStep, NotYet, OnHold, StaleAppointment
 from portal.cases.models import Case, CaseState
 from portal.cases.settling import booked_of, hold, settle
 from portal.journal.models import Kind
@@ -143,12 +143,7 @@ def tell_late(session: Session, case: Case, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     booked.late_told_at = now
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_LATE, by_id=None, now=now)
-    voice = directory.voice_of(case)
-    says = {
-        "before": voice.agreed(booked.starts_at, now=now),
-        "until": voice.moment(booked.outcome_due_at, now=now),  # then something else takes its place, and says so
-    }
-    inviting.tell_customer(session, directory, case, booked, LetterKind.APPOINTMENT_LATE, says=says, now=now)
+    inviting.tell_late(session, directory, case, booked, now=now)
 
 
 def _is_late(booked: Appointment, after: timedelta, *, now: datetime) -> bool:
@@ -251,14 +246,16 @@ def say_outcome(
     in the words of whoever spoke. ``closes``: the caller closes the case in the same transaction, and tells.
 
     A talk before its time was the agreed one. A call before its time that reached nobody is an attempt: the time
-    stands. Raises NotOpen, NoAppointment, StaleAppointment, OnHold, WrongMedium, NoNextStep, NoRoom, DateOutOfReach,
-    NothingToPromise, AuthorAbsent, AuthorDoesNotAnswer.
+    stands. Raises NotOpen, NoAppointment, StaleAppointment, OnHold, NotYet, WrongMedium, NoNextStep, NoRoom,
+    DateOutOfReach, NothingToPromise, AuthorAbsent, AuthorDoesNotAnswer.
     """
     directory, booked = agreeing.to_change(session, case, now=now)
     if booked.version != version:
         raise StaleAppointment
     if booked.change_wished_at is not None:
         raise OnHold
+    if outcome in _HELD and now < booked.starts_at and booked.started_at is None:
+        raise NotYet
     if outcome not in _HELD and now < booked.starts_at:
         entry_id = _note_attempt(session, directory, case, booked, by_id=by_id, text=text, visible=visible, now=now)
         _keep(session, case, booked, outcome, entry_id, keeps, by_id=by_id, now=now)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,8 @@ from portal.promises.business_time import BeyondHolidayTable, Span
 
 ALTERNATIVES = 3
 """So many times are offered where one does not hold."""
+NEXT_WEEKS = 21
+"""Days in which the first times of one person are looked for."""
 _NO_END = datetime.max.replace(tzinfo=UTC)
 _TAKEN = select(Appointment.id, Appointment.busy_from, Appointment.busy_until).where(
     Appointment.person_id == bindparam("person_id", type_=Integer),
@@ -158,9 +161,13 @@ class Finder:
     def first(self, count: int = ALTERNATIVES, *, of: int | None = None) -> list[Offered]:
         """The first free times, two of a day: at another part of it where there is one, at a wanted part before others.
 
-        ``of``: only those of this person.
+        ``of``: only those of this person, who may be away for long: of the next weeks alone.
         """
-        own = ([one for one in times if of is None or one.person_id == of] for _, times in self.days())
+        last = date.max if of is None else self.first_on + timedelta(days=NEXT_WEEKS)
+        own = (
+            [one for one in times if of is None or one.person_id == of]
+            for day, times in takewhile(lambda found: found[0] <= last, self.days())
+        )
         days = islice((times for times in own if times), (count + 1) // 2)
         pairs = [self._pair(times) for times in days]
         in_turn = [one for rank in range(2) for pair in pairs for one in pair[rank : rank + 1]]
@@ -247,9 +254,13 @@ def away(directory: Directory, person_id: int) -> tuple[Span, ...]:
 
 def keeper_is_away(directory: Directory, appointment: Appointment) -> bool:
     """Whether whoever keeps an appointment is not there for all of it."""
-    if not directory.is_present(appointment.person_id, appointment.starts_at):
+    person_id, starts_at = appointment.person_id, appointment.starts_at
+    if not directory.is_present(person_id, starts_at):
         return True
-    spans = away(directory, appointment.person_id)
+    calendar = directory.person_calendar(person_id)
+    if calendar.is_day_off(starts_at.astimezone(ZoneInfo(calendar.tz)).date()):  # a closure of the team, too
+        return True
+    spans = away(directory, person_id)
     return any(start < appointment.ends_at and appointment.starts_at < end for start, end in spans)
 
 

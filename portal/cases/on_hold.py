@@ -13,7 +13,7 @@ from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, answering, inviting, scheduling
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
-from portal.cases.answering import Contact, Step
+from portal.cases.answering import Contact
 from portal.cases.directory import Directory
 from portal.cases.errors import HasCome, StaleAppointment
 from portal.cases.models import Case, CaseState
@@ -21,8 +21,6 @@ from portal.cases.settling import booked_of, hold, settle
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
-from portal.promises import service as promises
-from portal.promises.models import Medium, PromiseKind
 
 
 def wish(session: Session, case: Case, *, by_id: int, contact: Contact, text: str, version: int, now: datetime) -> None:
@@ -94,16 +92,27 @@ def end(session: Session, case: Case, *, now: datetime) -> None:
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_CANCELLED, by_id=None, now=now)
     agreeing.leave_a_step(session, directory, case, now=now)
     settle(session, case, now=now)
+    inviting.tell_customer(
+        session,
+        directory,
+        case,
+        booked,
+        LetterKind.APPOINTMENT_CANCELLED,
+        step=stepping.to_name(session, case.id, now=now),
+        says={
+            "before": directory.voice_of(case).agreed(booked.starts_at, now=now),
+            "by_customer": False,
+            "reason": None,
+            "times": agreeing.first_times(session, directory, case, now=now),
+        },
+        unasked=True,
+        now=now,
+    )
 
 
 def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
-    """A follow-up promise until the new time stands; one that a colleague gave for earlier is as good."""
-    open_one = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    """A date by which we are in touch, until the new time stands; we wait for no answer meanwhile."""
+    answering.end_waiting(session, directory, case, now=now)
+    session.flush()  # of each kind one promise may be open
     schedule = scheduling.answer_to_message(directory, case, now=now)
-    if open_one is not None and open_one.waiting is not None:
-        answering.withdraw(session, directory, case, open_one, now=now)
-        session.flush()  # of each kind one promise may be open
-        open_one = None
-    if open_one is None:
-        step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
-        answering.give(session, directory, case, step, schedule, now=now)
+    agreeing.be_in_touch(session, directory, case, schedule, now=now)

@@ -16,7 +16,7 @@ from portal.cases import absences, doubting, inviting, limiting, offering, routi
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise, NotOffered, SlotTaken, TooMany
-from portal.cases.models import Case, CaseState, Doubt, Step, Submission, Topic, TopicMedium
+from portal.cases.models import Case, CaseState, Doubt, RoutedBy, Step, Submission, Topic, TopicMedium
 from portal.cases.offering import Asked, Finder, Offered
 from portal.cases.routing import Routed
 from portal.cases.writing import Written
@@ -357,7 +357,23 @@ def _chosen(
         return None
     if not offering.offers(topic):
         raise NotOffered(wish.slot)
-    return Finder(session, directory, asked(directory, topic, routed), now=now).check(wish.slot)
+    try:
+        return Finder(session, directory, asked(directory, topic, routed), now=now).check(wish.slot)
+    except NotOffered as refused:
+        # The form showed the times of everybody who might have become responsible: what one of them has was no wrong
+        # choice, and whose customer this is nobody learns from the answer.
+        if routed[0].by == RoutedBy.TOPIC or not _is_shown(session, directory, topic, wish.slot, now=now):
+            raise
+        raise SlotTaken(wish.slot) from refused
+
+
+def _is_shown(session: Session, directory: Directory, topic: Topic, slot: datetime, *, now: datetime) -> bool:
+    strangers = routing.candidates(session, directory, topic, Customer(), now=now)
+    try:
+        Finder(session, directory, asked(directory, topic, strangers), now=now).check(slot)
+    except NotOffered:
+        return False
+    return True
 
 
 def asked(directory: Directory, topic: Topic, routed: Sequence[Routed]) -> Asked:

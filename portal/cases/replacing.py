@@ -29,14 +29,15 @@ from portal.promises.business_time import ONE_DAY, Span
 def give(session: Session, case: Case, *, person_id: int, version: int, by_id: int, now: datetime) -> None:
     """A colleague gives an agreed time to somebody else; the customer is told who it is now.
 
-    Raises NotOpen, NoAppointment, StaleAppointment, HasCome, NotOffered, SlotTaken.
+    Until it is over, while nobody has begun: whoever is alarmed can see to it that somebody calls. Raises NotOpen,
+    NoAppointment, StaleAppointment, HasCome, NotOffered, SlotTaken.
     """
     directory, booked = agreeing.to_change(session, case, now=now)
     if booked.person_id == person_id and appointments.counts(booked):
         return
     if booked.version != version or booked.change_wished_at is not None:
         raise StaleAppointment
-    if appointments.has_come(booked, now=now):
+    if booked.started_at is not None or now >= booked.ends_at:
         raise HasCome
     if not can_keep(session, directory, case, booked, person_id, now=now):
         raise NotOffered(booked.starts_at)
@@ -50,7 +51,9 @@ def replace(session: Session, case: Case, *, now: datetime) -> None:
     """
     hold(session, case)
     booked = booked_of(session, case)
-    if case.state != CaseState.OPEN or booked is None or not appointments.is_to_come(booked, now=now):
+    if case.state != CaseState.OPEN or booked is None or not appointments.counts(booked):
+        return
+    if appointments.has_come(booked, now=now):
         return
     directory = directories.load(session, now=now)
     if not offering.keeper_is_away(directory, booked):
@@ -106,7 +109,7 @@ def can_keep(
 
 def _is_free(directory: Directory, case: Case, booked: Appointment, diary: Diary, *, now: datetime) -> bool:
     day = directory.voice_of(case).local(booked.starts_at).date()
-    return is_free(offering.shape_as_booked(booked), diary, Limits(now, day), booked.starts_at)
+    return is_free(offering.shape_as_booked(booked), diary, Limits(min(now, booked.starts_at), day), booked.starts_at)
 
 
 def _give(
@@ -126,7 +129,30 @@ def _give(
     also = {"before_name": before_name}
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_GIVEN, by_id=by_id, now=now, also=also)
     settle(session, case, now=now)
-    voice = directory.voice_of(case)
+    _tell_customer(session, directory, case, booked, before_id, before_name, by_id=by_id, now=now)
+    name = directory.people[person_id].name
+    inviting.tell_colleagues(
+        session, directory, case, booked, "given", [person_id], other=before_name, by_id=by_id, now=now
+    )
+    inviting.tell_colleagues(session, directory, case, booked, "taken", [before_id], other=name, by_id=by_id, now=now)
+
+
+def _tell_customer(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    before_id: int,
+    before_name: str,
+    *,
+    by_id: int | None,
+    now: datetime,
+) -> None:
+    """Who keeps it now, and the first times of whom they wanted; once its time has come, who is about to call."""
+    if now >= booked.starts_at:
+        booked.late_told_at = now
+        inviting.tell_late(session, directory, case, booked, now=now)
+        return
     finder = Finder(session, directory, offering.of_case(directory, case, moving=booked), now=now)
     times = finder.first(of=before_id) if offering.offers(directory.topics[case.topic_id]) else []
     inviting.tell_customer(
@@ -135,13 +161,8 @@ def _give(
         case,
         booked,
         LetterKind.APPOINTMENT_GIVEN,
-        says={"before_name": before_name, "times": offering.labels(times, voice, now=now)},
+        says={"before_name": before_name, "times": offering.labels(times, directory.voice_of(case), now=now)},
         unasked=by_id is None,
         old_due_at=booked.starts_at if by_id is None else None,
         now=now,
     )
-    name = directory.people[person_id].name
-    inviting.tell_colleagues(
-        session, directory, case, booked, "given", [person_id], other=before_name, by_id=by_id, now=now
-    )
-    inviting.tell_colleagues(session, directory, case, booked, "taken", [before_id], other=name, by_id=by_id, now=now)

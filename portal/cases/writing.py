@@ -42,8 +42,7 @@ WITH_A_CALENDAR = {
     LetterKind.APPOINTMENT_MOVED,
     LetterKind.APPOINTMENT_GIVEN,
     LetterKind.APPOINTMENT_CANCELLED,
-    LetterKind.CLOSED,
-    LetterKind.REOPENED,
+    *(_ONLY_CANCELS := {LetterKind.CLOSED, LetterKind.REOPENED, LetterKind.ERASURE}),
 }
 """Kinds that bring a calendar file along where they tell of an appointment (RFC 5546 §3.2.2, §3.2.5)."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
@@ -522,7 +521,7 @@ def _calendar(
     if appointment is None or kind not in WITH_A_CALENDAR or not case.customer.email:
         return None
     is_off = appointment.state == AppointmentState.CANCELLED
-    if not is_off and not appointments.is_to_come(appointment, now=now):
+    if not is_off and (kind in _ONLY_CANCELS or not appointments.is_to_come(appointment, now=now)):
         return None
     method = ics.Method.CANCEL if is_off else ics.Method.REQUEST
     data = ics.invitation(

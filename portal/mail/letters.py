@@ -99,6 +99,8 @@ TELLS_AN_APPOINTMENT = frozenset(
     }
 )
 """Kinds that are true only while the appointment stands as they tell it."""
+WITH_THE_LINK_OF_NOW = RESTATED | TELLS_AN_APPOINTMENT | {LetterKind.APPOINTMENT_FROZEN, LetterKind.APPOINTMENT_MISSED}
+"""Kinds that are written anew where the link in them has died: nothing else tells what they tell."""
 TELLS_A_COLLEAGUE = frozenset({LetterKind.STAFF_NEW_CASE, LetterKind.STAFF_MESSAGE, LetterKind.STAFF_REOPENED})
 """Kinds that tell a colleague of something that happened, and of the next step besides: where an appointment in them
 has changed, they are written anew with what is ahead."""

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.db import UtcDateTime, insert_row, table_of, upsert, wake_worker
 from portal.links import new_secret
-from portal.mail.letters import NOTICES, RESTATED, TELLS_A_COLLEAGUE
+from portal.mail.letters import NOTICES, RESTATED, TELLS_A_COLLEAGUE, WITH_THE_LINK_OF_NOW
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
 
 CHANNEL = "smtp"
@@ -421,7 +421,13 @@ _TAKE_BACK_APPOINTMENT = (
     .values(valid_until=bindparam("now", type_=UtcDateTime)),
     _withdraw(frozenset({"case_id", "appointment_id", "automatic"})).where(not_(_TELLS_BESIDES)),
 )
-_CHANGE_LINK = (_RESTATE, _withdraw(frozenset({"case_id", "audience", "automatic"})).where(not_(_TELLS_MORE)))
+_HAS_THE_LINK = and_(_LETTER.c.kind.in_(sorted(WITH_THE_LINK_OF_NOW)), _LETTER.c.says.is_not(None))
+_CHANGE_LINK = (
+    update(_LETTER)
+    .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _HAS_THE_LINK)
+    .values(valid_until=bindparam("now", type_=UtcDateTime)),
+    _withdraw(frozenset({"case_id", "audience", "automatic"})).where(not_(_HAS_THE_LINK)),
+)
 
 
 @cache

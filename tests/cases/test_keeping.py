@@ -769,6 +769,8 @@ def test_every_outcome_leaves_a_step_that_lies_ahead_and_was_told(
     if at > DUE:
         begin(session, case)
         done(session, case, keeping.outcome_due, at=DUE)
+    elif at < THURSDAY_TEN:
+        begin(session, case, at=at)
 
     say(session, case, outcome, at=at, step=RESULT if outcome == Outcome.ANSWERED else None)
 

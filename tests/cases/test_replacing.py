@@ -4,15 +4,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from portal.cases import agreeing, offering, replacing
+from portal.cases import agreeing, calling, offering, replacing
 from portal.cases import directory as directories
 from portal.cases.errors import HasCome, NotOffered, StaleAppointment
 from portal.cases.models import Case
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
+from portal.people.models import Closure, ClosureKind, Person
 from portal.promises.models import PromiseKind
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_TEN, agreed_case, booked
 from tests.support.cast import (
+    NUMBER,
     NUMBER_SHOWN,
     TUESDAY,
     away,
@@ -145,6 +147,34 @@ def test_it_is_given_to_nobody_who_cannot_keep_it(session: Session, people: dict
     with refused(session, StaleAppointment):
         give(session, case, people["Dr. Katharina Voss"], version=7)
     with refused(session, HasCome):
-        give(session, case, people["Dr. Katharina Voss"], at=THURSDAY_TEN)
+        give(session, case, people["Dr. Katharina Voss"], at=THURSDAY_TEN + timedelta(minutes=30))
 
     assert booked(session, case).person_id == people["Miriam Albrecht"]
+
+
+def test_whoever_is_alarmed_can_see_to_it_that_somebody_calls(session: Session, people: dict[str, int]) -> None:
+    """Ten past ten and nobody has called: the lead takes it, gets the number, and the customer reads who calls."""
+    case = agreed_case(session)
+    late, lead_id = THURSDAY_TEN + timedelta(minutes=10), people["Dr. Katharina Voss"]
+
+    give(session, case, lead_id, at=late)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_LATE)
+    assert "Dr. Katharina Voss ruft Sie noch an" in read(letter).text
+    number = calling.start_call(session, case, by_id=lead_id, version=case.version, now=late)
+    assert number.number_e164 == NUMBER
+
+
+def test_a_closure_of_the_team_is_no_time_to_call(session: Session, people: dict[str, int]) -> None:
+    """Entered over an agreed time: nobody of the team is there, so three others are offered."""
+    case = agreed_case(session)
+    team_id = session.get_one(Person, people["Miriam Albrecht"]).team_id
+    day = THURSDAY_TEN.date()
+    session.add(Closure(team_id=team_id, first_on=day, last_on=day, kind=ClosureKind.CLOSED))
+    step(session)
+
+    replacing.replace(session, case, now=NOW)
+    step(session)
+
+    on_hold = booked(session, case).change_wished_at is not None
+    assert on_hold or booked(session, case).person_id != people["Miriam Albrecht"]

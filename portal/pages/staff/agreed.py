@@ -41,7 +41,9 @@ def offered(appointment: AppointmentView | None) -> list[str]:
     if appointment.on_hold:
         return [] if appointment.begun else ["move", "cancel"]
     to_say = ["outcome"] if appointment.begun or appointment.started else []
-    return to_say if appointment.begun else [*to_say, "move", "wish", "give", "cancel"]
+    if appointment.begun:  # while nobody calls, somebody else may
+        return to_say if appointment.started or appointment.over else [*to_say, "give"]
+    return to_say if appointment.started else ["move", "wish", "give", "cancel"]
 
 
 def agreed_forms(

@@ -30,11 +30,13 @@ from portal.cases.errors import (
     NotOffered,
     NotOpen,
     NotYet,
+    NumberMissing,
     OnHold,
     Refused,
     SlotTaken,
     StaleAppointment,
     StaleCase,
+    WasMoved,
     WrongMedium,
 )
 from portal.cases.models import Case, CaseState
@@ -82,6 +84,7 @@ STATUS = {
     HasCome: 409,
     NotYet: 409,
     OnHold: 409,
+    WasMoved: 409,
     NotOpen: 409,
     NotAllowed: 403,
 }
@@ -95,6 +98,7 @@ FIELD = {
     SlotTaken: "slot",
     NothingPlanned: "text",
     WrongMedium: "keeps",
+    NumberMissing: "medium",
 }
 """Where the sentence of a refusal belongs, if the form has that field."""
 
