@@ -163,6 +163,7 @@ PLANTED: dict[Plant, set[str]] = {
 }
 
 
+@pytest.mark.nightly_on("postgresql")
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_an_old_time_in_one_place_is_seen_there(
     session: Session, plant: Plant, monkeypatch: pytest.MonkeyPatch

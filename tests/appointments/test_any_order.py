@@ -42,7 +42,7 @@ from tests.support import agreement
 from tests.support.agreed import offer_calls
 from tests.support.cast import TUESDAY, deliver, open_case, step
 
-RUNS, LENGTH = 4, 25
+RUNS, LENGTH = 2, 25
 NIGHTLY_RUNS, NIGHTLY_LENGTH = 60, 40
 SEED = int(os.environ.get("ANY_ORDER_SEED", "1"))
 

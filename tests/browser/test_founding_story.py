@@ -266,6 +266,7 @@ def ladder(site: Site, customer: str) -> tuple[datetime, datetime, datetime]:
         return promise.remind_at, promise.notice_at, promise.due_at
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_wish_that_comes_by_phone_stops_everybody(site: Site, visitor: OpenVisitor, it_is: ItIs) -> None:
     it_is(tuesday())
     customer, who = visitor(), "Theo Telefon"
