@@ -230,12 +230,15 @@ def leave_a_step(session: Session, directory: Directory, case: Case, *, now: dat
 
 
 def be_in_touch(session: Session, directory: Directory, case: Case, schedule: Schedule, *, now: datetime) -> None:
-    """Promise to be in touch by then; what is promised so already stands where it comes earlier and lies ahead."""
+    """Promise to be in touch by then; what is promised so already stands where it comes earlier.
+
+    One whose date has passed has a notice of its own, which names the new date.
+    """
     follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
     if follow_up is None:
         step = GivenStep(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
         answering.give(session, directory, case, step, schedule, now=now)
-    elif follow_up.due_at > schedule.due_at or follow_up.due_at <= now:
+    elif follow_up.due_at > schedule.due_at:
         answering.bring_forward(session, directory, case, follow_up, schedule, now=now)
 
 

@@ -75,14 +75,15 @@ def tell_customer(
     unasked: bool = False,
     old_due_at: datetime | None = None,
 ) -> None:
-    """Write the customer what became of it; ``step`` is what comes next where that is not the appointment."""
+    """Write the customer what became of it; ``step`` is what comes next where that is not the appointment itself."""
+    step = step if step is not None or not appointments.counts(appointment) else appointment
     writing.to_customer(
         session,
         directory,
         case,
         kind,
         key=f"{kind}:{appointment.id}:{appointment.version}",
-        step=step or appointment,
+        step=step,
         appointment=appointment,
         now=now,
         unasked=unasked,
