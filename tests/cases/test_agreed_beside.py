@@ -146,7 +146,6 @@ def test_what_nobody_settled_is_called_off_at_its_time_and_leaves_the_calendar(
     assert session.scalars(select(Appointment.state)).one() == AppointmentState.CANCELLED
     (letter,) = letters(session, case, LetterKind.APPOINTMENT_CANCELLED)
     assert method_of(letter) == "CANCEL"
-    assert steps.to_name(session, case.id, now=THURSDAY_TEN) is not None
 
 
 def test_who_did_not_write_to_us_is_not_called_and_whoever_was_to_call_hears_of_it(session: Session) -> None:
