@@ -17,7 +17,6 @@ from portal.cases import (
     keeping,
     on_hold,
     renewing,
-    steps,
     writing,
 )
 from portal.cases.answering import Contact, Step
