@@ -240,7 +240,8 @@ def _letter_held(session: Session) -> None:
 def _agreed(session: Session, email: str, starts_at: datetime) -> None:
     """A call agreed yesterday; one whose time has come is begun."""
     topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
-    wish = Wish(topic_id, "Tina Termin", email, "Was kostet die Wartung?", "de")
+    phone = {"phone_e164": "+491713920042", "phone_shown": "0171 3920042"}
+    wish = Wish(topic_id, "Tina Termin", email, "Was kostet die Wartung?", "de", **phone)
     yesterday = NOW - timedelta(days=1)
     submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=yesterday)
     case = session.get_one(Case, submission.case_id)
