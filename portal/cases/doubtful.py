@@ -1,13 +1,14 @@
 """Doubtful entries: staff say which is a case and which is none."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment
+from portal.cases import agreeing, inviting, offering, opening, routing, writing
 from portal.cases import directory as directories
-from portal.cases import inviting, offering, opening, routing, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOffered, NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Step
@@ -121,7 +122,8 @@ def _open(session: Session, directory: Directory, case: Case, *, now: datetime) 
             says={"by_customer": False, "reopened_on": voice.day(voice.local(now).date(), now=now)},
         )
     else:
-        opening.confirm(session, directory, case, step, key=f"confirmation:{case.id}", now=now)
+        lost = _lost(session, directory, case, now=now) if booked is None else None
+        opening.confirm(session, directory, case, step, key=f"confirmation:{case.id}", lost=lost, now=now)
     writing.to_staff(
         session,
         directory,
@@ -152,6 +154,15 @@ def _agree(session: Session, directory: Directory, case: Case, *, now: datetime)
     except NotOffered:
         return None
     return booked
+
+
+def _lost(session: Session, directory: Directory, case: Case, *, now: datetime) -> dict[str, Any] | None:
+    """The chosen time that cannot be had any more, and those that can, as the confirmation says it."""
+    slot = _wished(session, case)
+    if slot is None:
+        return None
+    lost = directory.voice_of(case).agreed(slot, now=now)
+    return {"lost": lost, "times": agreeing.first_times(session, directory, case, now=now)}
 
 
 def _wished(session: Session, case: Case) -> datetime | None:

@@ -4,9 +4,10 @@ They are worked out in a reading transaction (``draft``) and written, all or not
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -279,9 +280,18 @@ def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
 
 
 def confirmation(
-    directory: Directory, case: Case, step: Step, *, attached: Sequence[str] = (), now: datetime
+    directory: Directory,
+    case: Case,
+    step: Step,
+    *,
+    attached: Sequence[str] = (),
+    lost: Mapping[str, Any] | None = None,
+    now: datetime,
 ) -> Written | None:
-    """The confirmation: person, direct line, date, link, names of files. None where there is no address."""
+    """The confirmation: person, direct line, date, link, names of files. None where there is no address.
+
+    ``lost`` says which chosen time could not be had, and which are free instead.
+    """
     voice = directory.voice_of(case)
     return writing.write_customer(
         directory,
@@ -289,7 +299,7 @@ def confirmation(
         LetterKind.CONFIRMATION,
         step=step,
         now=now,
-        says={"received": voice.moment(case.received_at, now=now), "files": list(attached)},
+        says={"received": voice.moment(case.received_at, now=now), "files": list(attached), **(lost or {})},
     )
 
 
@@ -302,10 +312,11 @@ def confirm(
     key: str,
     now: datetime,
     by_stranger: bool = False,
+    lost: Mapping[str, Any] | None = None,
 ) -> None:
     """Queue the confirmation; one that a stranger causes (``limiting``) is held above the mailbox's cap."""
     attached = files.names_of_kind(session, case.id, Kind.RECEIVED)
-    letter = confirmation(directory, case, step, attached=attached, now=now)
+    letter = confirmation(directory, case, step, attached=attached, lost=lost, now=now)
     if letter is None:
         return
     held = limiting.count_letter(session, letter.to_address, now=now) if by_stranger else None

@@ -258,3 +258,19 @@ def test_a_case_reported_and_taken_back_gets_a_promise_not_the_old_wish(
 
     assert entry.appointment_id is None
     assert len(open_promises(session, entry)) == 1
+
+
+def test_who_waited_in_doubt_hears_that_the_chosen_time_is_gone_and_which_are_free(
+    session: Session, people: dict[str, int]
+) -> None:
+    """Released once the time lies too near: the confirmation says so, with three others and the page to choose."""
+    offer_calls(session)
+    case = open_case(session, slot=THURSDAY_TEN, doubt=Doubt.HONEYPOT)
+
+    doubtful.release(session, case, by_id=people["Miriam Albrecht"], now=berlin("2026-11-26 08:00"))
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
+    text = read(letter).text
+    assert "Die gewünschte Zeit, Donnerstag, 26. November, 10 Uhr (MEZ), ist nicht mehr frei." in text
+    assert text.count("Freitag, 27. November") >= 1 and "/appointment" in text
