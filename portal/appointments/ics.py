@@ -116,12 +116,12 @@ def single(event: Event) -> bytes:
     return _written(calendar)
 
 
-def feed(name: str, events: Iterable[Event], *, url: str, zone: str) -> bytes:
+def feed(name: str, events: Iterable[Event], *, url: str) -> bytes:
     """All of a colleague's ``events`` as they stand, to be fetched from ``url``.
 
     No message, hence no METHOD: DTSTAMP then says when an entry last changed (RFC 5545, 3.8.7.2), and what has not
-    changed has the same bytes, in whichever order it comes. The ``zone`` of the colleague is not written: told an
-    X-WR-TIMEZONE, readers have moved instants in UTC form by an hour in autumn.
+    changed has the same bytes, in whichever order it comes. No zone is written: told an X-WR-TIMEZONE,
+    readers have moved instants in UTC form by an hour in autumn.
     """
     calendar = _calendar()
     for property_name in ("name", "x-wr-calname"):

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from portal.appointments.models import IS_BOOKED, Appointment, AppointmentState
 from portal.cases import appointment_view, calling, offering, writing
@@ -180,6 +180,7 @@ class _Reader:
             .join(Customer, Customer.id == Case.customer_id)
             .where(IS_BOOKED, Appointment.starts_at < end)
             .order_by(Appointment.starts_at, Appointment.id)
+            .options(joinedload(Case.promise))
         )
         rows = self._session.execute(query if start is None else query.where(Appointment.starts_at >= start))
         lines = (self._line(*row) for row in rows)
@@ -238,7 +239,8 @@ class _Reader:
         if not self._concerns(case, keeper.id, appointment.person_id):
             return None
         voice, stage = self._voice_of(case), stage_of(appointment, now=self._now)
-        starts_soon = calling.is_its_time(appointment, now=self._now) and customer.phone_e164 is not None
+        can_begin = calling.is_its_time(appointment, now=self._now) and _can_begin(appointment, customer)
+        callers = calling.may_call(self._directory, case, appointment, now=self._now)
         return Line(
             reference=case.reference,
             case_version=case.version,
@@ -252,7 +254,7 @@ class _Reader:
             person_name=self._directory.people[appointment.person_id].name,
             stage=stage,
             reachable=_parts(case),
-            may_start=starts_soon and self._me.id in calling.may_call(self._directory, case, now=self._now),
+            may_start=can_begin and self._me.id in callers,
         )
 
     def _gone(self, old: datetime, entry: Entry, case: Case, customer: Customer, last: Appointment) -> Gone | None:

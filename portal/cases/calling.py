@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, or_, select
-from sqlalchemy.orm import Session, object_session
+from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
@@ -73,16 +73,12 @@ def start_call(session: Session, case: Case, *, by_id: int, version: int, now: d
     return StartedCall(case.customer.phone_shown, case.customer.phone_e164)
 
 
-def may_call(directory: Directory, case: Case, *, now: datetime) -> frozenset[int]:
+def may_call(directory: Directory, case: Case, booked: Appointment | None, *, now: datetime) -> frozenset[int]:
     """Whoever the next step names, the deputy who acts for them, and the lead once the case has come to them.
 
-    Nobody while the agreed time is on hold, and before that of an agreed call.
+    Nobody while the agreed time, ``booked``, is on hold, and before that of an agreed call.
     """
-    session = object_session(case)
-    if session is None or case.state != CaseState.OPEN:
-        return frozenset()
-    booked = booked_of(session, case)
-    if _refusal(case, booked, now=now) is not None:
+    if case.state != CaseState.OPEN or _refusal(case, booked, now=now) is not None:
         return frozenset()
     return _callers(directory, case, booked, now=now)
 

@@ -91,7 +91,6 @@ def feed(session: Session, person_id: int, *, now: datetime) -> bytes:
         voice.say("Appointments of %(name)s", name=person.name),
         [_event(directory, voice, *row) for row in rows],
         url=address(person.feed_nonce or ""),
-        zone=voice.tz,
     )
 
 

@@ -142,7 +142,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         entries=entries,
         older=older,
         letters=_letters(session, case, voice, now),
-        may_call=calling.may_call(directory, case, now=now),
+        may_call=calling.may_call(directory, case, booked, now=now),
         may_discard=doubtful.may_discard(session, case),
     )
 

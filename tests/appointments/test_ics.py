@@ -26,7 +26,7 @@ Test = Callable[..., None]
 BERLIN = ZoneInfo("Europe/Berlin")
 FIRM = Mailbox("Beispielwerke GmbH", "service@beispielwerke.example")
 ANNA = Mailbox("Anna Kundin", "anna@kundin.example")
-FEED = {"url": "https://portal.beispielwerke.example/feed/abc.ics", "zone": "Europe/Berlin"}
+FEED = {"url": "https://portal.beispielwerke.example/feed/abc.ics"}
 BOOKED_AT = datetime(2027, 1, 11, 9, 30, tzinfo=UTC)
 BOOKED = Event(
     uid="7d0c3b3e-5f0e-4ac9-b30c-4a1e7f6d2a11@portal.beispielwerke.example",
@@ -569,7 +569,7 @@ def test_only_a_whole_address_is_written(url: str) -> None:
     with pytest.raises(ValueError, match="whole address"):
         message(replace(BOOKED, url=url))
     with pytest.raises(ValueError, match="whole address"):
-        feed("K", [], url=url, zone="Europe/Berlin")
+        feed("K", [], url=url)
 
 
 @pytest.mark.parametrize("address", ["anna", "anna@x.example\r\nSTATUS:X", "Anna <anna@x.example>", "jürgen@x.example"])

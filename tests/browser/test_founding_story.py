@@ -85,7 +85,9 @@ def may_call(site: Site, customer: str) -> set[str]:
     """Who gets the number now."""
     with site.reading() as session:
         case, now = case_of(session, customer), clock.utc_now()
-        people = calling.may_call(directories.load(session, now=now), case, now=now)
+        people = calling.may_call(
+            directories.load(session, now=now), case, appointments.booked_of(session, case.id), now=now
+        )
         return {session.get_one(Person, one).name for one in people}
 
 

@@ -1036,7 +1036,7 @@ def test_the_owner_does_not_get_the_number_when_the_step_is_somebody_elses(
     with refused(session, NotAllowed):
         calling.start_call(session, case, by_id=people["Miriam Albrecht"], version=case.version, now=TEN)
 
-    assert calling.may_call(directory.load(session, now=TEN), case, now=TEN) == {people["Jonas Weidner"]}
+    assert calling.may_call(directory.load(session, now=TEN), case, None, now=TEN) == {people["Jonas Weidner"]}
 
 
 def test_where_there_is_no_number_there_is_no_call(session: Session) -> None:

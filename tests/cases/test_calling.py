@@ -11,6 +11,7 @@ from portal.cases.answering import Contact
 from portal.cases.calling import StartedCall
 from portal.cases.errors import NotAllowed, NotYet, OnHold, StaleCase
 from portal.cases.models import Case
+from portal.cases.settling import booked_of
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
@@ -51,7 +52,7 @@ def start(session: Session, case: Case, by_id: int | None = None, *, at: datetim
 
 
 def allowed(session: Session, case: Case, *, at: datetime = THURSDAY_TEN) -> frozenset[int]:
-    return calling.may_call(directories.load(session, now=at), case, now=at)
+    return calling.may_call(directories.load(session, now=at), case, booked_of(session, case), now=at)
 
 
 @pytest.mark.parametrize("minutes", [-30, -1, 0, 5, 59])
@@ -224,3 +225,16 @@ def test_once_it_is_over_its_keeper_calls_until_the_outcome_is_said(session: Ses
     step(session)
 
     assert start(session, case, at=THURSDAY_TEN + 70 * MINUTE).number_e164 == NUMBER
+
+
+def test_a_visit_to_somebody_who_left_no_number_is_begun_all_the_same(session: Session) -> None:
+    """Nobody is told that we are late while somebody sits with the customer."""
+    offer_calls(session, medium=Medium.VISIT)
+    case = open_case(session, phone_e164=None, phone_shown=None, slot=THURSDAY_TEN)
+    keeper = booked(session, case).person_id
+
+    number = calling.start_call(session, case, by_id=keeper, version=case.version, now=THURSDAY_TEN)
+
+    assert number == StartedCall(None, None)
+    assert booked(session, case).started_at == THURSDAY_TEN
+    assert letters(session, case, LetterKind.APPOINTMENT_LATE) == []

@@ -457,11 +457,11 @@ def test_a_kept_promise_sets_the_ladder_back(session: Session, case: Case) -> No
 def test_the_lead_may_call_from_the_second_notice_on(session: Session, case: Case, people: dict[str, int]) -> None:
     lead = people["Dr. Katharina Voss"]
     directory = directories.load(session, now=SECOND)
-    assert lead not in calling.may_call(directory, case, now=NOTICE)
+    assert lead not in calling.may_call(directory, case, None, now=NOTICE)
 
     notices(session, case, NOTICE, SECOND)
 
-    assert lead in calling.may_call(directories.load(session, now=SECOND), case, now=SECOND)
+    assert lead in calling.may_call(directories.load(session, now=SECOND), case, None, now=SECOND)
 
 
 # --- the reminder ----------------------------------------------------------------------------------------------------
