@@ -65,6 +65,10 @@ class Voice:
         """The instant of a naive wall-clock time here; the first of the two in a doubled hour (PEP 495 fold=0)."""
         return wall_clock.replace(tzinfo=ZoneInfo(self.tz)).astimezone(UTC)
 
+    def midnight(self, day: date) -> datetime:
+        """The instant at which a day begins here."""
+        return self.instant(datetime.combine(day, time()))
+
     def moment(self, at: datetime, *, now: datetime) -> str:
         """ "Donnerstag, 26. November, 14 Uhr" or "2 pm on Thursday 26 November"."""
         local = self.local(at)

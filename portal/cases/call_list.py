@@ -166,7 +166,7 @@ class _Reader:
 
     def midnight(self, day: date) -> datetime:
         """When a day begins here."""
-        return self.voice.instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a wall clock
+        return self.voice.midnight(day)
 
     def next_open(self, at: datetime) -> date:
         """The first day from then on that the reader's team works."""

@@ -5,7 +5,7 @@ word of the request, only where the case stands. Binding is the call list.
 """
 
 import hashlib
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -82,8 +82,8 @@ def feed(session: Session, person_id: int, *, now: datetime) -> bytes:
         .join(Customer, Customer.id == Case.customer_id)
         .where(
             Appointment.person_id == person_id,
-            Appointment.starts_at >= _midnight(voice, today - BACK),
-            Appointment.starts_at < _midnight(voice, today + timedelta(days=config.current().slot_horizon + 1)),
+            Appointment.starts_at >= voice.midnight(today - BACK),
+            Appointment.starts_at < voice.midnight(today + timedelta(days=config.current().slot_horizon + 1)),
             Appointment.state != AppointmentState.CANCELLED,
         )
     )
@@ -115,7 +115,3 @@ def _event(
         description=f"{topic}. {warning}",
         url=f"{config.current().base_url}/staff/cases/{reference}",
     )
-
-
-def _midnight(voice: Voice, day: date) -> datetime:
-    return voice.instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a wall clock

@@ -201,7 +201,7 @@ class Finder:
 
     def _keepers(self, owner_id: int, day: date) -> tuple[Sequence[int], datetime]:
         """Whoever acts at some time of a day; and until when, where it is one person, they are judged by that day."""
-        start = self._voice.instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a wall clock
+        start = self._voice.midnight(day)
         end = start + timedelta(days=1, hours=2)
         edges = (edge for row in self._directory.absences for edge in (row.starts_at, row.ends_at) if edge)
         marks = [start, *(edge for edge in edges if start < edge < end)]
@@ -271,4 +271,4 @@ def labels(offered: Iterable[Offered], voice: Voice, *, now: datetime) -> list[s
 
 def _midnight(directory: Directory, person: Person, day: date) -> datetime:
     voice = directory.voice(directory.teams[person.team_id], "de")
-    return voice.instant(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a wall clock
+    return voice.midnight(day)

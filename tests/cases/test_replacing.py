@@ -178,3 +178,14 @@ def test_a_closure_of_the_team_is_no_time_to_call(session: Session, people: dict
 
     on_hold = booked(session, case).change_wished_at is not None
     assert on_hold or booked(session, case).person_id != people["Miriam Albrecht"]
+
+
+def test_a_call_that_has_begun_is_given_to_nobody_else(session: Session, people: dict[str, int]) -> None:
+    """Begun early, and then an absence is entered: whoever is on the phone stays the one who calls."""
+    case, early = agreed_case(session), THURSDAY_TEN - timedelta(minutes=10)
+    calling.start_call(session, case, by_id=people["Miriam Albrecht"], version=case.version, now=early)
+    ill(session, people["Miriam Albrecht"])
+
+    replace(session, case, at=early)
+
+    assert (booked(session, case).person_id, booked(session, case).version) == (people["Miriam Albrecht"], 1)
