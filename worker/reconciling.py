@@ -31,8 +31,14 @@ class Reconciling:
         now = clock.utc_now()
         if self._next_at is not None and self._next_at - EVERY <= now < self._next_at:
             return 0
-        self._next_at = now + EVERY
+        self._next_at = now + self._pause()
         return self._letters(now) + self._cases(now)
+
+    def _pause(self) -> timedelta:
+        """How long until the next look: what was on its way when the clock was set is still noted by the old one."""
+        lease = config.current().mail_lease
+        settled = self._jumps is None or self._jumps.is_settled(lease)
+        return EVERY if settled else min(EVERY, timedelta(seconds=lease))
 
     def _cases(self, now: datetime) -> int:
         with db.reading() as session:

@@ -240,8 +240,12 @@ def catch_up(session: Session, *, now: datetime, lease: timedelta | None) -> int
     """
     letters = session.scalars(select(Letter).where(_written_ahead(now + GRACE)).with_for_update(skip_locked=True)).all()
     for letter in letters:
-        if letter.due_at - letter.queued_at <= timedelta(seconds=outbox.RETRY_CAP):  # later ones wait for their hours
+        if letter.due_at - letter.queued_at <= timedelta(seconds=outbox.RETRY_CAP):
             letter.due_at = now
+        elif letter.give_up_at is not None:  # tried for longer than that; others wait for their hours
+            letter.due_at = now
+            if letter.says is not None:  # it may wait for its hours, too: whoever writes it anew knows
+                letter.valid_until = now
         letter.queued_at = now
     count = len(letters)
     session.execute(update(MailChannel).where(_paused_ahead(now + PAUSED)).values(paused_until=now))

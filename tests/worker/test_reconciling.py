@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import create_engine, delete, event, insert, select, text, update
 
-from portal import clock, db
+from portal import clock, config, db
 from portal.app import create_app
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, offering, reconciling, settling
@@ -321,6 +322,37 @@ def test_what_was_meant_for_at_once_leaves_at_once_after_the_clock_was_set_back(
     assert [Reconciling()(), Reconciling()()] == [2, 0]
     assert rows.to_customer(case_id).due_at <= clock.utc_now()
     assert rows.to_colleague(case_id).due_at == planned  # it waits for its hours, whatever the clock said
+
+
+def test_what_was_tried_for_long_by_the_old_clock_is_tried_at_once(core: Flask, open_case: Open) -> None:
+    """An hour of a faulty relay is no wait for the sending hours."""
+    with clock.drive(lambda: datetime.now(UTC) + DAY):
+        case_id, tried_at = open_case(), clock.utc_now() + timedelta(hours=1)
+    rows.change(rows.to_customer(case_id), due_at=tried_at, give_up_at=tried_at + 2 * DAY)
+
+    Reconciling()()
+
+    letter = rows.to_customer(case_id)
+    assert letter.due_at <= clock.utc_now()
+    assert letter.valid_until is not None and letter.valid_until <= clock.utc_now()  # written anew, with its hours
+
+
+def test_what_was_on_its_way_when_the_clock_was_set_is_found_soon(
+    core: Flask, open_case: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed, real, behind = [0.0], time.monotonic, [timedelta(0)]
+    monkeypatch.setattr(time, "monotonic", lambda: real() + passed[0])
+    settings = replace(config.current(), mail_lease=4.0)
+    monkeypatch.setattr(config, "current", lambda: settings)
+    with clock.drive(lambda: datetime.now(UTC) + timedelta(seconds=passed[0]) - behind[0]):
+        step, letter = Reconciling(Jumps()), rows.to_customer(open_case())
+        step()
+        behind[0] = DAY
+        step()
+        rows.change(letter, due_at=clock.utc_now() + DAY, queued_at=clock.utc_now() + DAY)
+        passed[0] = 5.0
+
+        assert step() == 1
 
 
 def test_a_pause_of_the_channel_lasts_no_longer_than_one_does(core: Flask, open_case: Open) -> None:
