@@ -27,6 +27,8 @@ from portal.promises.models import Medium
 
 BEGINS_BEFORE = timedelta(minutes=30)
 """How long before its time an agreed call can be begun."""
+_OLD_TIME = {Kind.APPOINTMENT_MOVED: "before", Kind.APPOINTMENT_CANCELLED: "starts_at"}
+"""Which fact of an entry is the time at which nobody calls any more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def start_call(session: Session, case: Case, *, by_id: int, version: int, now: d
     refusal = _refusal(case, booked, now=now)
     if refusal is not None:
         raise refusal
-    if booked is not None and not is_its_time(booked, now=now) and _is_old_time(session, case, now=now):
+    if is_old_time(session, case, booked, now=now):
         raise WasMoved
     if by_id not in _callers(directory, case, booked, now=now):
         raise NotAllowed
@@ -89,6 +91,18 @@ def is_its_time(booked: Appointment, *, now: datetime) -> bool:
     return is_firm and now >= booked.starts_at - BEGINS_BEFORE
 
 
+def is_old_time(session: Session, case: Case, booked: Appointment | None, *, now: datetime) -> bool:
+    """Whether a call now would be made at a time from which the appointment was moved, or at which it was called off.
+
+    From as early as a call begins until as late as it would be late.
+    """
+    if booked is not None and is_its_time(booked, now=now):
+        return False
+    gone = select(Entry.kind, Entry.facts).where(Entry.case_id == case.id, Entry.kind.in_(_OLD_TIME))
+    old_times = [datetime.fromisoformat(facts[_OLD_TIME[kind]]) for kind, facts in session.execute(gone)]
+    return any(old - BEGINS_BEFORE <= now < old + BEGINS_BEFORE for old in old_times)
+
+
 def _refusal(case: Case, booked: Appointment | None, *, now: datetime) -> type[Refused] | None:
     """Why nobody at all calls now, if that is so."""
     if booked is None:
@@ -97,13 +111,6 @@ def _refusal(case: Case, booked: Appointment | None, *, now: datetime) -> type[R
         return OnHold
     is_next = case.appointment_id == booked.id
     return NotYet if is_next and booked.medium == Medium.CALL and not is_its_time(booked, now=now) else None
-
-
-def _is_old_time(session: Session, case: Case, *, now: datetime) -> bool:
-    """Whether the agreed time once was about now: from as early as a call begins until as late as it would be late."""
-    moved = select(Entry.facts).where(Entry.case_id == case.id, Entry.kind == Kind.APPOINTMENT_MOVED)
-    old_times = (datetime.fromisoformat(facts["before"]) for facts in session.scalars(moved) if "before" in facts)
-    return any(old - BEGINS_BEFORE <= now < old + BEGINS_BEFORE for old in old_times)
 
 
 def _callers(directory: Directory, case: Case, booked: Appointment | None, *, now: datetime) -> frozenset[int]:

@@ -237,9 +237,9 @@ class NotYet(Refused):
 
 
 class WasMoved(Refused):
-    """What was agreed for about now has been moved: nobody calls at the old time."""
+    """What was agreed for about now has been moved or called off: nobody calls at the old time."""
 
-    sentence = marked("The call that was agreed for now has been moved. Nobody calls at its old time.")
+    sentence = marked("What was agreed for now has been moved or called off. Nobody calls at the old time.")
 
 
 class OnHold(Refused):

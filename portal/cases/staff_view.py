@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
+from portal.appointments.models import Appointment
 from portal.cases import appointment_view, calling, doubtful, scheduling, timeline
 from portal.cases import directory as directories
 from portal.cases.appointment_view import AppointmentView
@@ -142,9 +143,17 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         entries=entries,
         older=older,
         letters=_letters(session, case, voice, now),
-        may_call=calling.may_call(directory, case, booked, now=now),
+        may_call=_may_call(session, directory, case, booked, now=now),
         may_discard=doubtful.may_discard(session, case),
     )
+
+
+def _may_call(
+    session: Session, directory: Directory, case: Case, booked: Appointment | None, *, now: datetime
+) -> frozenset[int]:
+    """Whom the page offers the call: it is not to offer what would be refused."""
+    found = calling.may_call(directory, case, booked, now=now)
+    return frozenset() if found and calling.is_old_time(session, case, booked, now=now) else found
 
 
 def _step(directory: Directory, promise: Promise, view: PromiseView, voice: Voice, now: datetime) -> StepView:

@@ -17,6 +17,7 @@ from portal.cases import (
     keeping,
     on_hold,
     renewing,
+    staff_view,
     writing,
 )
 from portal.cases.answering import Contact, Step
@@ -87,6 +88,30 @@ def test_at_an_old_time_nobody_gets_the_number_however_fresh_the_page(session: S
             calling.start_call(session, case, by_id=by_id, version=version, now=at)
 
     calling.start_call(session, case, by_id=by_id, version=version, now=berlin("2026-11-25 11:00"))
+
+
+@pytest.mark.parametrize("how", ["called off", "a hold that lapsed", "another booked instead"])
+def test_at_a_time_that_was_called_off_nobody_gets_the_number(
+    session: Session, people: dict[str, int], how: str
+) -> None:
+    """A reply or a follow-up lies ahead, so the case has a step by which one might call at any other hour."""
+    case = agreed_case(session)
+    if how == "a hold that lapsed":
+        wish_another_time(session, case, people)
+        on_hold.end(session, case, now=THURSDAY_TEN)
+    else:
+        agreeing.cancel(session, case, version=1, by_id=None, now=NOW)
+    step(session)
+    if how == "another booked instead":
+        agreeing.book(session, case, starts_at=FRIDAY_TEN, by_id=None, now=NOW)
+        step(session)
+    keeper, version = people["Miriam Albrecht"], case.version
+
+    for minutes in (0, 29):
+        at = THURSDAY_TEN + timedelta(minutes=minutes)
+        with refused(session, WasMoved):
+            calling.start_call(session, case, by_id=keeper, version=version, now=at)
+        assert staff_view.case_file(session, case, language="de", now=at).may_call == frozenset()
 
 
 def test_an_address_can_be_corrected_after_a_time_was_chosen_with_the_form(session: Session) -> None:
