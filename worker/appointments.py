@@ -13,9 +13,10 @@ from sqlalchemy import BindParameter, ColumnElement, Integer, and_, bindparam, f
 from sqlalchemy.orm import Session
 
 from portal import clock, db
+from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment
 from portal.cases import directory as directories
-from portal.cases import keeping, offering, on_hold, replacing, sparing
+from portal.cases import nearing, offering, on_hold, passing, replacing, sparing
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.db import UtcDateTime
@@ -59,22 +60,22 @@ class _Watch(Watch):
 
 def alarm() -> Watch:
     """Tells colleagues that nobody has begun."""
-    return _Watch(_alarm_due, keeping.alarm, failed="no alarm", after=keeping.ALARM_AFTER)
+    return _Watch(_alarm_due, passing.alarm, failed="no alarm", after=appointments.ALARM_AFTER)
 
 
 def tell_late() -> Watch:
     """Tells the customer."""
-    return _Watch(_late_due, keeping.tell_late, failed="not told of a late start", after=keeping.TELL_AFTER)
+    return _Watch(_late_due, passing.tell_late, failed="not told of a late start", after=appointments.TELL_AFTER)
 
 
 def outcome_due() -> Watch:
     """Puts a promise in the place of what nobody said the outcome of."""
-    return _Watch(_outcome_due, keeping.outcome_due, failed="outcome not asked for")
+    return _Watch(_outcome_due, passing.outcome_due, failed="outcome not asked for")
 
 
 def ask_again() -> Watch:
     """Asks the deputy what nobody has said since."""
-    return _Watch(_still_asked, keeping.ask_again, failed="outcome not asked for again", after=keeping.ASK_AGAIN_AFTER)
+    return _Watch(_still_asked, passing.ask_again, failed="outcome not asked for again", after=passing.ASK_AGAIN_AFTER)
 
 
 def end_on_hold() -> Watch:
@@ -160,7 +161,7 @@ class Remind:
     """
 
     def __init__(self) -> None:
-        self._work = _OneByOne(keeping.remind_customer, failed="not reminded of an appointment")
+        self._work = _OneByOne(nearing.remind_customer, failed="not reminded of an appointment")
         self._looked_at: datetime | None = None
         self._until: dict[tuple[int, int], datetime] = {}
         """Up to which start the times of each team were looked at for each reminder."""
@@ -183,7 +184,7 @@ class Remind:
         teams = _sent_until(directory, now)
         found: list[int] = []
         reached: dict[tuple[int, int], datetime] = {}
-        for hours in keeping.LEADS:
+        for hours in nearing.LEADS:
             stretches = [self._stretch(hours, until, team_ids, now) for until, team_ids in teams.items()]
             whole = {"after": min(one["after"] for one in stretches), "until": max(one["until"] for one in stretches)}
             if session.connection().execute(_ANY_NEAR, whole).first() is not None:
@@ -201,7 +202,7 @@ def _to_be_reminded(
     session: Session, directory: Directory, stretch: Mapping[str, object], now: datetime
 ) -> Iterator[int]:
     for case, booked in session.execute(_NEAR, stretch):
-        if keeping.is_to_be_reminded(session, directory, case, booked, now=now):
+        if nearing.is_to_be_reminded(session, directory, case, booked, now=now):
             yield case.id
 
 

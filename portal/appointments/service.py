@@ -19,6 +19,8 @@ OUTCOME_WITHIN = timedelta(minutes=30)
 """How long after its end somebody has to say what became of it."""
 GRACE = timedelta(minutes=5)
 """And how long the step that takes over has then."""
+ALARM_AFTER, TELL_AFTER = timedelta(minutes=5), timedelta(minutes=15)
+"""How long after its start nobody has begun until colleagues are alarmed, and until the customer is told."""
 
 
 def new(
@@ -62,7 +64,7 @@ def move(
 
     A move of the customer's is counted, unless it takes the appointment out of a hold: that was ours to settle.
     """
-    if by_customer and appointment.change_wished_at is None:
+    if by_customer and not is_on_hold(appointment):
         appointment.customer_moves += 1
     for name, value in _times(shape, starts_at, tz).items():
         setattr(appointment, name, value)
@@ -101,10 +103,15 @@ def end(appointment: Appointment, state: AppointmentState, *, now: datetime) -> 
         appointment.sequence += 1
 
 
+def is_on_hold(appointment: Appointment) -> bool:
+    """Whether nobody calls or comes at its time: another one is wished, or we cannot keep this one."""
+    return appointment.state == AppointmentState.BOOKED and appointment.change_wished_at is not None
+
+
 def counts(appointment: Appointment) -> bool:
     """Whether it can be what a customer waits for: booked, not on hold, and nothing has taken its place."""
     is_booked = appointment.state == AppointmentState.BOOKED
-    return is_booked and appointment.change_wished_at is None and appointment.asked_at is None
+    return is_booked and not is_on_hold(appointment) and appointment.asked_at is None
 
 
 def is_ahead(appointment: Appointment, *, now: datetime) -> bool:
@@ -115,6 +122,12 @@ def is_ahead(appointment: Appointment, *, now: datetime) -> bool:
 def is_to_come(appointment: Appointment, *, now: datetime) -> bool:
     """Whether it is agreed and has not begun: only then a letter may name its time."""
     return counts(appointment) and now < appointment.starts_at
+
+
+def is_late(appointment: Appointment, after: timedelta, *, now: datetime) -> bool:
+    """Whether nobody has begun it, so long after its start; at a time that is on hold nobody is to."""
+    is_to_begin = appointment.started_at is None and not is_on_hold(appointment)
+    return is_to_begin and now >= appointment.starts_at + after
 
 
 def has_come(appointment: Appointment, *, now: datetime) -> bool:

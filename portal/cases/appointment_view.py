@@ -4,18 +4,17 @@ To come, on hold, under way, late, over: the sentence says which. It never holds
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from portal import config
+from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
+from portal.appointments.service import is_on_hold
 from portal.cases import writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.languages import Voice
 from portal.promises.models import Medium
-
-LATE_AFTER = timedelta(minutes=15)
-"""How long after its start an appointment that nobody has begun is one we are late for."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def view(directory: Directory, case: Case, appointment: Appointment, voice: Voic
         begun=now >= appointment.starts_at,
         started=appointment.started_at is not None,
         over=is_over(appointment, now=now),
-        late=is_late(appointment, now=now),
+        late=appointments.is_late(appointment, appointments.TELL_AFTER, now=now),
         goes_on=voice.time(appointment.outcome_due_at),
         change_until=voice.moment(until, now=now) if in_time else None,
         may_move=may_move(appointment, now=now),
@@ -89,20 +88,9 @@ def view(directory: Directory, case: Case, appointment: Appointment, voice: Voic
     )
 
 
-def is_on_hold(appointment: Appointment) -> bool:
-    """Whether nobody calls at its time: another one is wished."""
-    return appointment.change_wished_at is not None
-
-
 def is_over(appointment: Appointment, *, now: datetime) -> bool:
     """Whether its end has come."""
     return now >= appointment.ends_at
-
-
-def is_late(appointment: Appointment, *, now: datetime, after: timedelta = LATE_AFTER) -> bool:
-    """Whether nobody has begun it, so long after its start."""
-    begun = appointment.started_at is not None or is_on_hold(appointment)
-    return not begun and now >= appointment.starts_at + after
 
 
 def changes_until(appointment: Appointment) -> datetime:
@@ -129,7 +117,7 @@ def _sentence(
         if visits:
             return voice.say("The appointment at %(moment)s is on hold: nobody comes at that time", moment=moment)
         return voice.say("The appointment at %(moment)s is on hold: nobody calls you at that time", moment=moment)
-    if is_late(appointment, now=now):
+    if appointments.is_late(appointment, appointments.TELL_AFTER, now=now):
         if visits:
             return voice.say("We have not come to the visit agreed for %(moment)s", moment=moment)
         return voice.say("We have not called you as agreed for %(moment)s", moment=moment)

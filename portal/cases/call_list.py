@@ -13,13 +13,14 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment, AppointmentState
 from portal.cases import appointment_view, calling, offering, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.cases.offering import Part
-from portal.cases.worklist import ALARM_AFTER, Scope
+from portal.cases.worklist import Scope
 from portal.customers.models import Customer
 from portal.journal.models import Entry, Kind
 from portal.languages import Voice
@@ -143,13 +144,13 @@ def call_list(
 
 def stage_of(appointment: Appointment, *, now: datetime) -> Stage:
     """Where a booked appointment stands at ``now``."""
-    if appointment_view.is_on_hold(appointment):
+    if appointments.is_on_hold(appointment):
         return Stage.ON_HOLD
     if appointment.started_at is not None:
         return Stage.OUTCOME_MISSING if appointment_view.is_over(appointment, now=now) else Stage.BEGUN
     if now < appointment.starts_at:
         return Stage.TO_COME
-    return Stage.NOT_STARTED if appointment_view.is_late(appointment, now=now, after=ALARM_AFTER) else Stage.NOW
+    return Stage.NOT_STARTED if appointments.is_late(appointment, appointments.ALARM_AFTER, now=now) else Stage.NOW
 
 
 class _Reader:
@@ -272,7 +273,7 @@ class _Reader:
             starts_at=old,
             time=voice.time(old),
             moved_to=None if is_off else voice.moment(last.starts_at, now=self._now),
-            on_hold=last.state == AppointmentState.BOOKED and appointment_view.is_on_hold(last),
+            on_hold=appointments.is_on_hold(last),
         )
 
     def _promised(self, promise: Promise, case: Case, customer: Customer) -> Promised | None:

@@ -87,7 +87,7 @@ def may_call(directory: Directory, case: Case, booked: Appointment | None, *, no
 
 def is_its_time(booked: Appointment, *, now: datetime) -> bool:
     """Whether a call now is the agreed one: from a while before its start until somebody has said what became of it."""
-    is_firm = booked.state == AppointmentState.BOOKED and booked.change_wished_at is None
+    is_firm = booked.state == AppointmentState.BOOKED and not appointments.is_on_hold(booked)
     return is_firm and now >= booked.starts_at - BEGINS_BEFORE
 
 
@@ -107,7 +107,7 @@ def _refusal(case: Case, booked: Appointment | None, *, now: datetime) -> type[R
     """Why nobody at all calls now, if that is so."""
     if booked is None:
         return None
-    if booked.change_wished_at is not None:
+    if appointments.is_on_hold(booked):
         return OnHold
     is_next = case.appointment_id == booked.id
     return NotYet if is_next and booked.medium == Medium.CALL and not is_its_time(booked, now=now) else None

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from portal import config
 from portal.appointments import ics
+from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
@@ -100,7 +101,7 @@ def _event(
     who = ", ".join(part for part in (reference, customer) if part)
     is_visit = appointment.medium == Medium.VISIT
     summary = voice.say("Visit: %(who)s", who=who) if is_visit else voice.say("Call: %(who)s", who=who)
-    if appointment.state == AppointmentState.BOOKED and appointment.change_wished_at is not None:
+    if appointments.is_on_hold(appointment):
         summary = voice.say("On hold: %(what)s", what=summary)
     topic = directory.topics[topic_id].name(voice.language)
     warning = voice.say("What stands here may be hours old. Binding is the call list.")

@@ -1,12 +1,10 @@
-"""Keeping: what becomes of an agreed time as it comes near, begins, and passes.
+"""Keeping: what became of an agreed time, and the next step that each outcome leaves.
 
-The customer is reminded; whoever is to call is alarmed where nobody has begun, and soon the customer is told; once it
-is over somebody says what became of it, and each outcome leaves a next step. What nobody says is asked for, and
-meanwhile the customer has a date by which we are in touch.
+Somebody says it; of a call that nobody began it is known without a word.
 """
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -14,30 +12,21 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, answering, inviting, reaching, scheduling, writing
-from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.answering import Contact, Step
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NotYet, OnHold, StaleAppointment
-from portal.cases.models import Case, CaseState
-from portal.cases.settling import booked_of, hold, settle
+from portal.cases.models import Case
+from portal.cases.settling import settle
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises import service as promises
-from portal.promises.business_time import BeyondHolidayTable, Calendar, NoBusinessTime
 from portal.promises.models import Medium, Promise, PromiseKind
-from portal.promises.service_level import Schedule, latest_sending
-
-LEADS = (24, 1)
-"""So many hours before its time the customer is reminded of it; elapsed hours, whatever the clocks do."""
-ALARM_AFTER, TELL_AFTER = timedelta(minutes=5), timedelta(minutes=15)
-"""How long after its start nobody has begun until colleagues are alarmed, and until the customer is told."""
-ASK_AGAIN_AFTER = timedelta(hours=1)
-"""How long whoever kept it has to say what became of it, before the deputy is asked."""
+from portal.promises.service_level import Schedule
 
 
-class Outcome(StrEnum):
+class AppointmentOutcome(StrEnum):
     """What became of an agreed time."""
 
     ANSWERED = "answered"
@@ -49,12 +38,13 @@ class Outcome(StrEnum):
     """By us."""
 
 
-_HELD = {Outcome.ANSWERED, Outcome.INTERIM}
+HELD = frozenset({AppointmentOutcome.ANSWERED, AppointmentOutcome.INTERIM})
+"""It took place: somebody talked to the customer."""
 _STATES = {
-    Outcome.ANSWERED: AppointmentState.HELD,
-    Outcome.INTERIM: AppointmentState.HELD,
-    Outcome.NOT_REACHED: AppointmentState.NOT_REACHED,
-    Outcome.MISSED: AppointmentState.MISSED,
+    AppointmentOutcome.ANSWERED: AppointmentState.HELD,
+    AppointmentOutcome.INTERIM: AppointmentState.HELD,
+    AppointmentOutcome.NOT_REACHED: AppointmentState.NOT_REACHED,
+    AppointmentOutcome.MISSED: AppointmentState.MISSED,
 }
 _KINDS = {
     AppointmentState.HELD: Kind.APPOINTMENT_HELD,
@@ -63,173 +53,12 @@ _KINDS = {
 }
 
 
-# --- before its time -------------------------------------------------------------------------------------------------
-
-
-def remind_customer(session: Session, case: Case, *, now: datetime) -> None:
-    """Remind the customer of the agreed time where that is due; each time it is agreed on, each reminder once.
-
-    That it was done is known by the letter alone. The case stays as it is.
-    """
-    booked = _booked(session, case)
-    if booked is None:
-        return
-    directory = directories.load(session, now=now)
-    key = _reminder(session, directory, case, booked, now=now)
-    if key is not None:
-        kind = LetterKind.APPOINTMENT_REMINDER
-        writing.to_customer(session, directory, case, kind, key=key, step=booked, unasked=True, now=now)
-
-
-def is_to_be_reminded(
-    session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime
-) -> bool:
-    """Whether ``remind_customer`` would write."""
-    return _reminder(session, directory, case, booked, now=now) is not None
-
-
-def _reminder(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> str | None:
-    """The key of the reminder that is to be written now; None where none is."""
-    hours = _hours_before(directory, case, booked, now=now) if appointments.is_to_come(booked, now=now) else None
-    key = f"{LetterKind.APPOINTMENT_REMINDER}:{booked.id}:{booked.version}:{hours}"
-    return None if hours is None or outbox.is_written(session, key) else key
-
-
-def _hours_before(directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> int | None:
-    """The reminder whose time has come, as hours before the start; None where none has.
-
-    One that lies outside the sending hours comes with the latest instant inside them, and two that meet there are one.
-    Where the customer has been told of this time since, there is none; nor once a later one has come.
-    """
-    sending = directory.sending(directory.team_of(case))
-    times: dict[datetime, int] = {}
-    for hours in LEADS:
-        times.setdefault(_sent_at(sending, booked.starts_at - timedelta(hours=hours)), hours)
-    at = max((at for at in times if at <= now), default=None)
-    return times[at] if at is not None and at > booked.changed_at else None
-
-
-def _sent_at(sending: Calendar, at: datetime) -> datetime:
-    try:
-        return latest_sending(sending, at)
-    except (NoBusinessTime, BeyondHolidayTable):  # where no hour is known, silence would be worse
-        return at
-
-
-# --- when nobody has begun -------------------------------------------------------------------------------------------
-
-
-def alarm(session: Session, case: Case, *, now: datetime) -> None:
-    """Nobody has begun: whoever is to, their deputy and the lead hear of it.
-
-    The case stays as it is, so that no page that calls is refused at this very moment.
-    """
-    booked = _booked(session, case)
-    if booked is None or booked.alarmed_at is not None or not _is_late(booked, ALARM_AFTER, now=now):
-        return
-    directory = directories.load(session, now=now)
-    booked.alarmed_at = now
-    keeper = writing.keeper(directory, case, booked)
-    others = [one for one in (_deputy(directory, case, keeper.id, now), _lead(directory, case, now)) if one is not None]
-    _tell_once(session, directory, case, booked, "late", [keeper.id], now=now)
-    _tell_once(session, directory, case, booked, "late", others, other=keeper.name, now=now)
-
-
-def tell_late(session: Session, case: Case, *, now: datetime) -> None:
-    """Still nobody has begun: the customer hears it from us, at any hour, with the direct line."""
-    booked = _booked(session, case)
-    if booked is None or booked.late_told_at is not None or not _is_late(booked, TELL_AFTER, now=now):
-        return
-    directory = directories.load(session, now=now)
-    booked.late_told_at = now
-    inviting.note(session, directory, case, booked, Kind.APPOINTMENT_LATE, by_id=None, now=now)
-    inviting.tell_late(session, directory, case, booked, now=now)
-
-
-def _is_late(booked: Appointment, after: timedelta, *, now: datetime) -> bool:
-    begun = booked.started_at is not None or not appointments.counts(booked)
-    return not begun and booked.starts_at + after <= now < booked.outcome_due_at
-
-
-# --- when nobody has said what became of it --------------------------------------------------------------------------
-
-
-def outcome_due(session: Session, case: Case, *, now: datetime) -> None:
-    """It is over, and nobody has said what became of it: a promise takes its place, and the customer is told.
-
-    A call that nobody began did not take place: missed, with an apology. Of any other it is asked; that nobody
-    says so when setting out for a visit, it was not made. Raises NothingToPromise.
-    """
-    booked = _booked(session, case)
-    if booked is None or not appointments.counts(booked) or now < booked.outcome_due_at:
-        return
-    directory = directories.load(session, now=now)
-    booked.asked_at = now
-    if booked.started_at is None and booked.medium == Medium.CALL:
-        _miss(session, directory, case, booked, now=now)
-    else:
-        _ask(session, directory, case, booked, now=now)
-
-
-def ask_again(session: Session, case: Case, *, now: datetime) -> None:
-    """Whoever kept it has not answered: the deputy is asked, once. The case stays as it is."""
-    booked = _booked(session, case)
-    if booked is None or booked.asked_at is None or booked.asked_again_at is not None:
-        return
-    if now < booked.asked_at + ASK_AGAIN_AFTER:
-        return
-    directory = directories.load(session, now=now)
-    booked.asked_again_at = now
-    deputy_id = _deputy(directory, case, writing.keeper(directory, case, booked).id, now)
-    if deputy_id is not None:
-        inviting.note(session, directory, case, booked, Kind.OUTCOME_ASKED, by_id=None, visible=False, now=now)
-        _tell_once(session, directory, case, booked, "outcome", [deputy_id], now=now)
-
-
-def _miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
-    keeper_id = writing.keeper(directory, case, booked).id
-    _end(session, directory, case, booked, AppointmentState.MISSED, by_id=None, now=now)
-    promise = _call_again(session, directory, case, now=now)
-    settle(session, case, now=now)
-    _apologise(session, directory, case, booked, promise, now=now)
-    lead_id = _lead(directory, case, now)
-    readers = [keeper_id] if lead_id is None else [keeper_id, lead_id]
-    _tell_once(session, directory, case, booked, "missed", readers, now=now)
-
-
-def _ask(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
-    inviting.note(session, directory, case, booked, Kind.OUTCOME_ASKED, by_id=None, visible=False, now=now)
-    promise = _be_in_touch(session, directory, case, now=now)
-    settle(session, case, now=now)
-    if not outbox.is_told(session, promise.id):
-        answering.tell_step(session, directory, case, promise, now=now)
-    keeper_id = writing.keeper(directory, case, booked).id
-    _tell_once(session, directory, case, booked, "outcome", [keeper_id], now=now)
-
-
-def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """A date soon by which we are in touch; one that a colleague gave stands, if it lies ahead."""
-    follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
-    if follow_up is not None:
-        by_hand = follow_up.given_by_id is not None and follow_up.waiting is None
-        if by_hand and follow_up.due_at > now:
-            return follow_up
-        answering.withdraw(session, directory, case, follow_up, now=now)
-        session.flush()  # of each kind one promise may be open
-    schedule = scheduling.soon(directory, case, now=now)
-    step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
-    return answering.give(session, directory, case, step, schedule, now=now)
-
-
-# --- what became of it -----------------------------------------------------------------------------------------------
-
-
 def say_outcome(
     session: Session,
     case: Case,
     *,
     by_id: int,
-    outcome: Outcome,
+    outcome: AppointmentOutcome,
     text: str,
     keeps: Collection[int],
     step: Step | None,
@@ -252,18 +81,18 @@ def say_outcome(
     directory, booked = agreeing.to_change(session, case, now=now)
     if booked.version != version:
         raise StaleAppointment
-    if booked.change_wished_at is not None:
+    if appointments.is_on_hold(booked):
         raise OnHold
-    if outcome in _HELD and now < booked.starts_at and booked.started_at is None:
+    if outcome in HELD and now < booked.starts_at and booked.started_at is None:
         raise NotYet
-    if outcome not in _HELD and now < booked.starts_at:
+    if outcome not in HELD and now < booked.starts_at:
         entry_id = _note_attempt(session, directory, case, booked, by_id=by_id, text=text, visible=visible, now=now)
         _keep(session, case, booked, outcome, entry_id, keeps, by_id=by_id, now=now)
         return
     _end_what_bridged(session, directory, case, booked, now=now)
-    if outcome in _HELD:
+    if outcome in HELD:
         answering.end_waiting(session, directory, case, now=now)
-    recaps = recap and outcome in _HELD and bool(text.strip())
+    recaps = recap and outcome in HELD and bool(text.strip())
     entry_id = _log(
         session, directory, case, booked, outcome, by_id=by_id, text=text, visible=visible or recaps, now=now
     )
@@ -276,6 +105,17 @@ def say_outcome(
         _recap(session, directory, case, entry_id, promise, by_id=by_id, text=text, now=now)
     else:
         _tell(session, directory, case, booked, outcome, entry_id, promise, now=now)
+
+
+def miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
+    """Nobody began the agreed call: it did not take place, and the customer reads an apology and when we call instead.
+
+    Raises NothingToPromise.
+    """
+    _end(session, directory, case, booked, AppointmentState.MISSED, by_id=None, now=now)
+    promise = _call_again(session, directory, case, now=now)
+    settle(session, case, now=now)
+    _apologise(session, directory, case, booked, promise, now=now)
 
 
 def _note_attempt(
@@ -324,7 +164,7 @@ def _log(
     directory: Directory,
     case: Case,
     booked: Appointment,
-    outcome: Outcome,
+    outcome: AppointmentOutcome,
     *,
     by_id: int,
     text: str,
@@ -352,18 +192,18 @@ def _log(
         by_id=by_id,
         text=text if contact is None and visible else "",
         visible=contact is None or not visible,
-        also={"interim": "yes"} if outcome == Outcome.INTERIM else None,
+        also={"interim": "yes"} if outcome == AppointmentOutcome.INTERIM else None,
         now=now,
     )
     return entry_id or ended_id
 
 
-def _contact(booked: Appointment, outcome: Outcome) -> Contact | None:
+def _contact(booked: Appointment, outcome: AppointmentOutcome) -> Contact | None:
     """The contact it was, if it was one: at a visit that met nobody there was none, and at one we missed."""
     is_call = booked.medium == Medium.CALL
-    if outcome in _HELD:
+    if outcome in HELD:
         return Contact.CALL_REACHED if is_call else Contact.VISIT
-    return Contact.CALL_NOT_REACHED if outcome == Outcome.NOT_REACHED and is_call else None
+    return Contact.CALL_NOT_REACHED if outcome == AppointmentOutcome.NOT_REACHED and is_call else None
 
 
 def _end(
@@ -412,15 +252,15 @@ def _keep(
     session: Session,
     case: Case,
     booked: Appointment,
-    outcome: Outcome,
+    outcome: AppointmentOutcome,
     entry_id: int,
     keeps: Collection[int],
     *,
     by_id: int,
     now: datetime,
 ) -> None:
-    media = {booked.medium} if outcome in _HELD else set[Medium]()
-    talked = outcome in _HELD and booked.medium == Medium.CALL
+    media = {booked.medium} if outcome in HELD else set[Medium]()
+    talked = outcome in HELD and booked.medium == Medium.CALL
     answering.keep(session, case, entry_id, keeps, media, talked, by_id=by_id, now=now)
 
 
@@ -428,7 +268,7 @@ def _what_comes(
     session: Session,
     directory: Directory,
     case: Case,
-    outcome: Outcome,
+    outcome: AppointmentOutcome,
     step: Step | None,
     *,
     by_id: int,
@@ -437,12 +277,12 @@ def _what_comes(
     """What was named, or what this outcome leaves by itself; None where something we owe lies ahead anyway."""
     if step is not None:
         return answering.take_on(session, directory, case, step, by_id=by_id, now=now)
-    if outcome not in _HELD:
+    if outcome not in HELD:
         return _call_again(session, directory, case, now=now)
     owed = [one for one in promises.open_of(session, case.id) if one.waiting is None]
     if promises.ahead(owed, now=now) is not None:
         return None
-    if outcome == Outcome.ANSWERED:
+    if outcome == AppointmentOutcome.ANSWERED:
         raise NoNextStep
     schedule = scheduling.answer_to_message(directory, case, now=now)
     return _by_itself(session, directory, case, PromiseKind.REPLY, schedule, now=now)
@@ -475,19 +315,19 @@ def _tell(
     directory: Directory,
     case: Case,
     booked: Appointment,
-    outcome: Outcome,
+    outcome: AppointmentOutcome,
     entry_id: int,
     promise: Promise | None,
     *,
     now: datetime,
 ) -> None:
     """Write the customer what comes next, and what became of the time where nobody has talked to them."""
-    if outcome == Outcome.MISSED:
+    if outcome == AppointmentOutcome.MISSED:
         assert promise is not None
         _apologise(session, directory, case, booked, promise, now=now)
     elif reaching.out_of_reach_since(session, case) is not None:
         return  # they heard it, or will: a letter would die as the last one did, and leave one more call
-    elif outcome == Outcome.NOT_REACHED and booked.medium == Medium.CALL:
+    elif outcome == AppointmentOutcome.NOT_REACHED and booked.medium == Medium.CALL:
         assert promise is not None
         _tell_attempt(session, directory, case, entry_id, promise, now=now)
     else:
@@ -572,45 +412,3 @@ def _recap(
         says={"text": text},
         now=now,
     )
-
-
-def _tell_once(
-    session: Session,
-    directory: Directory,
-    case: Case,
-    booked: Appointment,
-    what: str,
-    reader_ids: Collection[int],
-    *,
-    now: datetime,
-    other: str | None = None,
-) -> None:
-    """Write those of these colleagues who have not been told."""
-    inviting.tell_colleagues(
-        session,
-        directory,
-        case,
-        booked,
-        what,
-        [one for one in reader_ids if not outbox.is_written(session, inviting.colleague_key(booked, what, one))],
-        other=other,
-        now=now,
-    )
-
-
-def _deputy(directory: Directory, case: Case, person_id: int, now: datetime) -> int | None:
-    """Who is there in this person's place: the standing deputy, or whoever acts for that one now."""
-    deputy_id = directory.people[person_id].deputy_id
-    return None if deputy_id is None else directory.acting(deputy_id, now, topic_id=case.topic_id).person_id
-
-
-def _lead(directory: Directory, case: Case, now: datetime) -> int | None:
-    """The lead of the case's team, or whoever acts for them now."""
-    lead_id = directory.team_of(case).lead_id
-    return None if lead_id is None else directory.acting(lead_id, now).person_id
-
-
-def _booked(session: Session, case: Case) -> Appointment | None:
-    """Hold the case and read its booked appointment; None where the case is not open."""
-    hold(session, case)
-    return booked_of(session, case) if case.state == CaseState.OPEN else None

@@ -16,8 +16,8 @@ from portal.cases import steps as stepping
 from portal.cases.answering import Contact
 from portal.cases.directory import Directory
 from portal.cases.errors import HasCome, StaleAppointment
-from portal.cases.models import Case, CaseState
-from portal.cases.settling import booked_of, hold, settle
+from portal.cases.models import Case
+from portal.cases.settling import hold_booked, settle
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -29,7 +29,7 @@ def wish(session: Session, case: Case, *, by_id: int, contact: Contact, text: st
     Pressed again it changes nothing. Raises NotOpen, NoAppointment, StaleAppointment, HasCome, NothingToPromise.
     """
     directory, booked = agreeing.to_change(session, case, now=now)
-    if booked.change_wished_at is not None:
+    if appointments.is_on_hold(booked):
         return
     if booked.version != version:
         raise StaleAppointment
@@ -82,9 +82,8 @@ def end(session: Session, case: Case, *, now: datetime) -> None:
 
     Does nothing where a new time stands by now. Raises NothingToPromise.
     """
-    hold(session, case)
-    booked = booked_of(session, case)
-    if case.state != CaseState.OPEN or booked is None or booked.change_wished_at is None or now < booked.starts_at:
+    booked = hold_booked(session, case)
+    if booked is None or not appointments.is_on_hold(booked) or now < booked.starts_at:
         return
     directory = directories.load(session, now=now)
     appointments.end(booked, AppointmentState.CANCELLED, now=now)

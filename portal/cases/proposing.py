@@ -64,7 +64,7 @@ def times(session: Session, case: Case, voice: Voice, *, now: datetime, wanted: 
     else:
         found = finder.nearest(min(max(wanted, now), now + timedelta(days=config.current().slot_horizon)), MOST)
     shown = [one for one in found if booked is None or one.starts_at != booked.starts_at]
-    if booked is not None and booked.change_wished_at is not None and now < booked.starts_at:
+    if booked is not None and appointments.is_on_hold(booked) and now < booked.starts_at:
         shown.insert(0, Offered(booked.starts_at, booked.person_id, booked.person_id, wanted=False))
     moments = [voice.moment(one.starts_at, now=now) for one in shown]
     labels = [

@@ -18,7 +18,7 @@ from portal import limits
 from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment
 from portal.appointments.service import local_start
-from portal.cases import delaying, keeping, opening, settling, waiting, writing
+from portal.cases import delaying, opening, passing, settling, waiting, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.models import Case, CaseState
@@ -317,7 +317,7 @@ def _ask_outcome(session: Session, case: Case, *, now: datetime) -> bool:
     booked = appointments.booked_of(session, case.id)
     if booked is None or not appointments.counts(booked) or booked.outcome_due_at > now - GRACE:
         return False
-    keeping.outcome_due(session, case, now=now)
+    passing.outcome_due(session, case, now=now)
     return True
 
 

@@ -17,9 +17,9 @@ from portal.cases import agreeing, inviting, offering, on_hold
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import HasCome, NotOffered, StaleAppointment
-from portal.cases.models import Case, CaseState
+from portal.cases.models import Case
 from portal.cases.offering import Finder
-from portal.cases.settling import booked_of, hold, settle
+from portal.cases.settling import hold_booked, settle
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -35,7 +35,7 @@ def give(session: Session, case: Case, *, person_id: int, version: int, by_id: i
     directory, booked = agreeing.to_change(session, case, now=now)
     if booked.person_id == person_id and appointments.counts(booked):
         return
-    if booked.version != version or booked.change_wished_at is not None:
+    if booked.version != version or appointments.is_on_hold(booked):
         raise StaleAppointment
     if booked.started_at is not None or now >= booked.ends_at:
         raise HasCome
@@ -49,11 +49,8 @@ def replace(session: Session, case: Case, *, now: datetime) -> None:
 
     Does nothing where that is not so any more. Raises NothingToPromise.
     """
-    hold(session, case)
-    booked = booked_of(session, case)
-    if case.state != CaseState.OPEN or booked is None or not appointments.counts(booked):
-        return
-    if appointments.has_come(booked, now=now):
+    booked = hold_booked(session, case)
+    if booked is None or not appointments.counts(booked) or appointments.has_come(booked, now=now):
         return
     directory = directories.load(session, now=now)
     if not offering.keeper_is_away(directory, booked):

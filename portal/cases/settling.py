@@ -54,6 +54,12 @@ def booked_of(session: Session, case: Case) -> Appointment | None:
     return appointments.booked_of(session, case.id)
 
 
+def hold_booked(session: Session, case: Case) -> Appointment | None:
+    """Hold the case and read its booked appointment, on hold or not; None where the case is not open."""
+    hold(session, case)
+    return booked_of(session, case) if case.state == CaseState.OPEN else None
+
+
 def hold(session: Session, case: Case, *, version: int | None = None) -> None:
     """Keep everybody else from changing this case until the transaction ends.
 

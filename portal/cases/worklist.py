@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment
 from portal.cases import appointment_view, sending, writing
 from portal.cases import directory as directories
@@ -23,8 +24,6 @@ from portal.promises.models import Medium, Promise, Waiting
 
 TOO_LONG = timedelta(minutes=15)
 """How long the page alone tells a step while its letter is on the way."""
-ALARM_AFTER = timedelta(minutes=5)
-"""How long after its start an appointment that nobody has begun is late for us."""
 APPOINTMENT = "appointment"
 """The kind of a row whose step is an agreed time."""
 MOST_ROWS, MOST_LETTERS = 50, 500
@@ -219,7 +218,7 @@ def _row(
     voice = directory.voice(directory.team_of(case), language)
     at, overdue_at = stepping.at(step), _overdue_at(step)
     acting_name, owner_id = directory.people[acting_id].name, case.owner_id or step.person_id
-    on_hold = booked is not None and appointment_view.is_on_hold(booked)
+    on_hold = booked is not None and appointments.is_on_hold(booked)
     return Row(
         reference=case.reference,
         customer_name=customer.name,
@@ -244,7 +243,7 @@ def _row(
 def _overdue_at(step: Step) -> datetime:
     """From when on it is overdue: an appointment that somebody has begun once it is over."""
     if isinstance(step, Appointment):
-        return step.starts_at + ALARM_AFTER if step.started_at is None else step.ends_at
+        return step.starts_at + appointments.ALARM_AFTER if step.started_at is None else step.ends_at
     return step.due_at
 
 

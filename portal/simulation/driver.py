@@ -15,6 +15,8 @@ from flask import Flask
 from sqlalchemy import bindparam, text
 
 from portal import clock, db
+from portal.appointments.service import ALARM_AFTER, TELL_AFTER
+from portal.cases.nearing import LEADS
 from portal.db import UtcDateTime
 from portal.simulation.evidence import Evidence
 from portal.simulation.plan import Plan
@@ -37,11 +39,10 @@ _DUE = (
 )
 """Everything a worker step waits for, in words the partial indexes understand; delivering waits for the first two."""
 _TIMES = (
-    ("starts_at", timedelta(hours=-24)),
-    ("starts_at", timedelta(hours=-1)),
+    *(("starts_at", timedelta(hours=-hours)) for hours in LEADS),
     ("starts_at", timedelta()),
-    ("starts_at", timedelta(minutes=5)),
-    ("starts_at", timedelta(minutes=15)),
+    ("starts_at", ALARM_AFTER),
+    ("starts_at", TELL_AFTER),
     ("outcome_due_at", timedelta()),
 )
 """What it does so long before or after an instant of an agreed time."""

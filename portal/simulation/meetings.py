@@ -5,9 +5,11 @@ As with all deeds: in the domain's own steps, with what this colleague saw. Some
 
 from datetime import datetime, timedelta
 
+from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, calling, keeping, offering, on_hold, replacing
 from portal.cases.answering import Contact, Step
+from portal.cases.keeping import HELD, AppointmentOutcome
 from portal.cases.models import CaseState
 from portal.cases.offering import Finder, Offered
 from portal.cases.settling import booked_of
@@ -30,18 +32,18 @@ class Meetings(Deeds):
     def outcome(self) -> Done:
         """Say what became of it, if nobody has said so by now."""
         booked = self._booked()
-        if booked is None or booked.change_wished_at is not None or self._now < booked.starts_at:
+        if booked is None or appointments.is_on_hold(booked) or self._now < booked.starts_at:
             return NOTHING
         self.trying = "outcome"
         draw = self._random.random()
         if booked.started_at is None:
-            became = keeping.Outcome.MISSED
+            became = AppointmentOutcome.MISSED
         elif draw < 0.62:
-            became = keeping.Outcome.ANSWERED
+            became = AppointmentOutcome.ANSWERED
         else:
-            became = keeping.Outcome.INTERIM if draw < 0.82 else keeping.Outcome.NOT_REACHED
-        spoke = became in (keeping.Outcome.ANSWERED, keeping.Outcome.INTERIM)
-        answered = became == keeping.Outcome.ANSWERED
+            became = AppointmentOutcome.INTERIM if draw < 0.82 else AppointmentOutcome.NOT_REACHED
+        spoke = became in HELD
+        answered = became == AppointmentOutcome.ANSWERED
         keeps = self._kept_by(booked.medium) if answered else frozenset()
         keeping.say_outcome(
             self._session, self._case, by_id=self._by, outcome=became, text="Wir haben über die Anfrage gesprochen.",
@@ -63,7 +65,7 @@ class Meetings(Deeds):
     def give(self, to: int) -> Done:
         """Let a colleague keep it."""
         booked = self._to_come()
-        if booked is None or booked.change_wished_at is not None:
+        if booked is None or appointments.is_on_hold(booked):
             return NOTHING
         self.trying = "give"
         replacing.give(self._session, self._case, person_id=to, version=booked.version, by_id=self._by, now=self._now)
@@ -132,10 +134,10 @@ class Meetings(Deeds):
         found = [one for one in finder.first(6) if one.starts_at not in (at, self._now)]
         return self._random.choice(found) if found else None
 
-    def _after(self, became: "keeping.Outcome") -> Step:
+    def _after(self, became: AppointmentOutcome) -> Step:
         """What the customer waits for then."""
-        if became in (keeping.Outcome.ANSWERED, keeping.Outcome.INTERIM):
-            kind = PromiseKind.FOLLOW_UP if became == keeping.Outcome.ANSWERED else PromiseKind.RESULT
+        if became in HELD:
+            kind = PromiseKind.FOLLOW_UP if became == AppointmentOutcome.ANSWERED else PromiseKind.RESULT
             return self._step(kind, 960)
         phone = self._case.customer.phone_e164 is not None
         return self._step(PromiseKind.CALL, 480, Medium.CALL) if phone else self._step(PromiseKind.FOLLOW_UP, 480)

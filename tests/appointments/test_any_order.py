@@ -26,8 +26,10 @@ from portal.cases import (
     closing,
     delaying,
     keeping,
+    nearing,
     offering,
     on_hold,
+    passing,
     replacing,
     steps,
     waiting,
@@ -190,7 +192,7 @@ def start_call(world: World) -> None:
 
 
 def say_outcome(world: World) -> None:
-    booked, outcome = world.booked, world.random.choice(list(keeping.Outcome))
+    booked, outcome = world.booked, world.random.choice(list(keeping.AppointmentOutcome))
     due = world.now + timedelta(days=7)
     given = Step(PromiseKind.RESULT, Medium.MAIL, due.replace(hour=9, minute=0, second=0, microsecond=0))
     keeping.say_outcome(
@@ -200,7 +202,7 @@ def say_outcome(world: World) -> None:
         outcome=outcome,
         text="Besprochen.",
         keeps=[],
-        step=given if outcome == keeping.Outcome.ANSWERED and due.weekday() < 5 else None,
+        step=given if outcome == keeping.AppointmentOutcome.ANSWERED and due.weekday() < 5 else None,
         visible=True,
         version=booked.version,
         now=world.now,
@@ -253,11 +255,11 @@ def time_passes(world: World) -> None:
 WORKER = (
     on_hold.end,
     replacing.replace,
-    keeping.remind_customer,
-    keeping.alarm,
-    keeping.tell_late,
-    keeping.outcome_due,
-    keeping.ask_again,
+    nearing.remind_customer,
+    passing.alarm,
+    passing.tell_late,
+    passing.outcome_due,
+    passing.ask_again,
     delaying.give_notice,
     waiting.go_on,
 )

@@ -155,7 +155,7 @@ def give(session: Session, case: Case, now: Any, **values: Any) -> None:
 
 def say_what_was_said(session: Session, case: Case, now: Any, **values: Any) -> None:
     said: dict[str, Any] = {
-        "outcome": keeping.Outcome.INTERIM,
+        "outcome": keeping.AppointmentOutcome.INTERIM,
         "text": "Es dauert noch.",
         "visible": True,
         "recap": True,

@@ -212,7 +212,7 @@ def test_nobody_has_held_what_is_days_away(session: Session, people: dict[str, i
             session,
             case,
             by_id=people["Miriam Albrecht"],
-            outcome=keeping.Outcome.ANSWERED,
+            outcome=keeping.AppointmentOutcome.ANSWERED,
             text="Besprochen.",
             keeps=[],
             step=None,

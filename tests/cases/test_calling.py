@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import agreeing, calling, keeping, on_hold, replacing
+from portal.cases import agreeing, calling, on_hold, passing, replacing
 from portal.cases import directory as directories
 from portal.cases.answering import Contact
 from portal.cases.calling import StartedCall
@@ -206,8 +206,8 @@ def test_pressed_again_it_stays_begun_as_it_was(session: Session) -> None:
 def test_what_still_waits_to_say_that_nobody_has_begun_is_taken_back(session: Session) -> None:
     case = only_agreed(session)
     late = THURSDAY_TEN + 15 * MINUTE
-    keeping.alarm(session, case, now=late)
-    keeping.tell_late(session, case, now=late)
+    passing.alarm(session, case, now=late)
+    passing.tell_late(session, case, now=late)
     step(session)
 
     start(session, case, at=late + MINUTE)
@@ -221,7 +221,7 @@ def test_what_still_waits_to_say_that_nobody_has_begun_is_taken_back(session: Se
 def test_once_it_is_over_its_keeper_calls_until_the_outcome_is_said(session: Session) -> None:
     case = only_agreed(session)
     start(session, case)
-    keeping.outcome_due(session, case, now=booked(session, case).outcome_due_at)
+    passing.outcome_due(session, case, now=booked(session, case).outcome_due_at)
     step(session)
 
     assert start(session, case, at=THURSDAY_TEN + 70 * MINUTE).number_e164 == NUMBER

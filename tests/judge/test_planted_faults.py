@@ -19,8 +19,8 @@ from portal.cases import (
     calling,
     closing,
     delaying,
-    keeping,
     offering,
+    passing,
     reminding,
     replacing,
     scheduling,
@@ -151,7 +151,7 @@ def nobody_says_that_we_are_late(patch: Patch) -> None:
         if booked is not None:
             booked.late_told_at = now
 
-    patch.setattr(keeping, "tell_late", tell)
+    patch.setattr(passing, "tell_late", tell)
     patch.setattr(call_list, "FORGOTTEN", 1.0)
 
 

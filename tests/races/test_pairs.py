@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, calling, keeping, on_hold, replacing, settling
+from portal.cases import agreeing, calling, on_hold, passing, replacing, settling
 from portal.cases.answering import Contact
 from portal.cases.models import Case
 from portal.journal.models import Entry, Kind
@@ -151,7 +151,7 @@ def test_called_or_told_that_nobody_called(core: Flask, people: dict[str, int], 
     keeper = people["Miriam Albrecht"]
     for case_id, starts_at in zip(agreed, TIMES, strict=False):
         now = starts_at + A_QUARTER_OF_AN_HOUR
-        tell = step_on(case_id, partial(keeping.tell_late, now=now))
+        tell = step_on(case_id, partial(passing.tell_late, now=now))
         called, *told = run(core, call(case_id, keeper, now=now), tell, tell)
         assert all(end.won for end in told)
         with db.reading() as session:

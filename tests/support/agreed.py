@@ -3,6 +3,7 @@
 The clock of these tests begins on a Tuesday at 9:12 in Germany.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,14 +11,18 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, settling
+from portal.cases import agreeing, answering, calling, directory, on_hold, settling
+from portal.cases.answering import Contact
 from portal.cases.models import Case
 from portal.promises.models import Medium
-from tests.support.cast import TUESDAY, berlin, deliver, open_case, step, topic
+from tests.support.cast import TUESDAY, berlin, deliver, open_case, open_promises, step, topic
 
 THURSDAY_TEN = berlin("2026-11-26 10:00")
 THURSDAY_ELEVEN = berlin("2026-11-26 11:00")
 FRIDAY_TEN = berlin("2026-11-27 10:00")
+ENDED = THURSDAY_TEN + timedelta(minutes=30)
+DUE = ENDED + timedelta(minutes=30)
+"""When of Thursday's first time somebody has to have said what became of it."""
 
 
 def offer_calls(session: Session, slug: str = "angebot", *, medium: Medium = Medium.CALL) -> None:
@@ -52,3 +57,54 @@ def all_held_again(session: Session, case: Case) -> None:
     """Read the case anew, as the next transaction would."""
     session.expire_all()
     settling.hold(session, case)
+
+
+def call_case(
+    session: Session, *, medium: Medium = Medium.CALL, starts_at: datetime = THURSDAY_TEN, **changes: Any
+) -> Case:
+    """A case in which all that is ahead is the agreed time."""
+    offer_calls(session, "rueckruf", medium=medium)
+    case = open_case(session, "rueckruf", **changes)
+    agreeing.book(session, case, starts_at=starts_at, by_id=None, now=TUESDAY + timedelta(minutes=1))
+    seen = directory.load(session, now=TUESDAY)
+    for promise in open_promises(session, case):
+        answering.withdraw(session, seen, case, promise, now=TUESDAY + timedelta(minutes=1))
+    step(session)
+    deliver(session)
+    assert case.appointment_id == booked(session, case).id
+    return case
+
+
+def begin(session: Session, case: Case, *, at: datetime = THURSDAY_TEN) -> None:
+    """Whoever keeps it calls, or sets out."""
+    calling.start_call(session, case, by_id=booked(session, case).person_id, version=case.version, now=at)
+    step(session)
+
+
+def hold_on(session: Session, case: Case, *, at: datetime = TUESDAY + timedelta(minutes=5)) -> None:
+    """The customer wishes another time, by phone."""
+    on_hold.wish(
+        session,
+        case,
+        by_id=booked(session, case).person_id,
+        contact=Contact.CALL_IN,
+        text="Passt nicht.",
+        version=booked(session, case).version,
+        now=at,
+    )
+    step(session)
+
+
+def done(session: Session, case: Case, act: Callable[..., None], *, at: datetime) -> None:
+    """Do it to this case then."""
+    act(session, case, now=at)
+    step(session)
+
+
+def put_at(session: Session, case: Case, starts_at: datetime) -> None:
+    """At a time that nobody could choose."""
+    appointment = booked(session, case)
+    appointment.starts_at = appointment.busy_from = starts_at
+    appointment.ends_at = appointment.busy_until = starts_at + timedelta(minutes=30)
+    appointment.outcome_due_at = starts_at + timedelta(hours=1)
+    step(session)

@@ -14,7 +14,7 @@ from portal import clock, db
 from portal.appointments import service
 from portal.appointments.models import Appointment, AppointmentState
 from portal.appointments.slots import Shape
-from portal.cases import absences, agreeing, calling, keeping, offering, on_hold
+from portal.cases import absences, agreeing, calling, nearing, offering, on_hold
 from portal.cases import directory as directories
 from portal.cases.answering import Contact
 from portal.cases.errors import Refused
@@ -283,13 +283,13 @@ def test_only_what_came_near_since_the_last_look_is_read(
 ) -> None:
     agree(3)
     looked: list[int] = []
-    real = keeping.is_to_be_reminded
+    real = nearing.is_to_be_reminded
 
     def noted(*args: Any, **kwargs: Any) -> bool:
         looked.append(args[2].id)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(keeping, "is_to_be_reminded", noted)
+    monkeypatch.setattr(nearing, "is_to_be_reminded", noted)
     step = appointments.Remind()
     with at(THURSDAY - 24 * HOUR):
         all_of(step)
@@ -329,14 +329,14 @@ def test_one_that_breaks_is_reminded_of_later_and_keeps_no_other_waiting(
     core: Flask, agree: Agree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, _ = agree(2)
-    real = keeping.remind_customer
+    real = nearing.remind_customer
 
     def breaks(session: Any, case: Case, *, now: datetime) -> None:
         if case.id == broken:
             raise RuntimeError("a fault of ours")
         real(session, case, now=now)
 
-    monkeypatch.setattr(keeping, "remind_customer", breaks)
+    monkeypatch.setattr(nearing, "remind_customer", breaks)
     step, due = appointments.Remind(), THURSDAY - 24 * HOUR
     with at(due):
         all_of(step)

@@ -133,7 +133,7 @@ def say_outcome(reference: str) -> Response:
             work.session,
             work.case,
             by_id=work.by_id,
-            outcome=keeping.Outcome(form.outcome.data),
+            outcome=keeping.AppointmentOutcome(form.outcome.data),
             text=form.text.data or "",
             keeps=form.kept(),
             step=form.step(work.tz),

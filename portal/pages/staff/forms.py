@@ -10,7 +10,7 @@ from wtforms.validators import InputRequired, Optional
 
 from portal.cases.answering import Contact, Step
 from portal.cases.errors import NotOffered
-from portal.cases.keeping import Outcome as Result
+from portal.cases.keeping import HELD, AppointmentOutcome
 from portal.languages import marked
 from portal.links import new_secret
 from portal.pages import uploads
@@ -40,7 +40,6 @@ YEARS = range(2000, 2200)
 """In which a time can lie that anybody means."""
 WISHES = (Contact.CALL_IN, Contact.LETTER_IN, Contact.MAIL_IN)
 """How a wish for another time reaches us outside of the page."""
-HELD = frozenset({Result.ANSWERED, Result.INTERIM})
 NEEDS_NO_WORDS = frozenset({Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX})
 
 OWN = "own"
@@ -398,7 +397,7 @@ class OutcomeForm(SteppingForm, AppointmentForm):
             self.complain("text", _("Write down what was said."))
         if self.recap.data and not talked:
             self.complain("recap", _("A summary is of a talk that took place."))
-        if self.then.data == "close" and self.outcome.data != Result.ANSWERED:
+        if self.then.data == "close" and self.outcome.data != AppointmentOutcome.ANSWERED:
             self.complain("then", _("Only a talk with an answer closes the request."))
         return not self.errors
 

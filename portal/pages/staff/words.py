@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _
 from portal.cases import doubting
 from portal.cases.answering import Contact
 from portal.cases.call_list import Stage
-from portal.cases.keeping import Outcome as Result
+from portal.cases.keeping import AppointmentOutcome
 from portal.cases.models import Outcome
 from portal.cases.offering import Part
 from portal.cases.worklist import Scope
@@ -134,10 +134,10 @@ STAGES = {
 STAGE_TAGS = {Stage.NOT_STARTED: " bad", Stage.OUTCOME_MISSING: " bad", Stage.ON_HOLD: " wait", Stage.NOW: " wait"}
 """How a stage stands out, where it does."""
 AGREED_OUTCOMES = {
-    Result.ANSWERED: _("It took place, with an answer"),
-    Result.INTERIM: _("It took place, we said how it stands"),
-    Result.NOT_REACHED: _("Nobody was reached"),
-    Result.MISSED: _("We missed it"),
+    AppointmentOutcome.ANSWERED: _("It took place, with an answer"),
+    AppointmentOutcome.INTERIM: _("It took place, we said how it stands"),
+    AppointmentOutcome.NOT_REACHED: _("Nobody was reached"),
+    AppointmentOutcome.MISSED: _("We missed it"),
 }
 PARTS = {Part.MORNING: _("in the morning"), Part.MIDDAY: _("at midday"), Part.AFTERNOON: _("in the afternoon")}
 """When the customer can be reached."""
