@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
-from portal.cases import inviting, opening, reaching, routing, writing
+from portal.cases import inviting, opening, promising, reaching, routing, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
@@ -531,7 +531,7 @@ def _name_the_owner(session: Session, directory: Directory, case: Case, *, now: 
         actor=Actor.SYSTEM,
         person_id=case.owner_id,
         now=now,
-        facts=opening.promise_facts(directory, first),
+        facts=promising.promise_facts(directory, first),
         corrects_id=_opening_entry_id(session, case),
     )
 

@@ -13,7 +13,18 @@ import structlog
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment
-from portal.cases import absences, doubting, inviting, limiting, offering, routing, scheduling, submissions, writing
+from portal.cases import (
+    absences,
+    doubting,
+    inviting,
+    limiting,
+    offering,
+    promising,
+    routing,
+    scheduling,
+    submissions,
+    writing,
+)
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NothingToPromise, NotOffered, SlotTaken, TooMany
@@ -251,7 +262,7 @@ def _still_free(session: Session, drafted: Draft) -> Draft:
 
 def record_opening(session: Session, directory: Directory, case_id: int, step: Step, *, now: datetime) -> None:
     """Note in the journal who answers, and what is promised or agreed."""
-    facts = promise_facts(directory, step) if isinstance(step, Promise) else {}
+    facts = promising.promise_facts(directory, step) if isinstance(step, Promise) else {}
     journal.record(
         session,
         case_id=case_id,
@@ -267,16 +278,6 @@ def record_opening(session: Session, directory: Directory, case_id: int, step: S
 def promise_first_answer(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
     """Give the promise of the topic's service level. Raises NothingToPromise."""
     return promises.give(session, _first_promise(directory, case, now=now))
-
-
-def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:
-    """What the journal keeps of a promise."""
-    return {
-        "kind": promise.kind,
-        "medium": promise.medium,
-        "due_at": promise.due_at.isoformat(),
-        "name": directory.people[promise.person_id].name,
-    }
 
 
 def confirmation(

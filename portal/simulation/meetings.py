@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, calling, keeping, offering, on_hold, replacing
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import CaseState
 from portal.cases.offering import Finder, Offered
+from portal.cases.promising import NewPromise
 from portal.cases.settling import booked_of
 from portal.promises.models import Medium, PromiseKind
 from portal.simulation.deeds import NOTHING, Deeds, Done
@@ -132,7 +133,7 @@ class Meetings(Deeds):
         found = [one for one in finder.first(6) if one.starts_at not in (at, self._now)]
         return self._random.choice(found) if found else None
 
-    def _after(self, became: "keeping.Outcome") -> Step:
+    def _after(self, became: "keeping.Outcome") -> NewPromise:
         """What the customer waits for then."""
         if became in (keeping.Outcome.ANSWERED, keeping.Outcome.INTERIM):
             kind = PromiseKind.FOLLOW_UP if became == keeping.Outcome.ANSWERED else PromiseKind.RESULT

@@ -20,18 +20,21 @@ from portal.cases import (
     agreeing,
     answering,
     closing,
+    contacts,
     erasure_wishes,
     keeping,
     linking,
     offering,
     on_hold,
+    promising,
     replacing,
     scheduling,
 )
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, Doubt, Outcome
 from portal.cases.offering import Finder
+from portal.cases.promising import NewPromise
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
 from tests.browser.conftest import ItIs, tuesday
@@ -121,7 +124,7 @@ def booked_of(session: Session, case: Case) -> Appointment:
 
 def promise(session: Session, case: Case, **values: Any) -> None:
     due_at = proposed(session, case)
-    answering.promise_date(session, case, step=Step(PromiseKind.RESULT, Medium.MAIL, due_at), **values)
+    promising.promise_date(session, case, step=NewPromise(PromiseKind.RESULT, Medium.MAIL, due_at), **values)
 
 
 def ask(session: Session, case: Case, **values: Any) -> None:
@@ -130,7 +133,7 @@ def ask(session: Session, case: Case, **values: Any) -> None:
 
 def call(session: Session, case: Case, now: Any, **values: Any) -> None:
     missed = {"contact": Contact.CALL_NOT_REACHED, "text": "", "at": now, "keeps": (), "step": None}
-    answering.log_contact(session, case, visible=False, now=now, **missed, **values)
+    contacts.log_contact(session, case, visible=False, now=now, **missed, **values)
 
 
 def wish(session: Session, _case: Case, **values: Any) -> None:

@@ -8,20 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import (
-    agreeing,
-    answering,
-    calling,
-    closing,
-    erasure_wishes,
-    keeping,
-    on_hold,
-    renewing,
-    writing,
-)
-from portal.cases.answering import Contact, Step
+from portal.cases import agreeing, calling, closing, erasure_wishes, keeping, on_hold, promising, renewing, writing
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotYet, NumberMissing, WasMoved
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -123,8 +114,8 @@ def test_a_replaced_link_loses_no_letter_about_the_time(session: Session, people
 
 def test_on_hold_we_are_in_touch_soon_whatever_was_promised_for_later(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
-    far = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-15 10:00"))
-    answering.promise_date(session, case, by_id=people["Miriam Albrecht"], step=far, now=NOW)
+    far = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-15 10:00"))
+    promising.promise_date(session, case, by_id=people["Miriam Albrecht"], step=far, now=NOW)
     step(session)
 
     wish_another_time(session, case, people)

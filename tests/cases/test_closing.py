@@ -8,10 +8,22 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, calling, closing, directory, doubtful, finding, reaching, timeline, undelivered
-from portal.cases.answering import Step
+from portal.cases import (
+    answering,
+    calling,
+    closing,
+    contacts,
+    directory,
+    doubtful,
+    finding,
+    promising,
+    reaching,
+    timeline,
+    undelivered,
+)
 from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
 from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases.promising import NewPromise
 from portal.cases.settling import end_steps
 from portal.journal.models import Actor, Channel, Kind
 from portal.mail import outbox
@@ -568,7 +580,7 @@ def test_the_address_can_be_corrected_for_fifteen_minutes(session: Session) -> N
 
 
 def noting(session: Session, case: Case) -> None:
-    answering.note(session, case, by_id=case.owner_id, text="gesehen", now=TUESDAY)
+    contacts.note(session, case, by_id=case.owner_id, text="gesehen", now=TUESDAY)
 
 
 def dialling(session: Session, case: Case) -> None:
@@ -891,8 +903,8 @@ def close(
 
 def give_result(session: Session, case: Case) -> None:
     """Promise a result for Friday noon."""
-    given = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    given = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
     step(session)
 
 
@@ -902,12 +914,12 @@ def sent_form(session: Session, doubt: Doubt | None = None, **changes: str) -> t
     return submission, session.scalars(select(Case).where(Case.id == submission.case_id)).one()
 
 
-def some_date(session: Session, case: Case, at: datetime, chance: Random) -> Step:
+def some_date(session: Session, case: Case, at: datetime, chance: Random) -> NewPromise:
     """A date that has room, of any kind and by any medium."""
     found = directory.load(session, now=at)
     calendar = found.calendar(found.team_of(case))
     due_at = business_time.round_up(calendar, business_time.add(calendar, at, chance.choice((60, 300, 900))))
-    return Step(chance.choice(list(PromiseKind)), chance.choice(list(Medium)), due_at)
+    return NewPromise(chance.choice(list(PromiseKind)), chance.choice(list(Medium)), due_at)
 
 
 def some_promises(session: Session, case: Case, chance: Random) -> set[int]:
@@ -915,7 +927,7 @@ def some_promises(session: Session, case: Case, chance: Random) -> set[int]:
     return {promise.id for promise in open_promises(session, case) if chance.random() < 0.5}
 
 
-def a_date_or_none(session: Session, case: Case, at: datetime, chance: Random) -> Step | None:
+def a_date_or_none(session: Session, case: Case, at: datetime, chance: Random) -> NewPromise | None:
     return chance.choice([None, some_date(session, case, at, chance)])
 
 
@@ -930,11 +942,11 @@ def ask_somehow(session: Session, case: Case, at: datetime, chance: Random) -> N
 
 
 def log_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id,
-        contact=chance.choice(list(answering.Contact)),
+        contact=chance.choice(list(contacts.Contact)),
         text="",
         at=at,
         keeps=some_promises(session, case, chance),
@@ -946,7 +958,7 @@ def log_somehow(session: Session, case: Case, at: datetime, chance: Random) -> N
 
 def promise_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
     given = some_date(session, case, at, chance)
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=at)
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=at)
 
 
 def write_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:

@@ -10,6 +10,7 @@ from portal.cases import (
     agreeing,
     answering,
     closing,
+    contacts,
     delaying,
     erasing,
     erasure_wishes,
@@ -21,7 +22,7 @@ from portal.cases import (
     undelivered,
     writing,
 )
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.erasing import BUSINESS_LETTERS
 from portal.cases.errors import ErasureConfirmed, NotConfirmable, NotErasable, NotReopenable
 from portal.cases.models import Case, CaseState, Outcome
@@ -202,8 +203,8 @@ def commercial(session: Session) -> Case:
     case = asked(session, "angebot", postcode="80997")
     now, owner_id = TEN, case.owner_id
     answering.reply(session, case, by_id=owner_id, text="Das Angebot als Wortlaut.", keeps=(), step=None, now=now)
-    answering.note(session, case, by_id=owner_id, text="Notiz über den Kunden", now=now)
-    answering.log_contact(
+    contacts.note(session, case, by_id=owner_id, text="Notiz über den Kunden", now=now)
+    contacts.log_contact(
         session,
         case,
         by_id=owner_id,

@@ -9,19 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, calling, closing, directory, keeping, on_hold, renewing, steps
-from portal.cases.answering import Contact, Step
-from portal.cases.errors import (
-    AuthorAbsent,
-    NoAppointment,
-    NoNextStep,
-    OnHold,
-    StaleAppointment,
-    WrongMedium,
-)
+from portal.cases import agreeing, answering, calling, closing, directory, keeping, on_hold, promising, renewing, steps
+from portal.cases.contacts import Contact
+from portal.cases.errors import AuthorAbsent, NoAppointment, NoNextStep, OnHold, StaleAppointment, WrongMedium
 from portal.cases.keeping import Outcome
 from portal.cases.models import Case, CaseState
 from portal.cases.models import Outcome as CaseOutcome
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -61,7 +55,7 @@ def call_case(
     case = open_case(session, "rueckruf", **changes)
     agreeing.book(session, case, starts_at=starts_at, by_id=None, now=TUESDAY + MINUTE)
     for promise in open_promises(session, case):
-        answering.withdraw(session, directory.load(session, now=TUESDAY), case, promise, now=TUESDAY + MINUTE)
+        promising.withdraw(session, directory.load(session, now=TUESDAY), case, promise, now=TUESDAY + MINUTE)
     step(session)
     deliver(session)
     assert case.appointment_id == booked(session, case).id
@@ -409,8 +403,8 @@ def test_a_visit_that_nobody_began_is_asked_for(session: Session) -> None:
 
 def test_a_date_that_a_colleague_gave_stands(session: Session) -> None:
     case = call_case(session)
-    given = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-27 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-27 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
     step(session)
     begin(session, case)
     stands = promise_of(session, case, PromiseKind.FOLLOW_UP).id
@@ -468,7 +462,7 @@ def test_on_hold_no_outcome_is_due(session: Session) -> None:
 
 # --- what became of it -----------------------------------------------------------------------------------------------
 
-RESULT = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 15:00"), "Angebot")
+RESULT = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 15:00"), "Angebot")
 
 
 def test_a_talk_with_an_answer_leaves_what_is_promised_next(session: Session) -> None:
@@ -605,8 +599,8 @@ def test_the_second_attempt_of_a_day_is_told_too(session: Session) -> None:
 
 def test_a_promised_call_that_comes_sooner_stands_and_a_later_one_is_brought_forward(session: Session) -> None:
     case = call_case(session)
-    given = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
+    given = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
     step(session)
     late = promise_of(session, case, PromiseKind.CALL)
 

@@ -16,6 +16,7 @@ from portal.cases import (
     delaying,
     erasing,
     opening,
+    promising,
     reminding,
     renewing,
     settling,
@@ -23,8 +24,8 @@ from portal.cases import (
     writing,
 )
 from portal.cases import directory as directories
-from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -224,8 +225,8 @@ def test_whoever_was_written_anew_has_waited_as_long_and_has_as_many_attempts_le
 
 def test_an_answer_names_the_step_that_is_ahead_now(session: Session, people: dict[str, int]) -> None:
     case = open_case(session)
-    sooner = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 11:00"))
-    answering.promise_date(session, case, by_id=people[MIRIAM], step=sooner, now=TUESDAY)
+    sooner = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 11:00"))
+    promising.promise_date(session, case, by_id=people[MIRIAM], step=sooner, now=TUESDAY)
     step(session)
 
     renew_all(session, at=WEDNESDAY)
@@ -256,8 +257,8 @@ def test_a_date_is_told_anew_while_it_is_ahead_and_dropped_afterwards(
     session: Session, people: dict[str, int], at: str
 ) -> None:
     case = quiet(session)
-    chosen = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 12:00"))
-    answering.promise_date(session, case, by_id=people[MIRIAM], step=chosen, now=TUESDAY)
+    chosen = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 12:00"))
+    promising.promise_date(session, case, by_id=people[MIRIAM], step=chosen, now=TUESDAY)
     step(session)
 
     assert renew_all(session, at=berlin(at)) == 1
@@ -405,8 +406,8 @@ def test_a_notice_written_while_an_earlier_one_waits_names_the_date_the_customer
 def test_a_person_who_moves_a_date_names_the_one_the_customer_knows(session: Session) -> None:
     case = quiet(session)
     notice(session, case)
-    later = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
+    later = NewPromise(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
 
     (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
 
@@ -904,10 +905,8 @@ def tell(
 def ended(session: Session, case: Case) -> int:
     """A promise of the case that is no longer open."""
     (promise,) = open_promises(session, case)
-    answering.promise_date(
-        session, case, by_id=case.owner_id or 0, step=Step(promise.kind, promise.medium, berlin("2026-11-27 12:00")),
-        now=TUESDAY + timedelta(minutes=2),
-    )  # fmt: skip
+    friday = NewPromise(promise.kind, promise.medium, berlin("2026-11-27 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TUESDAY + timedelta(minutes=2))
     return promise.id
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from portal import db
 from portal.cases import finding, opening
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.opening import Wish
 from portal.journal.models import Entry, Kind

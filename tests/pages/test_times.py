@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, closing, finding, on_hold, opening
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, Outcome, Topic
 from portal.cases.opening import Wish
 from portal.customers.models import Customer
