@@ -15,9 +15,9 @@ from portal import config
 from portal.cases import agreeing, answering, closing, contacts, delaying, doubtful, offering, opening, promising
 from portal.cases import directory as directories
 from portal.cases.contacts import Contact
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, Doubt, Outcome, Topic, TopicMedium
 from portal.cases.offering import Finder
-from portal.cases.opening import Wish
 from portal.cases.promising import NewPromise
 from portal.customers.models import Account
 from portal.links import new_secret

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
-from portal.cases import inviting, opening, promising, reaching, routing, writing
+from portal.cases import inviting, opening, promising, reaching, routing, scheduling, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
@@ -350,7 +350,7 @@ def not_me(session: Session, case: Case, *, now: datetime) -> None:
     team, voice = directory.team_of(case), directory.voice_of(case)
     called_off = end_steps(session, case, now=now)
     case.state, case.doubt = CaseState.RECEIVED, Doubt.NOT_ME
-    case.check_by_at = opening.check_by(directory, team, now=now)
+    case.check_by_at = scheduling.check_by(directory, team, now=now)
     case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
     case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
     case.erasure_asked_at, case.erasure_confirmed_at = None, None

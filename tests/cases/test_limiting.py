@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal import db, limits
-from portal.cases import answering, closing, delaying, doubtful, holding, linking, opening, renewing
+from portal.cases import answering, closing, delaying, doubtful, drafting, holding, linking, opening, renewing
 from portal.cases.errors import NotHeld, NotOpen, SiteFull, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission
 from portal.config import Rate
@@ -111,7 +111,7 @@ def test_the_second_press_of_the_last_that_was_taken_gets_its_answer(session: Se
 
     again = opening.keep(
         session,
-        opening.draft(session, wish(session), doubt=None, now=TUESDAY),
+        drafting.draft(session, wish(session), doubt=None, now=TUESDAY),
         key="the-key-of-the-last-one",
         body_hash="",
         network=OFFICE,
@@ -128,7 +128,7 @@ def test_what_fails_is_not_counted(session: Session) -> None:
 
 
 def send_and_fail(session: Session) -> None:
-    drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+    drafted = drafting.draft(session, wish(session), doubt=None, now=TUESDAY)
     opening.keep(session, drafted, key=new_secret(), body_hash="", network=OFFICE)
     raise ZeroDivisionError
 
@@ -138,7 +138,7 @@ def test_many_at_the_same_moment_are_taken_exactly_as_many_as_may_be(core: Flask
         with core.app_context():
             with db.reading() as session:
                 asked = wish(session, email=f"{new_secret()}@kunde.example")
-                drafted = opening.draft(session, asked, doubt=None, now=TUESDAY)
+                drafted = drafting.draft(session, asked, doubt=None, now=TUESDAY)
             try:
                 with db.writing() as session:
                     opening.keep(session, drafted, key=new_secret(), body_hash="", network=OFFICE)

@@ -14,6 +14,7 @@ from portal.cases import (
     answering,
     closing,
     delaying,
+    drafting,
     erasing,
     opening,
     promising,
@@ -766,7 +767,7 @@ def test_a_case_that_comes_in_while_an_absence_is_entered_waits_for_it(
 ) -> None:
     """It was drafted before anybody was away."""
     with db.reading() as reading:
-        drafted = opening.draft(reading, wish(session), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(reading, wish(session), doubt=None, now=TUESDAY)
     session.commit()
     absences.enter(
         session, person_id=people[MIRIAM], starts_at=TUESDAY, ends_at=None, deputy_id=None, by_id=people[MIRIAM],

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from portal import db
 from portal.appointments import service as appointments
-from portal.cases import agreeing, finding, on_hold, opening, promising
+from portal.cases import agreeing, drafting, finding, on_hold, opening, promising
 from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.links import new_secret
@@ -92,7 +92,7 @@ def page(app: Flask, client: FlaskClient, company: dict[str, int]) -> Page:
 
 def asked(app: Flask, client: FlaskClient, slug: str) -> Page:
     with app.test_request_context(), db.writing() as session:
-        wish = opening.Wish(
+        wish = drafting.Wish(
             topic(session, slug).id,
             "Sabine Krüger",
             "s@kunde.example",

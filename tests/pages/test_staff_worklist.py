@@ -10,8 +10,8 @@ from sqlalchemy import func, select, update
 
 from portal import db, demo, heartbeat
 from portal.cases import closing, erasing, finding, opening
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Doubt, Topic
-from portal.cases.opening import Wish
 from portal.customers.models import Customer
 from portal.journal.models import Entry
 from portal.links import new_secret

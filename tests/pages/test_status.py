@@ -18,8 +18,8 @@ from werkzeug.test import TestResponse
 import portal
 from portal import db
 from portal.cases import answering, closing, contacts, delaying, erasing, finding, opening, promising, waiting
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Outcome, Topic
-from portal.cases.opening import Wish
 from portal.cases.promising import NewPromise
 from portal.journal.models import Entry, Kind
 from portal.languages import Voice
