@@ -12,7 +12,18 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import agreeing, answering, closing, contacts, delaying, doubtful, offering, opening, promising
+from portal.cases import (
+    addressing,
+    agreeing,
+    answering,
+    closing,
+    contacts,
+    delaying,
+    doubtful,
+    offering,
+    opening,
+    promising,
+)
 from portal.cases import directory as directories
 from portal.cases.contacts import Contact
 from portal.cases.drafting import Wish
@@ -416,7 +427,7 @@ class _Story:
             "Bitte ein Angebot über Heizkörper.",
             at=self.ago(700),
         )
-        closing.not_me(self.session, case, now=self.ago(500))
+        addressing.not_me(self.session, case, now=self.ago(500))
 
     def discarded(self) -> None:
         case = self.case(

@@ -17,6 +17,7 @@ from portal import clock
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import (
+    addressing,
     agreeing,
     answering,
     closing,
@@ -96,7 +97,7 @@ class Journeys:
         self.step("Linus Link", erasure_wishes.ask)
         yield self._site.open_case("Nina Nein").reference
         self._site.wait_until_quiet()
-        self.step("Nina Nein", closing.not_me)
+        self.step("Nina Nein", addressing.not_me)
         yield self._site.open_case("Zora Zweifel", doubt=Doubt.HONEYPOT).reference
         self._site.wait_until_quiet()
 

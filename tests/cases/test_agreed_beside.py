@@ -8,7 +8,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, calling, closing, erasure_wishes, keeping, on_hold, promising, renewing, writing
+from portal.cases import (
+    addressing,
+    agreeing,
+    calling,
+    erasure_wishes,
+    keeping,
+    linking,
+    on_hold,
+    promising,
+    renewing,
+    writing,
+)
 from portal.cases.contacts import Contact
 from portal.cases.errors import NotYet, NumberMissing, WasMoved
 from portal.cases.models import Case
@@ -85,7 +96,7 @@ def test_an_address_can_be_corrected_after_a_time_was_chosen_with_the_form(sessi
     submission = send_form(session, slot=THURSDAY_TEN)
     step(session)
 
-    closing.correct_address(session, submission, "richtig@kunde.example", now=NOW)
+    addressing.correct_address(session, submission, "richtig@kunde.example", now=NOW)
     step(session)
 
     case = session.get_one(Case, submission.case_id)
@@ -102,7 +113,7 @@ def test_a_replaced_link_loses_no_letter_about_the_time(session: Session, people
         wish_another_time(session, case, people)
     step(session)
 
-    closing.replace_link(session, case, now=NOW)
+    linking.replace_link(session, case, now=NOW)
     step(session)
     renew_all(session)
 
@@ -141,7 +152,7 @@ def test_what_nobody_settled_is_called_off_at_its_time_and_leaves_the_calendar(
 def test_who_did_not_write_to_us_is_not_called_and_whoever_was_to_call_hears_of_it(session: Session) -> None:
     case = agreed_case(session)
 
-    closing.not_me(session, case, now=NOW)
+    addressing.not_me(session, case, now=NOW)
     step(session)
 
     assert session.scalars(select(Appointment.state)).one() == AppointmentState.CANCELLED

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import calling, closing, directory, erasure_wishes, linking
+from portal.cases import addressing, calling, closing, directory, erasure_wishes, linking
 from portal.cases.contacts import Contact
 from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, StaleCase, WrongMedium
 from portal.cases.models import Case, CaseState, Doubt, Outcome
@@ -548,7 +548,7 @@ def test_no_letter_to_anybody_holds_the_customers_number(
     log(session, case, Contact.CALL_REACHED, keeps=kept_by(case), next_step=RESULT)
     closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
     closing.reopen(session, case, by_id=None, text="", now=TEN)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
 
     everything = letters(session, case, states=tuple(LetterState))
 

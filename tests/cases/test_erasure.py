@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import tables
-from portal.cases import answering, closing, contacts, doubtful, erasing, finding, promising, submissions
+from portal.cases import addressing, answering, closing, contacts, doubtful, erasing, finding, promising, submissions
 from portal.cases.contacts import Contact
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Outcome
@@ -192,7 +192,7 @@ def closed_one(session: Session) -> Case:
 def denied_one(session: Session) -> Case:
     case = open_case(session, "lieferung")
     deliver(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     return case
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import db, tables
-from portal.cases import closing, doubtful, drafting, finding, opening, submissions
+from portal.cases import addressing, doubtful, drafting, finding, opening, submissions
 from portal.cases.errors import KeyReused, NothingToPromise, NotOpen
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy, Submission
 from portal.customers.models import Account
@@ -465,7 +465,7 @@ def test_an_entry_whose_mailbox_denied_it_is_told_again_when_it_is_released(
 ) -> None:
     case = open_case(session)
     deliver(session)
-    closing.not_me(session, case, now=TUESDAY)
+    addressing.not_me(session, case, now=TUESDAY)
     step(session)
 
     doubtful.release(session, case, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))

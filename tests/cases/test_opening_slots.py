@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import closing, doubtful, drafting, opening
+from portal.cases import addressing, doubtful, drafting, opening
 from portal.cases.errors import NotOffered, SlotTaken
 from portal.cases.models import CaseState, Doubt, RoutedBy
 from portal.journal.models import Actor, Kind
@@ -233,7 +233,7 @@ def test_a_case_reported_and_taken_back_gets_a_promise_not_the_old_wish(
     entry = open_case(session, doubt=Doubt.HONEYPOT, slot=THURSDAY_TEN)
     doubtful.release(session, entry, by_id=people["Petra Lindner"], now=LATER)
     step(session)
-    closing.not_me(session, entry, now=LATER)
+    addressing.not_me(session, entry, now=LATER)
     step(session)
 
     doubtful.release(session, entry, by_id=people["Petra Lindner"], now=LATER)

@@ -21,6 +21,7 @@ from portal.cases import (
     reminding,
     renewing,
     settling,
+    status_link,
     waiting,
     writing,
 )
@@ -559,7 +560,7 @@ def test_what_happened_yesterday_is_told_as_of_yesterday(session: Session, peopl
 def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
-    closing.send_link(session, directory_of(session), case, key="link:1", replaced=False, now=TUESDAY)
+    status_link.send_link(session, directory_of(session), case, key="link:1", replaced=False, now=TUESDAY)
     step(session)
 
     renew_all(session, at=WEDNESDAY)

@@ -13,6 +13,7 @@ from portal import db
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import (
+    addressing,
     agreeing,
     answering,
     calling,
@@ -108,7 +109,7 @@ def entry_in_doubt(session: Session) -> Case:
 
 def denied(session: Session) -> Case:
     case = open_case(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     return case
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, contacts, promising, undelivered
+from portal.cases import addressing, answering, closing, contacts, promising, undelivered
 from portal.cases.contacts import Contact
 from portal.cases.models import Case, CaseState, Doubt, Outcome
 from portal.cases.promising import NewPromise
@@ -215,7 +215,7 @@ def test_a_dead_letter_to_staff_about_an_entry_in_doubt_changes_nothing(session:
 def test_a_letter_of_a_denied_case_that_dies_promises_nothing(session: Session) -> None:
     case = open_case(session)
     deliver(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     step(session)
 
     die(session, case, LetterKind.CONFIRMATION)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import (
+    addressing,
     agreeing,
     answering,
     closing,
@@ -315,7 +316,7 @@ def test_what_was_discarded_is_listed_apart(session: Session, people: dict[str, 
 
 def test_a_denied_case_is_among_the_entries_in_doubt(session: Session) -> None:
     case = open_case(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     step(session)
 
     (row,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN)

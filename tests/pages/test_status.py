@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 import portal
 from portal import db
-from portal.cases import answering, closing, contacts, delaying, erasing, finding, opening, promising, waiting
+from portal.cases import answering, closing, contacts, delaying, erasing, finding, linking, opening, promising, waiting
 from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.cases.promising import NewPromise
@@ -605,7 +605,7 @@ def test_the_letter_with_the_new_link_names_no_date_that_has_passed(page: Page, 
     with page.app.app_context(), db.writing() as session:
         session.get_one(Case, page.case_id).language = language
 
-    page.do(closing.replace_link, now=NOW + timedelta(days=2))
+    page.do(linking.replace_link, now=NOW + timedelta(days=2))
 
     with page.app.app_context(), db.reading() as session:
         letter = read(session.scalars(select(Letter).where(Letter.kind == "link")).one())

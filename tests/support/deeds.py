@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, contacts, promising
+from portal.cases import answering, closing, contacts, promising
 from portal.cases.contacts import Contact
-from portal.cases.models import Case
+from portal.cases.models import Case, Outcome
 from portal.cases.promising import NewPromise
 from portal.promises.models import Medium, PromiseKind, Waiting
 from tests.support.cast import berlin, deliver, open_case, promise_of, step
@@ -23,6 +23,27 @@ def delivered_case(session: Session, slug: str = "angebot", **changes: Any) -> C
     case = open_case(session, slug, **changes)
     deliver(session)
     return case
+
+
+def closed_case(session: Session) -> Case:
+    """A case that we closed on Tuesday at ten."""
+    case = delivered_case(session)
+    close(session, case)
+    step(session)
+    return case
+
+
+def close(
+    session: Session,
+    case: Case,
+    *,
+    by_customer: bool = False,
+    outcome: Outcome = Outcome.DONE,
+    text: str = "",
+    at: datetime = TEN,
+) -> None:
+    by_id = {True: None, False: case.owner_id}[by_customer]
+    closing.close(session, case, by_id=by_id, outcome=outcome, text=text, now=at)
 
 
 def waiting_for(session: Session, kind: PromiseKind, medium: Medium) -> Case:
@@ -116,3 +137,10 @@ def promise_date(
 
 def message(session: Session, case: Case, text: str = "Noch eine Frage.", *, at: datetime = TEN) -> None:
     answering.customer_message(session, case, text, now=at)
+
+
+def give_result(session: Session, case: Case) -> None:
+    """Promise a result for Friday noon."""
+    given = NewPromise(PromiseKind.RESULT, Medium.MAIL, FRIDAY_NOON)
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    step(session)

@@ -12,7 +12,7 @@ from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
 from portal import clock, config, db, limits
-from portal.cases import closing, doubting, drafting, limiting, opening, submissions, timeline, unread
+from portal.cases import addressing, doubting, drafting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
 from portal.cases.appointment_view import AppointmentView
 from portal.cases.drafting import Draft, Wish
@@ -114,7 +114,7 @@ def correct_address(answer: str) -> ResponseReturnValue:
         submission = _submission(session, answer, now)
         if submission is not None:
             try:
-                closing.correct_address(session, submission, form.email.data or "", now=now)
+                addressing.correct_address(session, submission, form.email.data or "", now=now)
             except AlreadyCorrected:
                 current_app.logger.info("an address came too late to be corrected")
     return redirect(url_for("contact.thanks", answer=answer, done=CORRECTION_DONE), code=303)
@@ -402,7 +402,7 @@ def _waited_for(status: Status) -> datetime | None:
 
 def _correctable(submission: Submission, status: Status, now: datetime) -> bool:
     corrected = any(entry.kind == Kind.ADDRESS_CORRECTED for entry in status.entries)
-    in_time = now <= submission.at + closing.CORRECTION_TIME
+    in_time = now <= submission.at + addressing.CORRECTION_TIME
     return in_time and not corrected and status.state in (CaseState.OPEN, CaseState.RECEIVED) and not status.not_me
 
 
