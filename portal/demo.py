@@ -12,12 +12,24 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import agreeing, answering, closing, delaying, doubtful, offering, opening
+from portal.cases import (
+    addressing,
+    agreeing,
+    answering,
+    closing,
+    contacts,
+    delaying,
+    doubtful,
+    offering,
+    opening,
+    promising,
+)
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, Doubt, Outcome, Topic, TopicMedium
 from portal.cases.offering import Finder
-from portal.cases.opening import Wish
+from portal.cases.promising import NewPromise
 from portal.customers.models import Account
 from portal.links import new_secret
 from portal.mail.models import Letter, LetterState
@@ -378,8 +390,8 @@ class _Story:
             at=at,
             phone="533",
         )
-        step = Step(PromiseKind.RESULT, Medium.MAIL, self.ahead(case, 1200, at=at), "Ergebnis der Nachforschung")
-        answering.promise_date(self.session, case, by_id=case.owner_id or 0, step=step, now=at + timedelta(minutes=20))
+        step = NewPromise(PromiseKind.RESULT, Medium.MAIL, self.ahead(case, 1200, at=at), "Ergebnis der Nachforschung")
+        promising.promise_date(self.session, case, by_id=case.owner_id or 0, step=step, now=at + timedelta(minutes=20))
 
     def reopened(self) -> None:
         at = self.ago(900)
@@ -415,7 +427,7 @@ class _Story:
             "Bitte ein Angebot über Heizkörper.",
             at=self.ago(700),
         )
-        closing.not_me(self.session, case, now=self.ago(500))
+        addressing.not_me(self.session, case, now=self.ago(500))
 
     def discarded(self) -> None:
         case = self.case(
@@ -454,8 +466,8 @@ class _Story:
             )
         )
         self.session.flush()
-        step = Step(promise.kind, promise.medium, self.ahead(case, 500, at=self.ago(200)), "")
-        answering.promise_date(self.session, case, by_id=self.people["Deniz Yılmaz"], step=step, now=self.ago(200))
+        step = NewPromise(promise.kind, promise.medium, self.ahead(case, 500, at=self.ago(200)), "")
+        promising.promise_date(self.session, case, by_id=self.people["Deniz Yılmaz"], step=step, now=self.ago(200))
 
     def waiting(self) -> None:
         at = self.ago(1100)
@@ -523,15 +535,15 @@ class _Story:
             company="Reiter Bau",
         )
         later = self.ago(500)
-        step = Step(PromiseKind.REPLY, Medium.MAIL, self.ahead(case, 1300, at=later), "das vollständige Angebot")
-        answering.promise_date(self.session, case, by_id=case.owner_id or 0, step=step, now=later)
+        step = NewPromise(PromiseKind.REPLY, Medium.MAIL, self.ahead(case, 1300, at=later), "das vollständige Angebot")
+        promising.promise_date(self.session, case, by_id=case.owner_id or 0, step=step, now=later)
 
     def closed_by_customer(self) -> None:
         at = self.ago(1700)
         case = self.case(
             "rueckruf", "Peter Lang", "lang@lang-immobilien.example", "Bitte um Rückruf.", at=at, phone="571"
         )
-        answering.log_contact(
+        contacts.log_contact(
             self.session,
             case,
             by_id=case.owner_id or 0,
@@ -539,7 +551,7 @@ class _Story:
             text="Rabattstaffel erklärt.",
             at=at + timedelta(minutes=40),
             keeps=self.keeps(case),
-            step=Step(PromiseKind.FOLLOW_UP, Medium.CALL, self.ahead(case, 2000, at=at)),
+            step=NewPromise(PromiseKind.FOLLOW_UP, Medium.CALL, self.ahead(case, 2000, at=at)),
             visible=True,
             now=at + timedelta(minutes=45),
         )

@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 from portal import config
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import answering, inviting, offering, scheduling, writing
 from portal.cases import directory as directories
+from portal.cases import inviting, offering, promising, scheduling, writing
 from portal.cases import steps as stepping
-from portal.cases.answering import Step as GivenStep
 from portal.cases.directory import Directory
 from portal.cases.errors import (
     HasCome,
@@ -28,6 +27,7 @@ from portal.cases.errors import (
 )
 from portal.cases.models import Case
 from portal.cases.offering import Asked, Finder, Offered
+from portal.cases.promising import NewPromise
 from portal.cases.settling import booked_of, hold_open, settle
 from portal.journal.models import Kind
 from portal.languages import Voice
@@ -224,7 +224,7 @@ def leave_a_step(session: Session, directory: Directory, case: Case, *, now: dat
     given = promises.open_of(session, case.id)
     if promises.ahead([one for one in given if one.waiting is None], now=now) is not None:
         return
-    answering.end_waiting(session, directory, case, now=now)
+    promising.end_waiting(session, directory, case, now=now)
     session.flush()  # of each kind one promise may be open
     be_in_touch(session, directory, case, scheduling.next_update(directory, case, now=now), now=now)
 
@@ -236,10 +236,10 @@ def be_in_touch(session: Session, directory: Directory, case: Case, schedule: Sc
     """
     follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
     if follow_up is None:
-        step = GivenStep(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
-        answering.give(session, directory, case, step, schedule, now=now)
+        step = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
+        promising.give(session, directory, case, step, schedule, now=now)
     elif follow_up.due_at > schedule.due_at:
-        answering.bring_forward(session, directory, case, follow_up, schedule, now=now)
+        promising.bring_forward(session, directory, case, follow_up, schedule, now=now)
 
 
 def first_times(session: Session, directory: Directory, case: Case, *, now: datetime) -> list[str]:
@@ -292,11 +292,11 @@ def _end_what_it_replaces(
     A customer who chooses a time was heard from: we wait for their answer no longer.
     """
     if by_customer:
-        answering.end_waiting(session, directory, case, now=now)
+        promising.end_waiting(session, directory, case, now=now)
     for promise in promises.open_of(session, case.id):
         by_system = promise.kind == PromiseKind.FOLLOW_UP and promise.given_by_id is None and promise.waiting is None
         if promise.kind == PromiseKind.CALL or by_system:
-            answering.withdraw(session, directory, case, promise, now=now)
+            promising.withdraw(session, directory, case, promise, now=now)
 
 
 class _Moved:

@@ -1,4 +1,4 @@
-"""Closing, reopening, and the customer's other rights: the link, the address, "Das war ich nicht"."""
+"""Closing a case, reopening it, and until when that can be done."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
@@ -6,24 +6,18 @@ from datetime import date, datetime, time, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
-from portal.cases import inviting, opening, reaching, routing, writing
-from portal.cases import steps as stepping
+from portal.cases import inviting, opening, reaching, status_link, writing
 from portal.cases.directory import Directory
-from portal.cases.errors import AlreadyCorrected, ErasureConfirmed, NotOpen, NotReopenable
-from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
-from portal.cases.routing import Routed
-from portal.cases.settling import booked_of, end_steps, hold, hold_open, settle
-from portal.customers.mailboxes import mailbox_key
-from portal.customers.models import Customer
+from portal.cases.errors import ErasureConfirmed, NotOpen, NotReopenable
+from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.settling import end_steps, hold, hold_open, settle
 from portal.journal import files
 from portal.journal import service as journal
 from portal.journal.files import File
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind
 from portal.languages import Voice
-from portal.links import new_secret
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -31,11 +25,6 @@ from portal.promises import service as promises
 from portal.promises.models import Medium, Promise
 
 REOPEN_DAYS = 14
-LINK_DAYS = 90
-"""How long after closing the status link works."""
-NOT_ME_DAYS = 7
-"""How long staff can undo a "that was not me" before the data is erased."""
-CORRECTION_TIME = timedelta(minutes=15)
 
 
 def close(
@@ -149,6 +138,18 @@ def closing_entry(session: Session, case: Case) -> Entry | None:
     return session.scalars(closings.order_by(Entry.id.desc()).limit(1)).first()
 
 
+def tell_untold(session: Session, directory: Directory, case: Case, *, cause: str, now: datetime) -> None:
+    """Write the letter about a closing that no letter has told yet; not where the one about erasing says it.
+
+    ``cause`` makes its key another one than that of the letter that was taken back.
+    """
+    entry = closing_entry(session, case) if case.state == CaseState.CLOSED else None
+    if entry is not None and case.erasure_confirmed_at is None and not _is_told_of(session, entry):
+        key = f"closed:{entry.id}:{cause}"
+        # Signed by whoever acts now: who closed it may be away today.
+        _tell_closed(session, directory, case, key=key, actor=entry.actor, by_id=None, called_off=None, now=now)
+
+
 def reopen(
     session: Session, case: Case, *, by_id: int | None, text: str, attached: Sequence[File] = (), now: datetime
 ) -> None:
@@ -220,169 +221,6 @@ def reopen_row(
     )
     case.erasure_asked_at, case.erasure_confirmed_at = None, None
     return promise
-
-
-def link_until(case: Case, voice: Voice) -> date | None:
-    """The last day on which the status link of a closed case works; None while it is open."""
-    return None if case.closed_at is None else voice.local(case.closed_at).date() + timedelta(days=LINK_DAYS)
-
-
-def link_day(directory: Directory, case: Case, *, now: datetime) -> dict[str, str]:
-    """What the letter about a closing says of that day."""
-    voice = directory.voice_of(case)
-    last_day = link_until(case, voice)
-    assert last_day is not None
-    return {"link_until": voice.day(last_day, now=now)}
-
-
-def link_works(case: Case, voice: Voice, *, now: datetime) -> bool:
-    """Whether the status link still opens the case: until the end of that day in the team's place."""
-    last_day = link_until(case, voice)
-    return last_day is None or voice.local(now).date() <= last_day
-
-
-def replace_link(session: Session, case: Case, *, now: datetime) -> None:
-    """Kill every link given out so far and mail a new one to the stored address. Raises NotOpen.
-
-    Unsent automatic letters hold the old link and are taken back or written anew; a promise or a closing that only
-    they told is written once more, and a deletion is to be asked for anew. What a person wrote, a reply or a question,
-    is never taken back: the old link in it opens nothing any more, the letter with the new one is on its way too.
-    """
-    hold(session, case)
-    if case.state not in (CaseState.OPEN, CaseState.CLOSED):
-        raise NotOpen
-    directory = directories.load(session, now=now)
-    case.link_nonce, case.erasure_asked_at = new_secret(), None  # the letter that asks to confirm holds the old one
-    outbox.change_link(session, case.id, now=now)
-    entry_id = journal.record(
-        session, case_id=case.id, kind=Kind.LINK_REPLACED, channel=Channel.PAGE, actor=Actor.CUSTOMER, now=now
-    )
-    send_link(session, directory, case, key=f"link_replaced:{entry_id}", replaced=True, now=now)
-    for promise in promises.open_of(session, case.id):
-        if promise.due_at > now and not outbox.is_told(session, promise.id):
-            key = f"promise_given:{promise.id}:link_replaced:{entry_id}"
-            writing.tell_promise(session, directory, case, promise, key=key, now=now)
-    booked = booked_of(session, case) if case.state == CaseState.OPEN else None
-    is_to_come = booked is not None and appointments.is_to_come(booked, now=now)
-    if booked is not None and is_to_come and not outbox.is_told(session, appointment_id=booked.id):
-        key = f"appointment_confirmed:{booked.id}:{booked.version}:link_replaced:{entry_id}"
-        says, kind = {"by_customer": False, "stays": False}, LetterKind.APPOINTMENT_CONFIRMED
-        writing.to_customer(session, directory, case, kind, key=key, step=booked, says=says, now=now)
-    closing = closing_entry(session, case) if case.state == CaseState.CLOSED else None
-    if closing is not None and case.erasure_confirmed_at is None and not _is_told_of(session, closing):
-        key = f"closed:{closing.id}:link_replaced:{entry_id}"
-        # Signed by whoever acts now: who closed it may be away today.
-        _tell_closed(session, directory, case, key=key, actor=closing.actor, by_id=None, called_off=None, now=now)
-
-
-def send_link(session: Session, directory: Directory, case: Case, *, key: str, replaced: bool, now: datetime) -> None:
-    """Mail the current link to the stored address."""
-    writing.to_customer(
-        session,
-        directory,
-        case,
-        LetterKind.LINK,
-        key=key,
-        step=stepping.to_name(session, case.id, now=now),
-        now=now,
-        says=link_says(directory, case, replaced=replaced, now=now),
-    )
-
-
-def link_says(directory: Directory, case: Case, *, replaced: bool, now: datetime) -> dict[str, str | bool | None]:
-    """What the letter with the link says of its own: ``replaced`` if earlier links no longer work."""
-    until = case.reopen_until
-    return {
-        "replaced": replaced,
-        "is_open": case.state == CaseState.OPEN,  # without a step: then every promised date has passed
-        "reopen_until": None if until is None or until <= now else _day(directory, case, until, now=now),
-    }
-
-
-def correct_address(session: Session, submission: Submission, email: str, *, now: datetime) -> None:
-    """Replace a mistyped address: a new link, the queued letters withdrawn, the confirmation to the new mailbox.
-
-    Whoever was named because the mailbox knows them is named for the corrected mailbox instead. Once, within 15 minutes
-    of the form, and before anybody acted on the case. Raises AlreadyCorrected.
-    """
-    case = session.get_one(Case, submission.case_id)
-    hold(session, case)
-    if now > submission.at + CORRECTION_TIME or case.state not in (CaseState.OPEN, CaseState.RECEIVED):
-        raise AlreadyCorrected
-    if case.doubt == Doubt.NOT_ME or _somebody_acted(session, case):
-        raise AlreadyCorrected
-    directory = directories.load(session, now=now)
-    routed = _routed_again(session, directory, case, mailbox_key(email), now=now)
-    case.customer.email, case.customer.email_key = email, mailbox_key(email)
-    case.link_nonce = new_secret()
-    outbox.withdraw(session, case.id, audience=Audience.CUSTOMER, now=now)
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.ADDRESS_CORRECTED,
-        channel=Channel.FORM,
-        actor=Actor.CUSTOMER,
-        now=now,
-    )
-    moved = routed is not None and routed.owner_id != case.owner_id
-    if routed is not None:
-        case.owner_id, case.routed_by = routed.owner_id, routed.by
-    if moved:
-        _name_the_owner(session, directory, case, now=now)
-    settle(session, case, now=now)
-    if case.step is not None:
-        key = f"confirmation:{case.id}:corrected"
-        opening.confirm(session, directory, case, case.step, key=key, now=now, by_stranger=True)
-    if moved:
-        key = f"staff_new_case:{case.id}:corrected"
-        writing.to_staff(session, directory, case, LetterKind.STAFF_NEW_CASE, key=key, step=case.step, now=now)
-
-
-def not_me(session: Session, case: Case, *, now: datetime) -> None:
-    """Whoever reads the mailbox did not write to us: letters stop, staff look, and on a date everything is erased.
-
-    The case becomes an entry in doubt again; release() undoes it. Raises NotOpen when there is nothing to stop.
-    """
-    hold(session, case)
-    if case.state not in (CaseState.OPEN, CaseState.CLOSED):
-        raise NotOpen
-    directory = directories.load(session, now=now)
-    team, voice = directory.team_of(case), directory.voice_of(case)
-    called_off = end_steps(session, case, now=now)
-    case.state, case.doubt = CaseState.RECEIVED, Doubt.NOT_ME
-    case.check_by_at = opening.check_by(directory, team, now=now)
-    case.erase_on = voice.local(now).date() + timedelta(days=NOT_ME_DAYS)
-    case.closed_at, case.outcome, case.outcome_text, case.reopen_until = None, None, "", None
-    case.erasure_asked_at, case.erasure_confirmed_at = None, None
-    case.lead_since = None  # from now on it says that the date of an entry in doubt passed unread
-    settle(session, case, now=now)
-    outbox.withdraw(session, case.id, now=now)
-    if called_off is not None:
-        inviting.note_and_tell_keeper(session, directory, case, called_off, by_id=None, now=now)
-    entry_id = journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.NOT_ME,
-        channel=Channel.PAGE,
-        direction=Direction.IN,
-        actor=Actor.CUSTOMER,
-        now=now,
-    )
-    reader_id = directory.acting_person(case, now).person_id
-    staff_voice = writing.staff_voice(directory, case, reader_id)
-    writing.to_staff(
-        session,
-        directory,
-        case,
-        LetterKind.STAFF_NOT_ME,
-        key=f"staff_not_me:{entry_id}",
-        reader_id=reader_id,
-        now=now,
-        says={
-            "erase_on": staff_voice.day(case.erase_on, now=now),
-            "check_by": staff_voice.moment(case.check_by_at, now=now),
-        },
-    )
 
 
 def outcome_sentence(outcome: Outcome, voice: Voice) -> str:
@@ -461,7 +299,7 @@ def _tell_closed(
             "outcome_text": "" if actor == Actor.CUSTOMER else case.outcome_text,
             "reopen_until": voice.day(voice.local(case.reopen_until).date(), now=now),
             "erase_on": voice.day(case.erase_on, now=now),
-            **link_day(directory, case, now=now),
+            **status_link.link_day(directory, case, now=now),
         },
     )
 
@@ -496,60 +334,3 @@ def _day(directory: Directory, case: Case, at: datetime, *, now: datetime) -> st
 def end_of_day(voice: Voice, day: date) -> datetime:
     """The last second of a local day, as the instant it is."""
     return voice.instant(datetime.combine(day, time(23, 59, 59)))
-
-
-def _routed_again(
-    session: Session, directory: Directory, case: Case, email_key: str, *, now: datetime
-) -> Routed | None:
-    """Who owns an open case of this mailbox instead; None where the owner stays.
-
-    Asked before the case has the mailbox, or it would find itself there. An account's number names its manager whatever
-    the mailbox; and whom the topic named stays, although somebody else may have fewer cases by now.
-    """
-    old = case.customer
-    if case.state != CaseState.OPEN or case.routed_by == RoutedBy.ACCOUNT or email_key == old.email_key:
-        return None
-    if booked_of(session, case) is not None:  # whoever keeps the agreed time stays
-        return None
-    corrected = Customer(email_key=email_key, number_typed=old.number_typed, postcode=old.postcode)
-    routed = routing.route(session, directory, directory.topics[case.topic_id], corrected, now=now)
-    return None if routed.by == case.routed_by == RoutedBy.TOPIC else routed
-
-
-def _name_the_owner(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
-    """Give everything that named the former owner of a fresh case to the new one; the dates stay."""
-    assert case.owner_id is not None
-    outbox.withdraw(session, case.id, audience=Audience.STAFF, now=now)
-    for promise in promises.open_of(session, case.id):
-        promise.person_id = case.owner_id
-    first = promises.open_of(session, case.id)[0]
-    journal.record(
-        session,
-        case_id=case.id,
-        kind=Kind.OPENED,
-        channel=Channel.SYSTEM,
-        actor=Actor.SYSTEM,
-        person_id=case.owner_id,
-        now=now,
-        facts=opening.promise_facts(directory, first),
-        corrects_id=_opening_entry_id(session, case),
-    )
-
-
-def _opening_entry_id(session: Session, case: Case) -> int | None:
-    opened = select(Entry.id).where(Entry.case_id == case.id, Entry.kind == Kind.OPENED)
-    return session.scalars(opened.order_by(Entry.id.desc()).limit(1)).first()
-
-
-def _somebody_acted(session: Session, case: Case) -> bool:
-    """Whether anything happened since the form, other than what the system wrote itself."""
-    return (
-        session.scalars(
-            select(Entry.id)
-            .where(Entry.case_id == case.id, Entry.actor != Actor.SYSTEM, Entry.kind != Kind.RECEIVED)
-            # A time chosen with the form is noted at its instant; later ones are acts of their own.
-            .where(or_(Entry.kind != Kind.APPOINTMENT_BOOKED, Entry.at > case.received_at))
-            .limit(1)
-        ).first()
-        is not None
-    )

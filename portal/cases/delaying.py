@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening, reaching, scheduling, undelivered, writing
+from portal.cases import promising, reaching, scheduling, undelivered, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -202,7 +202,7 @@ def _moved(
         actor=Actor.SYSTEM if promise.planned_by_id is None else Actor.PERSON,
         person_id=promise.planned_by_id,
         now=now,
-        facts={**opening.promise_facts(directory, moved), "before": promise.due_at.isoformat()},
+        facts={**promising.promise_facts(directory, moved), "before": promise.due_at.isoformat()},
     )
     return Move(promise, moved, reaching.given_up(session, moved))
 

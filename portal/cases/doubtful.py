@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, inviting, offering, opening, routing, writing
+from portal.cases import agreeing, drafting, inviting, offering, opening, routing, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOffered, NotOpen
@@ -141,7 +141,7 @@ def _agree(session: Session, directory: Directory, case: Case, *, now: datetime)
     if slot is None or not offering.offers(topic):
         return None
     routed = routing.candidates(session, directory, topic, case.customer, now=now)
-    asked = opening.asked(directory, topic, routed)
+    asked = drafting.asked(directory, topic, routed)
     keepers = (offering.keeper_at(directory, asked, owner_id, slot) for owner_id in asked.owner_ids)
     inviting.lock_people(session, [one for one in keepers if one is not None])
     try:

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
 from portal.journal.models import Actor, Entry, Kind

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, joinedload
 
 from portal import config
 from portal.cases import directory as directories
-from portal.cases.closing import link_works
 from portal.cases.models import Case, CaseState
+from portal.cases.status_link import link_works
 from portal.links import InvalidLink, Purpose
 
 REFERENCE = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import opening
+from portal.cases import scheduling
 from portal.cases.errors import NotHeld
 from portal.cases.models import Case
 from portal.cases.settling import hold
@@ -57,7 +57,7 @@ def held(session: Session, *, voice: Voice, now: datetime) -> list[Held]:
     for letter, case, customer_name in rows:
         if case.id in found or letter.hold_reason is None:
             continue
-        by = opening.check_by(directory, directory.team_of(case), now=letter.queued_at)
+        by = scheduling.check_by(directory, directory.team_of(case), now=letter.queued_at)
         due, late = voice.short_moment(by, now=now), by <= now
         found[case.id] = Held(case.reference, customer_name, letter.kind, letter.hold_reason, by, due, late)
     return list(found.values())

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, inviting, reaching, scheduling, writing
+from portal.cases import agreeing, contacts, inviting, promising, reaching, scheduling, writing
 from portal.cases import steps as stepping
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNextStep, NotYet, OnHold, StaleAppointment
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.cases.settling import settle
 from portal.journal.models import Kind
 from portal.mail import outbox
@@ -61,7 +62,7 @@ def say_outcome(
     outcome: AppointmentOutcome,
     text: str,
     keeps: Collection[int],
-    step: Step | None,
+    step: NewPromise | None,
     visible: bool,
     version: int,
     now: datetime,
@@ -91,7 +92,7 @@ def say_outcome(
         return
     _end_what_bridged(session, directory, case, booked, now=now)
     if outcome in HELD:
-        answering.end_waiting(session, directory, case, now=now)
+        promising.end_waiting(session, directory, case, now=now)
     recaps = recap and outcome in HELD and bool(text.strip())
     entry_id = _log(
         session, directory, case, booked, outcome, by_id=by_id, text=text, visible=visible or recaps, now=now
@@ -130,7 +131,7 @@ def _note_attempt(
     now: datetime,
 ) -> int:
     """Somebody called early and reached nobody: the time stands, and is to be begun once more."""
-    entry_id = answering.record_contact(
+    entry_id = contacts.record_contact(
         session, case, by_id=by_id, contact=Contact.CALL_NOT_REACHED, text=text, at=now, visible=visible, now=now
     )
     booked.started_at = booked.started_by_id = None
@@ -178,11 +179,11 @@ def _log(
     contact = _contact(booked, outcome)
     entry_id = None
     if contact is not None:
-        entry_id = answering.record_contact(
+        entry_id = contacts.record_contact(
             session, case, by_id=by_id, contact=contact, text=text, at=now, visible=visible, now=now
         )
     elif text and not visible:
-        answering.note(session, case, by_id=by_id, text=text, now=now)
+        contacts.note(session, case, by_id=by_id, text=text, now=now)
     ended_id = _end(
         session,
         directory,
@@ -244,7 +245,7 @@ def _end_what_bridged(
         return
     by_system = follow_up.given_by_id is None and follow_up.waiting is None
     if by_system and follow_up.given_at >= booked.asked_at:
-        answering.withdraw(session, directory, case, follow_up, now=now)
+        promising.withdraw(session, directory, case, follow_up, now=now)
         session.flush()
 
 
@@ -261,7 +262,7 @@ def _keep(
 ) -> None:
     media = {booked.medium} if outcome in HELD else set[Medium]()
     talked = outcome in HELD and booked.medium == Medium.CALL
-    answering.keep(session, case, entry_id, keeps, media, talked, by_id=by_id, now=now)
+    promising.keep(session, case, entry_id, keeps, media, talked, by_id=by_id, now=now)
 
 
 def _what_comes(
@@ -269,14 +270,14 @@ def _what_comes(
     directory: Directory,
     case: Case,
     outcome: AppointmentOutcome,
-    step: Step | None,
+    step: NewPromise | None,
     *,
     by_id: int,
     now: datetime,
 ) -> Promise | None:
     """What was named, or what this outcome leaves by itself; None where something we owe lies ahead anyway."""
     if step is not None:
-        return answering.take_on(session, directory, case, step, by_id=by_id, now=now)
+        return promising.take_on(session, directory, case, step, by_id=by_id, now=now)
     if outcome not in HELD:
         return _call_again(session, directory, case, now=now)
     owed = [one for one in promises.open_of(session, case.id) if one.waiting is None]
@@ -301,10 +302,10 @@ def _by_itself(
     open_one = promises.of_kind(promises.open_of(session, case.id), kind)
     if open_one is None:
         medium = Medium.CALL if kind == PromiseKind.CALL else Medium.MAIL
-        return answering.give(session, directory, case, Step(kind, medium, schedule.due_at), schedule, now=now)
+        return promising.give(session, directory, case, NewPromise(kind, medium, schedule.due_at), schedule, now=now)
     if now < open_one.due_at <= schedule.due_at:
         return open_one
-    return answering.bring_forward(session, directory, case, open_one, schedule, now=now)
+    return promising.bring_forward(session, directory, case, open_one, schedule, now=now)
 
 
 # --- who hears of it -------------------------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ def _tell_step(session: Session, directory: Directory, case: Case, promise: Prom
         ahead = stepping.to_name(session, case.id, now=now)
         promise = ahead if isinstance(ahead, Promise) and not outbox.is_told(session, ahead.id) else None
     if promise is not None:
-        answering.tell_step(session, directory, case, promise, now=now)
+        promising.tell_step(session, directory, case, promise, now=now)
 
 
 def _tell_attempt(

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, inviting, scheduling
+from portal.cases import agreeing, contacts, inviting, promising, scheduling
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.directory import Directory
 from portal.cases.errors import HasCome, StaleAppointment
 from portal.cases.models import Case
@@ -35,8 +35,8 @@ def wish(session: Session, case: Case, *, by_id: int, contact: Contact, text: st
         raise StaleAppointment
     if appointments.has_come(booked, now=now):
         raise HasCome
-    answering.record_contact(session, case, by_id=by_id, contact=contact, text=text, at=now, visible=True, now=now)
-    answering.end_waiting(session, directory, case, now=now)
+    contacts.record_contact(session, case, by_id=by_id, contact=contact, text=text, at=now, visible=True, now=now)
+    promising.end_waiting(session, directory, case, now=now)
     put(session, directory, case, booked, by_id=by_id, ours=False, now=now)
 
 
@@ -111,7 +111,7 @@ def end(session: Session, case: Case, *, now: datetime) -> None:
 
 def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: datetime) -> None:
     """A date by which we are in touch, until the new time stands; we wait for no answer meanwhile."""
-    answering.end_waiting(session, directory, case, now=now)
+    promising.end_waiting(session, directory, case, now=now)
     session.flush()  # of each kind one promise may be open
     schedule = scheduling.answer_to_message(directory, case, now=now)
     agreeing.be_in_touch(session, directory, case, schedule, now=now)

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
-from portal.cases import answering, inviting, keeping, scheduling, writing
 from portal.cases import directory as directories
-from portal.cases.answering import Step
+from portal.cases import inviting, keeping, promising, scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.cases.settling import hold_booked, settle
 from portal.journal.models import Kind
 from portal.mail import outbox
@@ -110,7 +110,7 @@ def _ask(session: Session, directory: Directory, case: Case, booked: Appointment
     promise = _be_in_touch(session, directory, case, now=now)
     settle(session, case, now=now)
     if not outbox.is_told(session, promise.id):
-        answering.tell_step(session, directory, case, promise, now=now)
+        promising.tell_step(session, directory, case, promise, now=now)
     keeper_id = writing.keeper(directory, case, booked).id
     _tell_once(session, directory, case, booked, "outcome", [keeper_id], now=now)
 
@@ -122,11 +122,11 @@ def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: dat
         by_hand = follow_up.given_by_id is not None and follow_up.waiting is None
         if by_hand and follow_up.due_at > now:
             return follow_up
-        answering.withdraw(session, directory, case, follow_up, now=now)
+        promising.withdraw(session, directory, case, follow_up, now=now)
         session.flush()  # of each kind one promise may be open
     schedule = scheduling.soon(directory, case, now=now)
-    step = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
-    return answering.give(session, directory, case, step, schedule, now=now)
+    step = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, schedule.due_at)
+    return promising.give(session, directory, case, step, schedule, now=now)
 
 
 # --- who hears of it -------------------------------------------------------------------------------------------------

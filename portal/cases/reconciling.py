@@ -18,7 +18,7 @@ from portal import limits
 from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment
 from portal.appointments.service import local_start
-from portal.cases import delaying, opening, passing, settling, waiting, writing
+from portal.cases import delaying, opening, passing, promising, settling, waiting, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.models import Case, CaseState
@@ -288,7 +288,7 @@ def _give_step(session: Session, case: Case, *, now: datetime) -> bool:
             channel=Channel.SYSTEM,
             actor=Actor.SYSTEM,
             now=now,
-            facts=opening.promise_facts(directory, promise),
+            facts=promising.promise_facts(directory, promise),
         )
         settling.settle(session, case, now=now, steps=[promise])
         writing.tell_promise(session, directory, case, promise, key=f"promise_given:{promise.id}", now=now)

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import closing, erasure_wishes, reaching, writing
 from portal.cases import directory as directories
+from portal.cases import erasure_wishes, reaching, status_link, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Step
@@ -143,7 +143,7 @@ def _is_true(
         return case.state == CaseState.CLOSED
     if kind == LetterKind.LINK:
         has_a_link = case.state in (CaseState.OPEN, CaseState.CLOSED)
-        return has_a_link and closing.link_works(case, directory.voice_of(case), now=now)
+        return has_a_link and status_link.link_works(case, directory.voice_of(case), now=now)
     return case.state == CaseState.OPEN and step is not None
 
 
@@ -155,9 +155,9 @@ def _write(
     if kind in NOTICES:
         says, old_due_at = _noticed_as_of_now(session, directory, case, letter, says, now=now)
     elif kind == LetterKind.CLOSED:
-        says |= closing.link_day(directory, case, now=now)  # one from before it was said lacks it
+        says |= status_link.link_day(directory, case, now=now)  # one from before it was said lacks it
     elif kind == LetterKind.LINK:
-        says = closing.link_says(directory, case, replaced=says["replaced"], now=now)
+        says = status_link.link_says(directory, case, replaced=says["replaced"], now=now)
     return writing.write_customer(
         directory,
         case,

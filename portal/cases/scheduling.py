@@ -19,6 +19,8 @@ FARTHEST = timedelta(days=730)
 """No promise reaches further: nobody waits two years for a date."""
 SOON_MIN = 120
 """Business minutes."""
+CHECK_MINUTES = 480
+"""Business minutes until a doubtful entry has been looked at."""
 
 
 def level_of(directory: Directory, case: Case) -> Level:
@@ -176,4 +178,13 @@ def proposed_due(directory: Directory, case: Case, *, now: datetime) -> datetime
     try:
         return next_update(directory, case, now=now).due_at
     except NothingToPromise:
+        return now + timedelta(days=1)
+
+
+def check_by(directory: Directory, team: Team, *, now: datetime) -> datetime:
+    """Until when somebody has looked at a doubtful entry; a day later where the team has no business time ahead."""
+    calendar = directory.calendar(team)
+    try:
+        return business_time.round_up(calendar, business_time.add(calendar, now, CHECK_MINUTES))
+    except (NoBusinessTime, BeyondHolidayTable):
         return now + timedelta(days=1)

@@ -16,10 +16,11 @@ from portal.cases import appointment_view, delaying, erasure_wishes, offering, w
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.appointment_view import AppointmentView
-from portal.cases.closing import link_until, outcome_sentence
+from portal.cases.closing import outcome_sentence
 from portal.cases.directory import Directory
 from portal.cases.erasure_wishes import ErasureView
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy
+from portal.cases.status_link import link_until
 from portal.journal import files
 from portal.journal.files import Filed
 from portal.journal.models import Actor, Channel, Direction, Entry, Kind

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, opening, scheduling, writing
+from portal.cases import closing, promising, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -127,7 +127,7 @@ def _note_task(
         channel=Channel.SYSTEM,
         actor=Actor.SYSTEM,
         now=now,
-        facts={**opening.promise_facts(directory, promise), **more},
+        facts={**promising.promise_facts(directory, promise), **more},
     )
 
 

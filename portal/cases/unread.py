@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from portal.cases import delaying, doubting, opening, writing
+from portal.cases import delaying, doubting, scheduling, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -42,7 +42,7 @@ def escalate(session: Session, case: Case, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     number, before = _times(session, case), case.check_by_at
     reader_id = _reader(directory, case, number, now=now)
-    case.check_by_at = opening.check_by(directory, directory.team_of(case), now=now)
+    case.check_by_at = scheduling.check_by(directory, directory.team_of(case), now=now)
     case.lead_since = case.lead_since or now
     case.version += 1
     journal.record(

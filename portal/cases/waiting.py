@@ -17,7 +17,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
-from portal.cases import answering, closing, opening, scheduling, undelivered, writing
+from portal.cases import answering, closing, promising, scheduling, undelivered, writing
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.errors import NotOpen
@@ -136,7 +136,7 @@ def _leave_to_a_person(session: Session, case: Case, promise: Promise, *, now: d
     """No letter can go on with the waiting: it ends, and a call takes its place."""
     directory = directories.load(session, now=now)
     rung = _REMIND if promise.waiting == Waiting.ASKED else _ANNOUNCE
-    answering.end_waiting(session, directory, case, now=now)
+    promising.end_waiting(session, directory, case, now=now)
     undelivered.leave_to_a_person(session, directory, case, rung.letter, now=now)
 
 
@@ -152,7 +152,7 @@ def _put_off(session: Session, case: Case, promise: Promise, *, now: datetime) -
         channel=Channel.SYSTEM,
         actor=Actor.SYSTEM,
         now=now,
-        facts={**opening.promise_facts(directory, later), "before": promise.due_at.isoformat()},
+        facts={**promising.promise_facts(directory, later), "before": promise.due_at.isoformat()},
     )
     session.flush()
     settle(session, case, now=now)
@@ -179,7 +179,7 @@ def _climb(session: Session, case: Case, promise: Promise, rung: _Rung, *, now: 
         direction=Direction.OUT,
         actor=Actor.SYSTEM,
         now=now,
-        facts=opening.promise_facts(directory, follow_up),
+        facts=promising.promise_facts(directory, follow_up),
     )
     promises.keep(promise, entry_id=entry_id, now=now)
     outbox.take_back(session, case.id, promise.id, now=now)

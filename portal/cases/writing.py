@@ -1,7 +1,7 @@
 """Writing letters about a case: what each states, who signs it, and its row in the outbox.
 
 A letter is rendered once. That happens in the transaction that changes the domain, except for the letters of a form:
-``opening.draft`` writes them (``write_customer``, ``write_staff``) in a reading transaction right before, and
+``drafting.draft`` writes them (``write_customer``, ``write_staff``) in a reading transaction right before, and
 ``opening.keep`` queues them, or drafts again when the directory has changed in between.
 """
 

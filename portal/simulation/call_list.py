@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import IS_BOOKED, Appointment
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.simulation.deeds import Done
 from portal.simulation.desk import Desk

@@ -7,10 +7,11 @@ from random import Random
 
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, calling, closing, planning
+from portal.cases import answering, calling, closing, contacts, planning, promising
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.promises import business_time, service_level
 from portal.promises import service as promises
 from portal.promises.models import Medium, Promise, PromiseKind
@@ -125,7 +126,7 @@ class Deeds:
 
     def _promise(self, kind: PromiseKind, minutes: int) -> Done:
         self.trying = "promise"
-        answering.promise_date(self._session, self._case, by_id=self._by, step=self._step(kind, minutes), now=self._now)
+        promising.promise_date(self._session, self._case, by_id=self._by, step=self._step(kind, minutes), now=self._now)
         return Done("promise")
 
     def _call(self, version: int) -> Done:
@@ -140,7 +141,7 @@ class Deeds:
         reached = draw < 0.78
         keeps = self._kept_by(Medium.CALL) if reached else frozenset()
         step = self._step(PromiseKind.FOLLOW_UP, 960) if reached else self._step(PromiseKind.CALL, 480, Medium.CALL)
-        answering.log_contact(
+        contacts.log_contact(
             self._session, case, by_id=self._by, contact=Contact.CALL_REACHED if reached else Contact.CALL_NOT_REACHED,
             text="", at=self._now, keeps=keeps, step=step, visible=True, now=self._now,
         )  # fmt: skip
@@ -169,8 +170,8 @@ class Deeds:
             one.id for one in self._open() if one.medium == medium or (talked and one.kind == PromiseKind.REPLY)
         )
 
-    def _step(self, kind: PromiseKind, minutes: int, medium: Medium = Medium.MAIL) -> Step:
-        return Step(kind, medium, self._date(minutes))
+    def _step(self, kind: PromiseKind, minutes: int, medium: Medium = Medium.MAIL) -> NewPromise:
+        return NewPromise(kind, medium, self._date(minutes))
 
     def _date(self, minutes: int) -> datetime:
         """A date so many business minutes ahead that leaves room for a notice."""

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, calling, keeping, offering, on_hold, replacing
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.keeping import HELD, AppointmentOutcome
 from portal.cases.models import CaseState
 from portal.cases.offering import Finder, Offered
+from portal.cases.promising import NewPromise
 from portal.cases.settling import booked_of
 from portal.promises.models import Medium, PromiseKind
 from portal.simulation.deeds import NOTHING, Deeds, Done
@@ -134,7 +135,7 @@ class Meetings(Deeds):
         found = [one for one in finder.first(6) if one.starts_at not in (at, self._now)]
         return self._random.choice(found) if found else None
 
-    def _after(self, became: AppointmentOutcome) -> Step:
+    def _after(self, became: AppointmentOutcome) -> NewPromise:
         """What the customer waits for then."""
         if became in HELD:
             kind = PromiseKind.FOLLOW_UP if became == AppointmentOutcome.ANSWERED else PromiseKind.RESULT

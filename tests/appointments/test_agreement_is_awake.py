@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, call_list, feeding, on_hold, staff_view, timeline, worklist
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState

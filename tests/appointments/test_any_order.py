@@ -35,10 +35,11 @@ from portal.cases import (
     waiting,
 )
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.errors import Refused
 from portal.cases.models import Case, CaseState, Outcome
 from portal.cases.offering import Finder
+from portal.cases.promising import NewPromise
 from portal.mail.models import Letter, LetterState
 from portal.people.models import Person
 from portal.promises.models import Medium, PromiseKind
@@ -194,7 +195,7 @@ def start_call(world: World) -> None:
 def say_outcome(world: World) -> None:
     booked, outcome = world.booked, world.random.choice(list(keeping.AppointmentOutcome))
     due = world.now + timedelta(days=7)
-    given = Step(PromiseKind.RESULT, Medium.MAIL, due.replace(hour=9, minute=0, second=0, microsecond=0))
+    given = NewPromise(PromiseKind.RESULT, Medium.MAIL, due.replace(hour=9, minute=0, second=0, microsecond=0))
     keeping.say_outcome(
         world.session,
         world.case,

@@ -14,7 +14,7 @@ from portal import clock
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, answering, closing, erasure_wishes, offering, on_hold, scheduling
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, Doubt, Outcome, Topic
 from portal.cases.offering import Finder
 from portal.mail.letters import LetterKind

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from portal import clock
-from portal.cases import opening
+from portal.cases import drafting, opening
 from portal.cases.errors import SlotTaken
 from portal.links import new_secret
 from portal.pages.contact import typed
@@ -27,7 +27,7 @@ def give_away(site: Site, slot: str) -> None:
         topic_id = topic(session, "angebot").id
         for number in range(9):
             name, email = f"Quirin {number}", f"quirin{number}@schneller.example"
-            wish = opening.Wish(topic_id, name, email, "Bitte", "de", "+491713920043", slot=typed.instant(slot))
+            wish = drafting.Wish(topic_id, name, email, "Bitte", "de", "+491713920043", slot=typed.instant(slot))
             try:
                 opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=clock.utc_now())
             except SlotTaken:

@@ -17,21 +17,25 @@ from portal import clock
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import (
+    addressing,
     agreeing,
     answering,
     closing,
+    contacts,
     erasure_wishes,
     keeping,
     linking,
     offering,
     on_hold,
+    promising,
     replacing,
     scheduling,
 )
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, Doubt, Outcome
 from portal.cases.offering import Finder
+from portal.cases.promising import NewPromise
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
 from tests.browser.conftest import ItIs, tuesday
@@ -93,7 +97,7 @@ class Journeys:
         self.step("Linus Link", erasure_wishes.ask)
         yield self._site.open_case("Nina Nein").reference
         self._site.wait_until_quiet()
-        self.step("Nina Nein", closing.not_me)
+        self.step("Nina Nein", addressing.not_me)
         yield self._site.open_case("Zora Zweifel", doubt=Doubt.HONEYPOT).reference
         self._site.wait_until_quiet()
 
@@ -121,7 +125,7 @@ def booked_of(session: Session, case: Case) -> Appointment:
 
 def promise(session: Session, case: Case, **values: Any) -> None:
     due_at = proposed(session, case)
-    answering.promise_date(session, case, step=Step(PromiseKind.RESULT, Medium.MAIL, due_at), **values)
+    promising.promise_date(session, case, step=NewPromise(PromiseKind.RESULT, Medium.MAIL, due_at), **values)
 
 
 def ask(session: Session, case: Case, **values: Any) -> None:
@@ -130,7 +134,7 @@ def ask(session: Session, case: Case, **values: Any) -> None:
 
 def call(session: Session, case: Case, now: Any, **values: Any) -> None:
     missed = {"contact": Contact.CALL_NOT_REACHED, "text": "", "at": now, "keeps": (), "step": None}
-    answering.log_contact(session, case, visible=False, now=now, **missed, **values)
+    contacts.log_contact(session, case, visible=False, now=now, **missed, **values)
 
 
 def wish(session: Session, _case: Case, **values: Any) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import absences, answering, reminding, settling
-from portal.cases.answering import Step
+from portal.cases import absences, promising, reminding, settling
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.mail.letters import LetterKind
 from portal.people.models import Absence
 from portal.promises.models import Medium, PromiseKind
@@ -140,8 +140,8 @@ def too_short(session: Session) -> Case:
     """A case whose letters have arrived, with a reply promised for so soon that nobody is reminded of it."""
     case = open_case(session)
     deliver(session)
-    soon = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-24 13:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=soon, now=TUESDAY)
+    soon = NewPromise(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-24 13:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=soon, now=TUESDAY)
     step(session)
     (promise,) = open_promises(session, case)
     assert promise.remind_at is None

@@ -9,20 +9,22 @@ from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import (
+    addressing,
     agreeing,
-    answering,
     calling,
-    closing,
     erasure_wishes,
     keeping,
+    linking,
     on_hold,
+    promising,
     renewing,
     staff_view,
     writing,
 )
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotYet, NumberMissing, WasMoved
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -119,7 +121,7 @@ def test_an_address_can_be_corrected_after_a_time_was_chosen_with_the_form(sessi
     submission = send_form(session, slot=THURSDAY_TEN)
     step(session)
 
-    closing.correct_address(session, submission, "richtig@kunde.example", now=NOW)
+    addressing.correct_address(session, submission, "richtig@kunde.example", now=NOW)
     step(session)
 
     case = session.get_one(Case, submission.case_id)
@@ -136,7 +138,7 @@ def test_a_replaced_link_loses_no_letter_about_the_time(session: Session, people
         wish_another_time(session, case, people)
     step(session)
 
-    closing.replace_link(session, case, now=NOW)
+    linking.replace_link(session, case, now=NOW)
     step(session)
     renew_all(session)
 
@@ -148,8 +150,8 @@ def test_a_replaced_link_loses_no_letter_about_the_time(session: Session, people
 
 def test_on_hold_we_are_in_touch_soon_whatever_was_promised_for_later(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
-    far = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-15 10:00"))
-    answering.promise_date(session, case, by_id=people["Miriam Albrecht"], step=far, now=NOW)
+    far = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-15 10:00"))
+    promising.promise_date(session, case, by_id=people["Miriam Albrecht"], step=far, now=NOW)
     step(session)
 
     wish_another_time(session, case, people)
@@ -175,7 +177,7 @@ def test_what_nobody_settled_is_called_off_at_its_time_and_leaves_the_calendar(
 def test_who_did_not_write_to_us_is_not_called_and_whoever_was_to_call_hears_of_it(session: Session) -> None:
     case = agreed_case(session)
 
-    closing.not_me(session, case, now=NOW)
+    addressing.not_me(session, case, now=NOW)
     step(session)
 
     assert session.scalars(select(Appointment.state)).one() == AppointmentState.CANCELLED

@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, calling, closing, offering, renewing, steps, waiting
+from portal.cases import agreeing, answering, calling, closing, contacts, offering, renewing, steps, waiting
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.errors import (
     HasCome,
     MovedTooOften,
@@ -505,7 +505,7 @@ def test_a_letter_about_a_message_survives_a_move_with_the_new_time(session: Ses
 def test_a_log_of_a_call_leaves_the_agreed_time_alone(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
 
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=people["Miriam Albrecht"],

@@ -2,32 +2,23 @@
 
 import re
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
-from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, calling, closing, directory, erasing, erasure_wishes, linking
-from portal.cases.answering import Contact, Step
-from portal.cases.errors import (
-    DateOutOfReach,
-    NoNextStep,
-    NoNumber,
-    NoRoom,
-    NotAllowed,
-    NotOpen,
-    StaleCase,
-    WrongMedium,
-)
+from portal.cases import addressing, calling, closing, directory, erasure_wishes, linking
+from portal.cases.contacts import Contact
+from portal.cases.errors import NoNextStep, NoNumber, NotAllowed, NotOpen, StaleCase, WrongMedium
 from portal.cases.models import Case, CaseState, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.journal.models import Actor, Channel, Direction, Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
-from portal.promises.models import Medium, Promise, PromiseKind, PromiseState, Waiting
+from portal.promises.models import Medium, Promise, PromiseKind, PromiseState
 from tests.mail.sample_values import OF_APPOINTMENTS, OF_THE_LADDER
 from tests.support.cast import (
     NUMBER,
@@ -36,9 +27,7 @@ from tests.support.cast import (
     all_promises,
     away,
     berlin,
-    deliver,
     entries,
-    kinds_of,
     letters,
     open_case,
     open_promises,
@@ -49,12 +38,19 @@ from tests.support.cast import (
     send_form,
     step,
 )
-
-TEN = berlin("2026-11-24 10:00")
-FRIDAY_NOON = berlin("2026-11-27 12:00")
-MONDAY_NOON = berlin("2026-11-30 12:00")
-RESULT = Step(PromiseKind.RESULT, Medium.MAIL, FRIDAY_NOON, "Preis und Lieferzeit")
-
+from tests.support.deeds import (
+    MONDAY_NOON,
+    RESULT,
+    TEN,
+    ask,
+    delivered_case,
+    kept_by,
+    log,
+    message,
+    promise_date,
+    reply,
+    waiting_for,
+)
 
 # --- keeping a promise -----------------------------------------------------------------------------------------------
 
@@ -138,49 +134,6 @@ def test_an_answer_in_writing_does_not_keep_a_promised_call(session: Session) ->
     assert promise_of(session, case, PromiseKind.CALL).state == PromiseState.OPEN
 
 
-KEEPS = {
-    Contact.CALL_IN: {Medium.CALL},
-    Contact.CALL_REACHED: {Medium.CALL},
-    Contact.VISIT: {Medium.VISIT},
-    Contact.LETTER_OUT: {Medium.LETTER},
-}
-
-
-@pytest.mark.parametrize(("contact", "medium"), [(contact, medium) for contact in KEEPS for medium in KEEPS[contact]])
-def test_a_contact_keeps_what_was_promised_by_its_medium(session: Session, contact: Contact, medium: Medium) -> None:
-    case = waiting_for(session, PromiseKind.RESULT, medium)
-    promise = promise_of(session, case, PromiseKind.RESULT)
-
-    log(session, case, contact, keeps={promise.id}, next_step=Step(PromiseKind.REPLY, Medium.MAIL, MONDAY_NOON))
-
-    assert promise.state == PromiseState.KEPT
-
-
-@pytest.mark.parametrize("contact", Contact)
-def test_a_contact_keeps_nothing_that_was_promised_by_another_medium(session: Session, contact: Contact) -> None:
-    """A call that reached nobody, a mailbox, and whatever the customer sent keep nothing at all."""
-    case = waiting_for(session, PromiseKind.RESULT, Medium.MAIL)
-    promise = promise_of(session, case, PromiseKind.RESULT)
-
-    for medium in set(Medium) - KEEPS.get(contact, set()):
-        promise.medium = medium
-        session.flush()
-        with refused(session, WrongMedium):
-            log(session, case, contact, keeps={promise.id}, next_step=RESULT)
-
-    assert promise_of(session, case, PromiseKind.RESULT).state == PromiseState.OPEN
-
-
-@pytest.mark.parametrize("contact", [Contact.CALL_IN, Contact.CALL_REACHED])
-def test_a_talk_keeps_a_plain_reply(session: Session, contact: Contact) -> None:
-    case = delivered_case(session)
-    promise = promise_of(session, case, PromiseKind.REPLY)
-
-    log(session, case, contact, keeps={promise.id}, next_step=RESULT)
-
-    assert promise.state == PromiseState.KEPT
-
-
 def test_nobodys_promise_can_be_kept_twice(session: Session) -> None:
     case = delivered_case(session)
     first = promise_of(session, case, PromiseKind.REPLY)
@@ -200,198 +153,7 @@ def test_a_promise_of_another_case_is_not_kept(session: Session) -> None:
     assert promise_of(session, other, PromiseKind.REPLY).state == PromiseState.OPEN
 
 
-# --- giving and moving a promise -------------------------------------------------------------------------------------
-
-
-def test_a_promise_of_another_kind_stands_beside_the_first_and_the_earlier_is_the_next_step(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-24 15:00")))
-    step(session)
-
-    assert [one.kind for one in open_promises(session, case)] == [PromiseKind.CALL, PromiseKind.REPLY]
-    assert case.promise is not None
-    assert case.promise.kind == PromiseKind.CALL
-
-
-def test_a_promise_given_by_a_person_is_theirs_to_have_given_and_the_owners_to_keep(
-    session: Session, people: dict[str, int]
-) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, RESULT, by_id=people["Dr. Katharina Voss"])
-
-    promise = promise_of(session, case, PromiseKind.RESULT)
-    assert (promise.given_by_id, promise.person_id) == (people["Dr. Katharina Voss"], case.owner_id)
-    assert promise.what == "Preis und Lieferzeit"
-
-
-def test_a_moved_promise_carries_the_first_date(session: Session) -> None:
-    case = delivered_case(session)
-    first = promise_of(session, case, PromiseKind.REPLY)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, MONDAY_NOON))
-
-    one, two, three = all_promises(session, case)
-    assert [one.state, two.state, three.state] == [PromiseState.MOVED, PromiseState.MOVED, PromiseState.OPEN]
-    assert [two.replaces_id, three.replaces_id] == [first.id, two.id]
-    assert two.first_due_at == three.first_due_at == first.due_at == berlin("2026-11-25 16:30")
-
-
-def test_the_letter_about_a_moved_promise_says_the_new_date_and_the_one_before(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-
-    mail = read(letters(session, case, LetterKind.PROMISE_GIVEN)[0])
-    assert "Miriam Albrecht antwortet bis Freitag, 27. November, 12 Uhr." in mail.text
-    assert "Bisher zugesagt war: Mittwoch, 25. November, 16:30 Uhr." in mail.text
-
-
-def test_the_letter_about_a_new_promise_knows_of_no_date_before(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, RESULT)
-
-    mail = read(letters(session, case, LetterKind.PROMISE_GIVEN)[0])
-    assert "Bisher zugesagt" not in mail.text
-    assert "Preis und Lieferzeit" in mail.text
-
-
-def test_a_moved_promise_is_in_the_journal_with_both_dates(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-
-    (moved,) = entries(session, case, Kind.PROMISE_MOVED)
-    assert moved.facts["due_at"] == FRIDAY_NOON.isoformat()
-    assert moved.facts["before"] == berlin("2026-11-25 16:30").isoformat()
-
-
-def test_a_promise_may_be_moved_to_another_medium(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.CALL, FRIDAY_NOON))
-
-    assert "Miriam Albrecht ruft Sie bis Freitag" in read(letters(session, case, LetterKind.PROMISE_GIVEN)[0]).text
-
-
-def test_the_instants_for_reminder_and_notice_follow_the_new_date(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, RESULT)
-
-    promise = promise_of(session, case, PromiseKind.RESULT)
-    assert promise.notice_at == berlin("2026-11-27 11:00")
-    assert promise.remind_at == berlin("2026-11-27 08:00")
-
-
-TOO_CLOSE = [
-    ("2026-11-24 10:00", "2026-11-24 10:29"),
-    ("2026-11-24 16:50", "2026-11-25 08:10"),  # twenty business minutes, though a night lies between
-    ("2026-11-24 10:00", "2026-11-24 09:00"),
-    ("2026-11-24 10:00", "2026-11-23 16:00"),
-]
-
-
-@pytest.mark.parametrize(("at", "due"), TOO_CLOSE)
-def test_a_date_without_thirty_business_minutes_is_refused(session: Session, at: str, due: str) -> None:
-    case = delivered_case(session)
-
-    with refused(session, NoRoom):
-        promise_date(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(due)), at=berlin(at))
-
-    assert len(all_promises(session, case)) == 1
-
-
-def test_thirty_business_minutes_are_enough(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-24 10:30")))
-
-    assert promise_of(session, case, PromiseKind.CALL).due_at == berlin("2026-11-24 10:30")
-
-
-OUTSIDE = [
-    "2026-11-28 11:00",  # a Saturday
-    "2026-11-25 07:59",
-    "2026-11-25 17:01",
-    "2026-12-25 11:00",
-    "2101-11-24 11:00",  # beyond the holiday table
-]
-
-
-@pytest.mark.parametrize("due", OUTSIDE)
-def test_a_date_outside_the_teams_hours_is_refused(session: Session, due: str) -> None:
-    case = delivered_case(session)
-
-    with refused(session, DateOutOfReach):
-        promise_date(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(due)))
-
-    assert len(all_promises(session, case)) == 1
-
-
-@pytest.mark.parametrize("due", ["2026-11-25 08:00", "2026-11-25 17:00", "2026-11-27 15:00"])
-def test_the_first_and_the_last_minute_of_a_day_can_be_promised(session: Session, due: str) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(due)))
-
-    assert promise_of(session, case, PromiseKind.RESULT).due_at == berlin(due)
-
-
 # --- what a letter states is true ------------------------------------------------------------------------------------
-
-
-def test_no_unsent_letter_leaves_that_states_the_old_date_and_the_truth_follows(session: Session) -> None:
-    case = open_case(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-    step(session)
-
-    confirmation, told = letters(session, case)
-    assert (confirmation.kind, confirmation.valid_until) == (LetterKind.CONFIRMATION, TEN)  # to be written anew
-    assert told.kind == LetterKind.PROMISE_GIVEN
-    assert kinds_of(withdrawn(session, case)) == [LetterKind.STAFF_NEW_CASE]
-    assert "Freitag, 27. November, 12 Uhr" in read(told).text
-
-
-def test_a_letter_that_was_sent_stays_sent(session: Session) -> None:
-    case = delivered_case(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-    step(session)
-
-    assert withdrawn(session, case) == []
-
-
-def test_a_letter_on_its_way_is_no_longer_valid_or_gets_the_wish_to_be_withdrawn(session: Session) -> None:
-    case = open_case(session)
-    confirmation, to_staff = letters(session, case)
-    for letter in (confirmation, to_staff):
-        letter.state, letter.lease_token = LetterState.SENDING, "token"
-    step(session)
-
-    promise_date(session, case, Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-    step(session)
-
-    assert (confirmation.state, confirmation.valid_until) == (LetterState.SENDING, TEN)
-    assert (to_staff.state, to_staff.withdraw_wished_at) == (LetterState.SENDING, TEN)
-
-
-def test_words_written_by_a_person_are_never_withdrawn_and_the_new_date_follows_them(session: Session) -> None:
-    case = delivered_case(session)
-    reply(session, case, keeps=kept_by(case), next_step=RESULT)
-    step(session)
-
-    promise_date(session, case, Step(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON), at=TEN + timedelta(minutes=5))
-    step(session)
-
-    written, correction = letters(session, case, LetterKind.REPLY, LetterKind.PROMISE_GIVEN)
-    assert written.state == correction.state == LetterState.QUEUED
-    assert "Freitag, 27. November" in read(written).text
-    assert "Montag, 30. November" in read(correction).text
 
 
 def test_an_unsent_confirmation_of_a_kept_promise_is_followed_by_what_is_still_to_come(session: Session) -> None:
@@ -407,39 +169,6 @@ def test_an_unsent_confirmation_of_a_kept_promise_is_followed_by_what_is_still_t
     assert "Freitag, 27. November, 12 Uhr" in read(told[-1]).text
 
 
-def test_what_is_still_to_come_is_told_if_no_letter_said_it(session: Session) -> None:
-    """The letter about the message named the call, which came first; the reply was on the page alone."""
-    case = delivered_case(session, "rueckruf")
-    message(session, case)
-    deliver(session)
-
-    log(session, case, Contact.CALL_REACHED, keeps=kept_by(case), next_step=None)
-
-    told = letters(session, case, LetterKind.PROMISE_GIVEN)[0]
-    assert "Miriam Albrecht antwortet bis Dienstag, 24. November, 14 Uhr." in read(told).text
-
-
-def test_what_a_letter_said_is_not_told_again(session: Session) -> None:
-    case = delivered_case(session, "rueckruf")
-    promise_date(session, case, RESULT)
-    deliver(session)
-
-    log(session, case, Contact.CALL_REACHED, keeps=kept_by(case), next_step=None)
-
-    assert len(letters(session, case, LetterKind.PROMISE_GIVEN)) == 1
-
-
-def test_a_contact_may_not_leave_only_a_date_that_has_passed(session: Session) -> None:
-    case = delivered_case(session, "rueckruf")
-    promise_date(session, case, RESULT)
-    late = berlin("2026-11-27 14:00")
-
-    with refused(session, NoNextStep):
-        log(session, case, Contact.CALL_REACHED, keeps=kept_by(case), next_step=None, at=late)
-
-    assert promise_of(session, case, PromiseKind.CALL).state == PromiseState.OPEN
-
-
 def test_no_answer_leaves_only_a_date_that_has_passed(session: Session) -> None:
     case = delivered_case(session)
     late = berlin("2026-11-26 14:00")
@@ -447,158 +176,10 @@ def test_no_answer_leaves_only_a_date_that_has_passed(session: Session) -> None:
     with refused(session, NoNextStep):
         reply(session, case, keeps=(), next_step=None, at=late)
 
-    reply(session, case, keeps=(), next_step=Step(PromiseKind.REPLY, Medium.MAIL, MONDAY_NOON), at=late)
+    reply(session, case, keeps=(), next_step=NewPromise(PromiseKind.REPLY, Medium.MAIL, MONDAY_NOON), at=late)
 
 
-def test_a_logged_contact_that_changes_nothing_writes_no_letter(session: Session) -> None:
-    case = delivered_case(session)
-    before = len(letters(session, case))
-
-    log(session, case, Contact.CALL_REACHED, keeps=(), next_step=None)
-
-    assert len(letters(session, case)) == before
-
-
-def test_a_logged_contact_with_a_next_step_tells_the_customer(session: Session) -> None:
-    case = delivered_case(session, "rueckruf")
-
-    log(session, case, Contact.CALL_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
-
-    mail = read(letters(session, case, LetterKind.PROMISE_GIVEN)[0])
-    assert "Miriam Albrecht ruft Sie bis Freitag, 27. November, 12 Uhr an." in mail.text
-
-
-# --- a call that reached nobody --------------------------------------------------------------------------------------
-
-NOBODY_REACHED = [
-    pytest.param(Contact.CALL_NOT_REACHED, "nicht erreicht", id="not reached"),
-    pytest.param(Contact.CALL_MAILBOX, "Ihnen eine Nachricht auf Band gesprochen", id="voicemail"),
-]
-
-
-@pytest.mark.parametrize(("contact", "words"), NOBODY_REACHED)
-def test_a_call_that_reached_nobody_keeps_nothing_and_tells_the_customer(
-    session: Session, contact: Contact, words: str
-) -> None:
-    case = delivered_case(session, "rueckruf")
-    call = promise_of(session, case, PromiseKind.CALL)
-
-    log(session, case, contact, keeps=(), next_step=None)
-
-    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED)
-    (entry,) = entries(session, case, Kind.CALL)
-    mail = read(letter)
-    assert call.state == PromiseState.OPEN and case.promise_id == call.id
-    assert (letter.key, letter.promise_id) == (f"call_attempted:{entry.id}", call.id)
-    assert f"wir haben Sie am Dienstag, 24. November, 10 Uhr, angerufen und {words}." in mail.text
-    assert "Unsere Zusage gilt weiter: Miriam Albrecht ruft Sie bis" in mail.text
-    assert "Miriam Albrecht – Beispielwerke" in mail.sender
-    assert "Miriam Albrecht ist direkt für Sie da: 089 99998-214" in mail.text and "/s/" in mail.text
-
-
-def test_a_call_logged_afterwards_says_when_it_was(session: Session) -> None:
-    case = delivered_case(session)
-
-    log(
-        session,
-        case,
-        Contact.CALL_NOT_REACHED,
-        keeps=(),
-        next_step=None,
-        at=TUESDAY + timedelta(hours=5),
-        happened=TUESDAY + timedelta(hours=2),
-    )
-
-    assert (
-        "am Dienstag, 24. November, 11:12 Uhr, angerufen"
-        in read(letters(session, case, LetterKind.CALL_ATTEMPTED)[0]).text
-    )
-
-
-def test_a_call_that_reached_nobody_and_its_next_step_are_one_letter(session: Session) -> None:
-    case = delivered_case(session, "rueckruf")
-    before = promise_of(session, case, PromiseKind.CALL).due_at
-
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
-
-    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
-    mail = read(letter)
-    assert letter.kind == LetterKind.CALL_ATTEMPTED and before < FRIDAY_NOON
-    assert letter.promise_id == promise_of(session, case, PromiseKind.CALL).id
-    assert "angerufen und nicht erreicht" in mail.text and "Bisher zugesagt war:" in mail.text
-    assert "Miriam Albrecht ruft Sie bis Freitag, 27. November, 12 Uhr an." in mail.text
-
-
-def test_a_second_call_on_one_day_is_only_in_the_journal(session: Session) -> None:
-    case = delivered_case(session)
-
-    for hours in (0, 2):
-        at = TUESDAY + timedelta(hours=hours)
-        log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=at)
-
-    assert len(letters(session, case, LetterKind.CALL_ATTEMPTED)) == 1
-    assert len(entries(session, case, Kind.CALL)) == 2
-
-
-def test_the_next_day_the_customer_hears_of_a_call_again(session: Session) -> None:
-    case = delivered_case(session)
-
-    for days in (0, 1):
-        at = TUESDAY + timedelta(days=days)
-        log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=at)
-
-    assert len(letters(session, case, LetterKind.CALL_ATTEMPTED)) == 2
-
-
-def test_a_second_call_on_one_day_still_tells_a_new_date(session: Session) -> None:
-    case = delivered_case(session)
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
-    deliver(session)
-
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=Step(PromiseKind.CALL, Medium.CALL, FRIDAY_NOON))
-
-    found = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
-    assert kinds_of(found) == [LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN]
-
-
-def test_one_that_was_taken_back_does_not_stand_in_the_way(session: Session) -> None:
-    """A new date takes an unsent letter back; then the customer has not heard of the first call."""
-    case = delivered_case(session)
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
-
-    log(session, case, Contact.CALL_MAILBOX, keeps=(), next_step=Step(PromiseKind.REPLY, Medium.MAIL, FRIDAY_NOON))
-
-    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED, LetterKind.PROMISE_GIVEN)
-    assert letter.kind == LetterKind.CALL_ATTEMPTED and "auf Band gesprochen" in read(letter).text
-
-
-def test_where_nothing_lies_ahead_the_notice_that_is_due_says_the_new_date(session: Session) -> None:
-    case = delivered_case(session)
-    late = promise_of(session, case, PromiseKind.REPLY).due_at + timedelta(minutes=1)
-
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None, at=late)
-
-    assert letters(session, case, LetterKind.CALL_ATTEMPTED) == []
-    assert len(entries(session, case, Kind.CALL)) == 1
-
-
-def test_a_customer_without_a_mail_address_gets_no_letter_about_a_call(session: Session) -> None:
-    case = delivered_case(session)
-    case.customer.email, case.customer.email_key = None, None
-
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
-
-    assert letters(session, case, LetterKind.CALL_ATTEMPTED) == []
-
-
-def test_whoever_acts_signs_the_letter_about_a_call(session: Session, people: dict[str, int]) -> None:
-    case = delivered_case(session)
-    away(session, people["Miriam Albrecht"], since=TUESDAY, deputy_id=people["Jonas Weidner"])
-
-    log(session, case, Contact.CALL_NOT_REACHED, keeps=(), next_step=None)
-
-    mail = read(letters(session, case, LetterKind.CALL_ATTEMPTED)[0])
-    assert "Jonas Weidner – Beispielwerke" in mail.sender and "in Vertretung für Miriam Albrecht" in mail.text
+# --- who signs -------------------------------------------------------------------------------------------------------
 
 
 def test_a_deputy_signs_what_they_write_for_the_owner(session: Session, people: dict[str, int]) -> None:
@@ -680,19 +261,6 @@ def test_a_question_may_keep_the_reply_and_leaves_a_follow_up(session: Session) 
 # --- what comes in ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("contact", [Contact.MAIL_IN, Contact.LETTER_IN])
-def test_what_the_customer_sent_awaits_a_reply_within_the_service_level(session: Session, contact: Contact) -> None:
-    case = waiting_for(session, PromiseKind.FOLLOW_UP, Medium.MAIL)
-
-    log(session, case, contact, keeps=(), next_step=None)
-    step(session)
-
-    (awaited,) = open_promises(session, case)
-    assert (awaited.kind, awaited.due_at) == (PromiseKind.REPLY, berlin("2026-11-25 17:00"))
-    assert LetterKind.MESSAGE_RECEIVED in kinds_of(letters(session, case, audience=Audience.CUSTOMER))
-    assert LetterKind.STAFF_MESSAGE in kinds_of(letters(session, case, audience=Audience.STAFF))
-
-
 def test_a_message_is_confirmed_with_the_date_of_the_reply(session: Session) -> None:
     case = waiting_for(session, PromiseKind.FOLLOW_UP, Medium.MAIL)
 
@@ -700,15 +268,6 @@ def test_a_message_is_confirmed_with_the_date_of_the_reply(session: Session) -> 
 
     mail = read(letters(session, case, LetterKind.MESSAGE_RECEIVED)[0])
     assert "Miriam Albrecht antwortet bis Mittwoch, 25. November, 17 Uhr." in mail.text
-
-
-def test_what_is_logged_later_is_confirmed_with_the_day_on_which_it_came(session: Session) -> None:
-    case = waiting_for(session, PromiseKind.FOLLOW_UP, Medium.MAIL)
-
-    log(session, case, Contact.LETTER_IN, keeps=(), next_step=None, happened=berlin("2026-11-20 11:00"))
-
-    mail = read(letters(session, case, LetterKind.MESSAGE_RECEIVED)[0])
-    assert "Ihre Nachricht ist am Freitag, 20. November, 11 Uhr, bei uns eingegangen" in mail.text
 
 
 def test_a_message_is_told_to_the_acting_person_without_its_words(session: Session) -> None:
@@ -795,15 +354,6 @@ def test_a_message_ends_the_waiting_for_the_customer(session: Session) -> None:
     assert ended.facts["kind"] == PromiseKind.FOLLOW_UP
 
 
-def test_a_mail_logged_with_a_next_step_ends_the_waiting_too(session: Session) -> None:
-    case = waiting_for(session, PromiseKind.FOLLOW_UP, Medium.MAIL)
-
-    log(session, case, Contact.MAIL_IN, keeps=(), next_step=RESULT)
-    step(session)
-
-    assert [one.kind for one in open_promises(session, case)] == [PromiseKind.RESULT]
-
-
 def test_a_message_leaves_a_promised_call_alone(session: Session) -> None:
     case = delivered_case(session, "rueckruf")
 
@@ -840,67 +390,6 @@ def test_nobody_writes_to_an_entry_that_is_no_case(session: Session) -> None:
         message(session, entry)
 
 
-# --- the journal -----------------------------------------------------------------------------------------------------
-
-
-def test_a_contact_logged_afterwards_keeps_both_times(session: Session) -> None:
-    case = delivered_case(session)
-    happened = TEN - timedelta(minutes=20)
-
-    log(session, case, Contact.CALL_REACHED, keeps=(), next_step=None, happened=happened)
-
-    (call,) = entries(session, case, Kind.CALL)
-    assert (call.at, call.noted_at) == (happened, TEN)
-    assert call.facts["contact"] == Contact.CALL_REACHED
-
-
-@pytest.mark.parametrize(
-    ("contact", "kind", "channel", "direction"),
-    [
-        (Contact.MAIL_IN, Kind.MAIL, Channel.MAIL, Direction.IN),
-        (Contact.CALL_IN, Kind.CALL, Channel.PHONE, Direction.IN),
-        (Contact.CALL_REACHED, Kind.CALL, Channel.PHONE, Direction.OUT),
-        (Contact.CALL_NOT_REACHED, Kind.CALL, Channel.PHONE, Direction.OUT),
-        (Contact.CALL_MAILBOX, Kind.CALL, Channel.PHONE, Direction.OUT),
-        (Contact.VISIT, Kind.VISIT, Channel.VISIT, Direction.OUT),
-        (Contact.LETTER_IN, Kind.LETTER, Channel.POST, Direction.IN),
-        (Contact.LETTER_OUT, Kind.LETTER, Channel.POST, Direction.OUT),
-    ],
-)
-def test_every_contact_is_one_entry_of_its_channel(
-    session: Session, contact: Contact, kind: Kind, channel: Channel, direction: Direction
-) -> None:
-    case = delivered_case(session)
-
-    log(session, case, contact, keeps=(), next_step=None, visible=False)
-
-    (entry,) = entries(session, case, kind)
-    assert (entry.channel, entry.direction, entry.person_id) == (channel, direction, case.owner_id)
-    assert entry.visible is False
-
-
-def test_a_note_is_for_colleagues_only(session: Session) -> None:
-    case = delivered_case(session)
-
-    answering.note(session, case, by_id=case.owner_id, text="Kunde ist in Eile", now=TEN)
-
-    (note,) = entries(session, case, Kind.NOTE)
-    assert (note.visible, note.text) == (False, "Kunde ist in Eile")
-
-
-def test_a_note_can_be_written_on_a_closed_case_and_not_on_an_erased_one(session: Session) -> None:
-    case = delivered_case(session)
-    closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
-    answering.note(session, case, by_id=case.owner_id, text="Nachtrag", now=TEN)
-    erasing.erase(session, case, now=TEN)
-    step(session)
-
-    with refused(session, NotOpen):
-        answering.note(session, case, by_id=case.owner_id, text="zu spät", now=TEN)
-
-    assert len(entries(session, case, Kind.NOTE)) == 1
-
-
 # --- stale pages -----------------------------------------------------------------------------------------------------
 
 
@@ -916,7 +405,7 @@ def logging(session: Session, case: Case, version: int) -> None:
     log(session, case, Contact.VISIT, keeps=(), next_step=None, version=version)
 
 
-def promising(session: Session, case: Case, version: int) -> None:
+def promising_a_date(session: Session, case: Case, version: int) -> None:
     promise_date(session, case, RESULT, version=version)
 
 
@@ -928,7 +417,7 @@ def ending(session: Session, case: Case, version: int) -> None:
     closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN, version=version)
 
 
-@pytest.mark.parametrize("act", [replying, asking, logging, promising, dialling, ending])
+@pytest.mark.parametrize("act", [replying, asking, logging, promising_a_date, dialling, ending])
 def test_a_page_that_showed_an_older_state_is_refused(session: Session, act: object) -> None:
     assert callable(act)
     case = delivered_case(session)
@@ -942,7 +431,7 @@ def test_a_page_that_showed_an_older_state_is_refused(session: Session, act: obj
     act(session, case, case.version)
 
 
-@pytest.mark.parametrize("act", [replying, asking, logging, promising, dialling, ending])
+@pytest.mark.parametrize("act", [replying, asking, logging, promising_a_date, dialling, ending])
 def test_nothing_is_done_to_a_case_that_is_not_open(session: Session, act: object) -> None:
     assert callable(act)
     case = delivered_case(session)
@@ -1059,7 +548,7 @@ def test_no_letter_to_anybody_holds_the_customers_number(
     log(session, case, Contact.CALL_REACHED, keeps=kept_by(case), next_step=RESULT)
     closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=TEN)
     closing.reopen(session, case, by_id=None, text="", now=TEN)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
 
     everything = letters(session, case, states=tuple(LetterState))
 
@@ -1107,108 +596,6 @@ def a_long_story(session: Session, language: str) -> Case:
 def root(letter: Letter) -> str:
     """The first message of the conversation that a letter belongs to."""
     return str(message_from_bytes(letter.message)["References"]).split()[0]
-
-
-def delivered_case(session: Session, slug: str = "angebot", **changes: Any) -> Case:
-    """A case whose first letters have been delivered."""
-    case = open_case(session, slug, **changes)
-    deliver(session)
-    return case
-
-
-def waiting_for(session: Session, kind: PromiseKind, medium: Medium) -> Case:
-    """A case whose reply was kept and whose only promise is one for Monday noon."""
-    case = delivered_case(session)
-    given_at = TEN - timedelta(minutes=30)
-    reply(session, case, keeps=kept_by(case), next_step=Step(PromiseKind.RESULT, medium, MONDAY_NOON), at=given_at)
-    session.flush()
-    promise = promise_of(session, case, PromiseKind.RESULT)
-    promise.kind, promise.waiting = kind, Waiting.ASKED if kind == PromiseKind.FOLLOW_UP else None
-    step(session)
-    deliver(session)
-    return case
-
-
-def kept_by(case: Case) -> set[int]:
-    """The next step, as a person ticks it."""
-    assert case.promise_id is not None
-    return {case.promise_id}
-
-
-def reply(
-    session: Session,
-    case: Case,
-    *,
-    keeps: object,
-    next_step: Step | None,
-    by_id: int | None = None,
-    text: str = "Guten Tag, hier die Antwort.",
-    at: datetime = TEN,
-    version: int | None = None,
-) -> None:
-    answering.reply(
-        session, case, by_id=by_id or case.owner_id, text=text, keeps=keeps, step=next_step, now=at, version=version
-    )
-
-
-def ask(session: Session, case: Case, *, keeps: object = None, version: int | None = None) -> None:
-    answering.ask(
-        session,
-        case,
-        by_id=case.owner_id,
-        text="Welche Baujahre?",
-        keeps=kept_by(case) if keeps is None else keeps,
-        follow_up_at=MONDAY_NOON,
-        now=TEN,
-        version=version,
-    )
-
-
-def log(
-    session: Session,
-    case: Case,
-    contact: Contact,
-    *,
-    keeps: object,
-    next_step: Step | None,
-    happened: datetime = TEN,
-    at: datetime = TEN,
-    visible: bool = True,
-    version: int | None = None,
-) -> None:
-    answering.log_contact(
-        session,
-        case,
-        by_id=case.owner_id,
-        contact=contact,
-        text="",
-        at=happened,
-        keeps=keeps,
-        step=next_step,
-        visible=visible,
-        now=at,
-        version=version,
-    )
-
-
-def promise_date(
-    session: Session,
-    case: Case,
-    next_step: Step,
-    *,
-    by_id: int | None = None,
-    at: datetime = TEN,
-    version: int | None = None,
-) -> None:
-    answering.promise_date(session, case, by_id=by_id or case.owner_id, step=next_step, now=at, version=version)
-
-
-def message(session: Session, case: Case, text: str = "Noch eine Frage.", *, at: datetime = TEN) -> None:
-    answering.customer_message(session, case, text, now=at)
-
-
-def withdrawn(session: Session, case: Case) -> list[Letter]:
-    return letters(session, case, states=(LetterState.WITHDRAWN,))
 
 
 def case_version(case_id: int | None) -> int:

@@ -7,9 +7,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import db, schema
-from portal.cases import answering
-from portal.cases.answering import Contact, Step
+from portal.cases import answering, contacts, promising
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.promises.models import Medium, Promise, PromiseKind, Waiting
 from tests.support.cast import TUESDAY, berlin, deliver, open_case, promise_of, step
 
@@ -47,8 +48,8 @@ def test_one_that_was_answered_since_is_a_persons(session: Session) -> None:
 @pytest.mark.parametrize("medium", [Medium.MAIL, Medium.CALL])
 def test_a_follow_up_without_a_question_is_a_persons(session: Session, medium: Medium) -> None:
     case = open_case(session)
-    answering.promise_date(
-        session, case, by_id=case.owner_id or 0, step=Step(PromiseKind.FOLLOW_UP, medium, MONDAY), now=TUESDAY
+    promising.promise_date(
+        session, case, by_id=case.owner_id or 0, step=NewPromise(PromiseKind.FOLLOW_UP, medium, MONDAY), now=TUESDAY
     )
     as_before(session)
 
@@ -112,7 +113,7 @@ def is_as_before(promise: Promise) -> bool:
 
 
 def log(session: Session, case: Case, contact: Contact, *, at: datetime = TUESDAY + timedelta(hours=1)) -> None:
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,

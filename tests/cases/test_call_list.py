@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, on_hold
-from portal.cases.answering import Contact
 from portal.cases.call_list import CallList, Gone, Line, Stage, call_list, stage_of
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.cases.worklist import Scope
 from portal.people.models import Person

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from portal.cases import agreeing, calling, on_hold, passing, replacing
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
 from portal.cases.calling import StartedCall
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotAllowed, NotYet, OnHold, StaleCase
 from portal.cases.models import Case
 from portal.cases.settling import booked_of
@@ -17,18 +17,7 @@ from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
 from portal.promises.models import Medium, PromiseKind
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_TEN, agreed_case, booked, offer_calls
-from tests.support.cast import (
-    NUMBER,
-    TUESDAY,
-    away,
-    deliver,
-    entries,
-    letters,
-    open_case,
-    promise_of,
-    refused,
-    step,
-)
+from tests.support.cast import NUMBER, TUESDAY, away, deliver, entries, letters, open_case, promise_of, refused, step
 
 MINUTE = timedelta(minutes=1)
 

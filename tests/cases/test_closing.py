@@ -1,4 +1,4 @@
-"""Closing and reopening, and the customer's other rights: the link, the address, "Das war ich nicht"."""
+"""Closing and reopening; and that whatever is done in whatever order leaves nobody in the dark."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -8,10 +8,23 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, calling, closing, directory, doubtful, finding, reaching, timeline, undelivered
-from portal.cases.answering import Step
-from portal.cases.errors import AlreadyCorrected, NotOpen, NotReopenable, Refused
-from portal.cases.models import Case, CaseState, Doubt, Outcome, RoutedBy, Submission
+from portal.cases import (
+    addressing,
+    answering,
+    closing,
+    contacts,
+    directory,
+    doubtful,
+    finding,
+    linking,
+    promising,
+    reaching,
+    timeline,
+    undelivered,
+)
+from portal.cases.errors import NotOpen, NotReopenable, Refused
+from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.cases.settling import end_steps
 from portal.journal.models import Actor, Channel, Kind
 from portal.mail import outbox
@@ -35,11 +48,10 @@ from tests.support.cast import (
     promise_of,
     read,
     refused,
-    send_form,
     step,
 )
+from tests.support.deeds import TEN, close, closed_case, delivered_case, give_result
 
-TEN = berlin("2026-11-24 10:00")
 LAST_SECOND = berlin("2026-12-08 23:59:59")
 """A case closed on Tuesday, 24 November can be reopened until Tuesday, 8 December."""
 
@@ -336,481 +348,6 @@ def test_the_new_case_knows_the_customer_in_a_row_of_its_own(session: Session) -
     )
 
 
-# --- the link --------------------------------------------------------------------------------------------------------
-
-
-def test_the_link_of_an_open_case_never_expires(session: Session) -> None:
-    case = delivered_case(session)
-
-    found = finding.by_token(session, finding.status_token(case), now=TEN + timedelta(days=400))
-
-    assert found is not None
-    assert found.expired is False
-
-
-def test_the_link_works_for_ninety_days_after_closing(session: Session) -> None:
-    case = closed_case(session)
-    token = finding.status_token(case)
-
-    last_day = finding.by_token(session, token, now=berlin("2027-02-22 23:59"))
-    day_after = finding.by_token(session, token, now=berlin("2027-02-23 00:01"))
-
-    assert last_day is not None
-    assert day_after is not None
-    assert (last_day.expired, day_after.expired) == (False, True)
-
-
-@pytest.mark.parametrize("token", ["", "x", "nonsense.nonsense", "a.b.c"])
-def test_a_bad_link_finds_nothing(session: Session, token: str) -> None:
-    delivered_case(session)
-
-    assert finding.by_token(session, token, now=TEN) is None
-
-
-def test_replacing_the_link_kills_the_old_one_and_mails_the_new(session: Session) -> None:
-    case = delivered_case(session)
-    old = finding.status_token(case)
-
-    closing.replace_link(session, case, now=TEN)
-    step(session)
-
-    (letter,) = letters(session, case, LetterKind.LINK)
-    found = finding.by_token(session, link_in(letter), now=TEN)
-    assert finding.by_token(session, old, now=TEN) is None
-    assert found is not None
-    assert found.case is case
-    assert "frühere Links gelten nicht mehr" in read(letter).text
-
-
-def test_no_unsent_letter_leaves_with_the_old_link(session: Session) -> None:
-    case = open_case(session)
-
-    closing.replace_link(session, case, now=TEN)
-    step(session)
-
-    confirmation, link = letters(session, case, audience=Audience.CUSTOMER)
-    assert (confirmation.kind, confirmation.valid_until) == (LetterKind.CONFIRMATION, TEN)  # written anew with the new
-    assert link.kind == LetterKind.LINK
-    assert "antwortet bis Mittwoch, 25. November, 16:30 Uhr" in read(link).text
-
-
-def test_what_a_letter_with_the_old_link_was_to_say_is_written_once_more(session: Session) -> None:
-    case = delivered_case(session)
-    give_result(session, case)
-
-    closing.replace_link(session, case, now=TEN)
-    step(session)
-
-    link, promise = letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))
-    assert (link.kind, promise.kind) == (LetterKind.LINK, LetterKind.PROMISE_GIVEN)
-    assert "bis Freitag, 27. November, 12 Uhr" in read(promise).text
-    assert link_in(link) == link_in(promise) == finding.status_token(case)
-
-
-def test_what_was_said_before_is_not_written_again_with_the_new_link(session: Session) -> None:
-    case = delivered_case(session)
-    give_result(session, case)
-    deliver(session)
-
-    closing.replace_link(session, case, now=TEN)
-
-    assert kinds_of(letters(session, case, states=(LetterState.QUEUED,))) == [LetterKind.LINK]
-
-
-def test_the_letter_with_the_link_names_the_first_date_that_has_not_passed(session: Session) -> None:
-    case = delivered_case(session)
-    give_result(session, case)
-    deliver(session)
-
-    closing.replace_link(session, case, now=berlin("2026-11-26 10:00"))
-
-    assert "bis Freitag, 27. November, 12 Uhr" in read(letters(session, case, LetterKind.LINK)[0]).text
-
-
-def test_the_new_link_of_a_closed_case_says_until_when_it_can_be_reopened(session: Session) -> None:
-    case = closed_case(session)
-    deliver(session)
-
-    closing.replace_link(session, case, now=TEN)
-
-    assert "Bis Dienstag, 8. Dezember, können Sie ihn" in read(letters(session, case, LetterKind.LINK)[0]).text
-
-
-@pytest.mark.parametrize("by_customer", [True, False], ids=["by the customer", "by us"])
-def test_a_closing_that_no_letter_has_told_yet_is_written_again_with_the_new_link(
-    session: Session, by_customer: bool
-) -> None:
-    case = delivered_case(session)
-    close(session, case, text="Das Angebot liegt bei.", by_customer=by_customer)
-    step(session)
-    (before,) = letters(session, case, LetterKind.CLOSED)
-    told = read(before).text.replace(link_in(before), "")
-
-    for _ in range(2):
-        closing.replace_link(session, case, now=TEN)
-        step(session)
-
-    (letter,) = letters(session, case, LetterKind.CLOSED)
-    assert link_in(letter) == finding.status_token(case)
-    assert read(letter).text.replace(link_in(letter), "") == told
-
-
-def test_a_closing_letter_that_is_being_sent_is_written_again_with_the_new_link(session: Session) -> None:
-    case = closed_case(session)
-    (sending,) = letters(session, case, LetterKind.CLOSED)
-    sending.state, sending.lease_token = LetterState.SENDING, "token"
-    step(session)
-
-    closing.replace_link(session, case, now=TEN)
-
-    assert len(letters(session, case, LetterKind.CLOSED)) == 2
-
-
-def test_a_closing_that_was_told_is_not_written_again(session: Session) -> None:
-    case = closed_case(session)
-    deliver(session)
-
-    closing.replace_link(session, case, now=TEN)
-
-    assert kinds_of(letters(session, case, states=(LetterState.QUEUED,))) == [LetterKind.LINK]
-
-
-def test_an_answer_that_waits_goes_out_although_the_link_is_replaced(session: Session) -> None:
-    case = delivered_case(session)
-    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TEN)
-
-    closing.replace_link(session, case, now=TEN)
-    step(session)
-
-    waiting = letters(session, case, audience=Audience.CUSTOMER, states=(LetterState.QUEUED,))
-    assert kinds_of(waiting) == [LetterKind.REPLY, LetterKind.LINK]
-
-
-def test_the_link_can_be_replaced_more_than_once(session: Session) -> None:
-    case = delivered_case(session)
-
-    tokens = [finding.status_token(case)]
-    for _ in range(2):
-        closing.replace_link(session, case, now=TEN)
-        step(session)
-        tokens.append(finding.status_token(case))
-
-    found = [finding.by_token(session, token, now=TEN) is not None for token in tokens]
-    assert found == [False, False, True]
-
-
-def test_an_entry_that_is_no_case_has_no_link_to_replace(session: Session) -> None:
-    entry = open_case(session, doubt=Doubt.TOO_FAST)
-
-    with refused(session, NotOpen):
-        closing.replace_link(session, entry, now=TEN)
-
-    assert letters(session, entry, LetterKind.LINK) == []
-
-
-# --- the address -----------------------------------------------------------------------------------------------------
-
-
-def test_a_corrected_address_gets_the_confirmation_and_a_link_of_its_own(session: Session) -> None:
-    submission, case = sent_form(session)
-    old = finding.status_token(case)
-
-    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY + timedelta(minutes=5))
-    step(session)
-
-    (letter,) = letters(session, case, audience=Audience.CUSTOMER)
-    assert (letter.kind, letter.to_address) == (LetterKind.CONFIRMATION, "sabine@haustechnik.example")
-    assert finding.by_token(session, old, now=TEN) is None
-    assert finding.by_token(session, link_in(letter), now=TEN) is not None
-    assert case.customer.email_key == "sabine@haustechnik.example"
-
-
-def test_what_the_wrong_mailbox_already_has_opens_nothing_any_more(session: Session) -> None:
-    submission, case = sent_form(session)
-    (letter,) = letters(session, case, LetterKind.CONFIRMATION)
-    deliver(session)
-
-    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY + timedelta(minutes=5))
-    step(session)
-
-    assert finding.by_token(session, link_in(letter), now=TEN) is None
-    assert len(letters(session, case, LetterKind.CONFIRMATION)) == 2
-
-
-def test_the_letter_to_the_colleague_stays(session: Session) -> None:
-    submission, case = sent_form(session)
-
-    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
-    step(session)
-
-    assert kinds_of(letters(session, case, audience=Audience.STAFF)) == [LetterKind.STAFF_NEW_CASE]
-
-
-def test_the_address_can_be_corrected_once(session: Session) -> None:
-    submission, case = sent_form(session)
-    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
-    step(session)
-
-    with refused(session, AlreadyCorrected):
-        closing.correct_address(session, submission, "third@haustechnik.example", now=TUESDAY)
-
-    assert case.customer.email == "sabine@haustechnik.example"
-
-
-def test_the_address_can_be_corrected_for_fifteen_minutes(session: Session) -> None:
-    in_time, _ = sent_form(session)
-    too_late, _ = sent_form(session)
-    end = TUESDAY + timedelta(minutes=15)
-
-    closing.correct_address(session, in_time, "sabine@haustechnik.example", now=end)
-    with refused(session, AlreadyCorrected):
-        closing.correct_address(session, too_late, "sabine@haustechnik.example", now=end + timedelta(seconds=1))
-
-
-def noting(session: Session, case: Case) -> None:
-    answering.note(session, case, by_id=case.owner_id, text="gesehen", now=TUESDAY)
-
-
-def dialling(session: Session, case: Case) -> None:
-    calling.start_call(session, case, by_id=case.owner_id, version=case.version, now=TUESDAY)
-
-
-def answering_it(session: Session, case: Case) -> None:
-    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TUESDAY)
-
-
-def writing_more(session: Session, case: Case) -> None:
-    answering.customer_message(session, case, "Noch etwas.", now=TUESDAY)
-
-
-def closing_it(session: Session, case: Case) -> None:
-    close(session, case, by_customer=True, at=TUESDAY)
-
-
-def denying_it(session: Session, case: Case) -> None:
-    closing.not_me(session, case, now=TUESDAY)
-
-
-@pytest.mark.parametrize("act", [noting, dialling, answering_it, writing_more, closing_it, denying_it])
-def test_the_address_stays_once_anybody_acted_on_the_case(session: Session, act: object) -> None:
-    assert callable(act)
-    submission, case = sent_form(session)
-    act(session, case)
-    step(session)
-
-    with refused(session, AlreadyCorrected):
-        closing.correct_address(session, submission, "third@haustechnik.example", now=TUESDAY)
-
-    assert case.customer.email == "s.krueger@haustechnik.example"
-
-
-STRANGER, ACQUAINTANCE = "stranger@elsewhere.example", "known@haustechnik.example"
-
-
-def known_to(session: Session, people: dict[str, int], name: str = "Jonas Weidner") -> None:
-    """A mailbox that has a case with this person already."""
-    earlier = open_case(session, email=ACQUAINTANCE)
-    earlier.owner_id = people[name]
-    deliver(session)
-
-
-def test_a_stranger_for_whom_a_known_mailbox_was_typed_gets_a_person_of_their_own(
-    session: Session, people: dict[str, int]
-) -> None:
-    known_to(session, people)
-    submission, case = sent_form(session, email=ACQUAINTANCE)
-    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.KNOWN)
-    due_at, version = promise_of(session, case, PromiseKind.REPLY).due_at, case.version
-
-    closing.correct_address(session, submission, STRANGER, now=TUESDAY)
-    step(session)
-
-    promise = promise_of(session, case, PromiseKind.REPLY)
-    assert (case.owner_id, case.routed_by) == (people["Miriam Albrecht"], RoutedBy.TOPIC)
-    assert (promise.person_id, promise.due_at, case.promise_id) == (case.owner_id, due_at, promise.id)
-    assert case.version > version
-    mail = read(letters(session, case, LetterKind.CONFIRMATION)[0])
-    assert "Miriam Albrecht" in mail.everything
-    assert "Weidner" not in mail.everything
-    (to_staff,) = letters(session, case, LetterKind.STAFF_NEW_CASE)
-    assert to_staff.to_address == "m.albrecht@beispielwerke.example"
-    first, second = entries(session, case, Kind.OPENED)
-    assert (second.person_id, second.facts["name"], second.corrects_id) == (case.owner_id, "Miriam Albrecht", first.id)
-
-
-def test_the_page_of_a_stranger_does_not_name_whom_the_known_mailbox_had(
-    session: Session, people: dict[str, int]
-) -> None:
-    known_to(session, people)
-    submission, case = sent_form(session, email=ACQUAINTANCE)
-
-    closing.correct_address(session, submission, STRANGER, now=TUESDAY)
-    step(session)
-
-    assert "Weidner" not in str(timeline.status_of(session, case, now=TUESDAY))
-
-
-def test_a_mistyped_mailbox_that_turns_out_to_be_known_gets_its_person(
-    session: Session, people: dict[str, int]
-) -> None:
-    known_to(session, people, "Petra Lindner")
-    submission, case = sent_form(session, email=STRANGER)
-    assert case.routed_by == RoutedBy.TOPIC
-
-    closing.correct_address(session, submission, ACQUAINTANCE, now=TUESDAY)
-    step(session)
-
-    assert (case.owner_id, case.routed_by) == (people["Petra Lindner"], RoutedBy.KNOWN)
-    assert promise_of(session, case, PromiseKind.REPLY).person_id == people["Petra Lindner"]
-    assert "Petra Lindner" in read(letters(session, case, LetterKind.CONFIRMATION)[0]).everything
-
-
-def test_a_stranger_keeps_the_person_the_topic_named_when_the_address_is_corrected(session: Session) -> None:
-    submission, case = sent_form(session, email=STRANGER)
-    before = case.owner_id
-    open_case(session, email="other@elsewhere.example").owner_id = before  # now somebody else has fewer cases
-    step(session)
-
-    closing.correct_address(session, submission, f"right.{STRANGER}", now=TUESDAY)
-    step(session)
-
-    assert (case.owner_id, case.routed_by) == (before, RoutedBy.TOPIC)
-    assert len(entries(session, case, Kind.OPENED)) == 1
-
-
-def test_the_same_mailbox_written_otherwise_keeps_its_person(session: Session, people: dict[str, int]) -> None:
-    known_to(session, people)
-    submission, case = sent_form(session, email=ACQUAINTANCE)
-
-    closing.correct_address(session, submission, ACQUAINTANCE.upper(), now=TUESDAY)
-    step(session)
-
-    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.KNOWN)
-
-
-def test_an_account_keeps_its_manager_whatever_the_mailbox(session: Session, people: dict[str, int]) -> None:
-    known_to(session, people, "Petra Lindner")
-    submission, case = sent_form(session, email=STRANGER, customer_number="K-10042")
-    assert case.routed_by == RoutedBy.ACCOUNT
-
-    closing.correct_address(session, submission, ACQUAINTANCE, now=TUESDAY)
-    step(session)
-
-    assert (case.owner_id, case.routed_by) == (people["Jonas Weidner"], RoutedBy.ACCOUNT)
-
-
-def test_a_doubtful_entry_gets_the_right_address_and_still_no_letter(session: Session) -> None:
-    submission, entry = sent_form(session, doubt=Doubt.TOO_FAST)
-
-    closing.correct_address(session, submission, "sabine@haustechnik.example", now=TUESDAY)
-    step(session)
-
-    assert entry.customer.email == "sabine@haustechnik.example"
-    assert letters(session, entry, audience=Audience.CUSTOMER) == []
-
-
-# --- "Das war ich nicht" ---------------------------------------------------------------------------------------------
-
-
-def test_whoever_did_not_write_gets_no_further_letter(session: Session) -> None:
-    case = open_case(session)
-    answering.reply(session, case, by_id=case.owner_id, text="Ja.", keeps=(), step=None, now=TEN)
-
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    assert letters(session, case, audience=Audience.CUSTOMER) == []
-
-
-def test_letters_to_staff_about_a_denied_case_are_overtaken(session: Session) -> None:
-    case = open_case(session)
-
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    assert kinds_of(letters(session, case)) == [LetterKind.STAFF_NOT_ME]
-
-
-def test_a_denied_case_waits_for_staff_with_a_date_and_is_erased_on_another(session: Session) -> None:
-    case = delivered_case(session)
-
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    assert (case.state, case.doubt, case.promise_id) == (CaseState.RECEIVED, Doubt.NOT_ME, None)
-    assert case.check_by_at == berlin("2026-11-25 09:00")
-    assert case.erase_on == date(2026, 12, 1)
-    assert [promise.state for promise in all_promises(session, case)] == [PromiseState.WITHDRAWN]
-
-
-def test_the_page_of_a_denied_case_says_when_it_is_looked_at_and_erased(session: Session) -> None:
-    case = delivered_case(session)
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    status = timeline.status_of(session, case, now=TEN)
-
-    assert (status.not_me, status.can) == (True, frozenset())
-    assert (status.check_by, status.erase_on) == ("Mittwoch, 25. November, 9 Uhr", date(2026, 12, 1))
-    assert status.person.name == "Miriam Albrecht"
-
-
-def test_staff_are_told_of_a_denied_case_with_both_dates(session: Session) -> None:
-    case = delivered_case(session)
-
-    closing.not_me(session, case, now=TEN)
-
-    (letter,) = letters(session, case, LetterKind.STAFF_NOT_ME)
-    mail = read(letter)
-    assert letter.to_address == "m.albrecht@beispielwerke.example"
-    assert "Mittwoch, 25. November, 9 Uhr" in mail.text
-    assert "Dienstag, 1. Dezember" in mail.text
-
-
-def test_a_closed_case_can_be_denied(session: Session) -> None:
-    case = closed_case(session)
-
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    assert (case.state, case.closed_at, case.reopen_until) == (CaseState.RECEIVED, None, None)
-
-
-def test_what_is_no_case_cannot_be_denied(session: Session) -> None:
-    case = delivered_case(session)
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    with refused(session, NotOpen):
-        closing.not_me(session, case, now=TEN)
-
-    assert len(entries(session, case, Kind.NOT_ME)) == 1
-
-
-def test_staff_can_take_a_denial_back(session: Session) -> None:
-    case = delivered_case(session)
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    doubtful.release(session, case, by_id=case.owner_id, now=berlin("2026-11-25 10:00"))
-    step(session)
-
-    assert (case.state, case.doubt, case.check_by_at, case.erase_on) == (CaseState.OPEN, None, None, None)
-    assert promise_of(session, case, PromiseKind.REPLY).due_at == berlin("2026-11-26 17:00")
-    assert entries(session, case, Kind.NOT_ME_UNDONE)[0].visible is True
-
-
-def test_a_denied_entry_that_staff_discard_keeps_its_date_of_erasure(session: Session) -> None:
-    case = delivered_case(session)
-    closing.not_me(session, case, now=TEN)
-    step(session)
-
-    doubtful.discard(session, case, by_id=case.owner_id, now=TEN)
-    step(session)
-
-    assert (case.state, case.erase_on) == (CaseState.SPAM, date(2026, 12, 1))
-
-
 # --- law 1 -----------------------------------------------------------------------------------------------------------
 
 
@@ -861,53 +398,12 @@ def test_a_letter_that_is_no_longer_true_would_be_noticed(session: Session) -> N
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def delivered_case(session: Session, slug: str = "angebot") -> Case:
-    """A case whose first letters have been delivered."""
-    case = open_case(session, slug)
-    deliver(session)
-    return case
-
-
-def closed_case(session: Session) -> Case:
-    """A case that we closed on Tuesday at ten."""
-    case = delivered_case(session)
-    close(session, case)
-    step(session)
-    return case
-
-
-def close(
-    session: Session,
-    case: Case,
-    *,
-    by_customer: bool = False,
-    outcome: Outcome = Outcome.DONE,
-    text: str = "",
-    at: datetime = TEN,
-) -> None:
-    by_id = {True: None, False: case.owner_id}[by_customer]
-    closing.close(session, case, by_id=by_id, outcome=outcome, text=text, now=at)
-
-
-def give_result(session: Session, case: Case) -> None:
-    """Promise a result for Friday noon."""
-    given = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
-    step(session)
-
-
-def sent_form(session: Session, doubt: Doubt | None = None, **changes: str) -> tuple[Submission, Case]:
-    submission = send_form(session, doubt=doubt, **changes)
-    step(session)
-    return submission, session.scalars(select(Case).where(Case.id == submission.case_id)).one()
-
-
-def some_date(session: Session, case: Case, at: datetime, chance: Random) -> Step:
+def some_date(session: Session, case: Case, at: datetime, chance: Random) -> NewPromise:
     """A date that has room, of any kind and by any medium."""
     found = directory.load(session, now=at)
     calendar = found.calendar(found.team_of(case))
     due_at = business_time.round_up(calendar, business_time.add(calendar, at, chance.choice((60, 300, 900))))
-    return Step(chance.choice(list(PromiseKind)), chance.choice(list(Medium)), due_at)
+    return NewPromise(chance.choice(list(PromiseKind)), chance.choice(list(Medium)), due_at)
 
 
 def some_promises(session: Session, case: Case, chance: Random) -> set[int]:
@@ -915,7 +411,7 @@ def some_promises(session: Session, case: Case, chance: Random) -> set[int]:
     return {promise.id for promise in open_promises(session, case) if chance.random() < 0.5}
 
 
-def a_date_or_none(session: Session, case: Case, at: datetime, chance: Random) -> Step | None:
+def a_date_or_none(session: Session, case: Case, at: datetime, chance: Random) -> NewPromise | None:
     return chance.choice([None, some_date(session, case, at, chance)])
 
 
@@ -930,11 +426,11 @@ def ask_somehow(session: Session, case: Case, at: datetime, chance: Random) -> N
 
 
 def log_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id,
-        contact=chance.choice(list(answering.Contact)),
+        contact=chance.choice(list(contacts.Contact)),
         text="",
         at=at,
         keeps=some_promises(session, case, chance),
@@ -946,7 +442,7 @@ def log_somehow(session: Session, case: Case, at: datetime, chance: Random) -> N
 
 def promise_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
     given = some_date(session, case, at, chance)
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=at)
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=at)
 
 
 def write_somehow(session: Session, case: Case, at: datetime, chance: Random) -> None:
@@ -963,7 +459,7 @@ def reopen_somehow(session: Session, case: Case, at: datetime, chance: Random) -
 
 
 def deny(session: Session, case: Case, at: datetime, chance: Random) -> None:
-    closing.not_me(session, case, now=at)
+    addressing.not_me(session, case, now=at)
 
 
 def release(session: Session, case: Case, at: datetime, chance: Random) -> None:
@@ -971,7 +467,7 @@ def release(session: Session, case: Case, at: datetime, chance: Random) -> None:
 
 
 def replace_link(session: Session, case: Case, at: datetime, chance: Random) -> None:
-    closing.replace_link(session, case, now=at)
+    linking.replace_link(session, case, now=at)
 
 
 def deliver_all(session: Session, case: Case, at: datetime, chance: Random) -> None:

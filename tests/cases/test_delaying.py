@@ -6,10 +6,11 @@ from datetime import date, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, answering, calling, delaying, planning, reminding, scheduling
+from portal.cases import absences, answering, calling, contacts, delaying, planning, promising, reminding, scheduling
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, LetterState
@@ -187,7 +188,7 @@ def test_the_call_that_nobody_makes_is_moved_like_any_other_and_becomes_no_secon
 
 
 def test_one_letter_moves_every_promise_whose_notice_falls_into_the_day(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 17:00"), "Lieferzeit"))
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 17:00"), "Lieferzeit"))
 
     notice(session, case)
 
@@ -199,7 +200,7 @@ def test_one_letter_moves_every_promise_whose_notice_falls_into_the_day(session:
 
 
 def test_a_promise_of_another_day_stays(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-26 12:00")))
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-26 12:00")))
 
     notice(session, case)
 
@@ -229,9 +230,9 @@ def test_a_date_of_the_same_day_is_refused_after_a_notice(session: Session, case
     notice(session, case, at=at)
 
     with refused(session, scheduling.NoticedToday):
-        give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 16:00")), at=at)
+        give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 16:00")), at=at)
 
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-26 16:00")), at=at)
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-26 16:00")), at=at)
 
 
 def test_a_second_notice_of_a_day_waits_for_the_next_where_the_date_allows(session: Session, case: Case) -> None:
@@ -268,7 +269,7 @@ def test_the_reason_is_read_on_every_rung(session: Session, case: Case) -> None:
 
 
 def test_of_two_promises_each_has_its_own_reason(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 16:00")))
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 16:00")))
     for number, promise in enumerate(open_promises(session, case)):
         plan(session, case, None, at=berlin("2026-11-25 12:00"), promise_id=promise.id, reason=f"Grund {number}.")
 
@@ -280,7 +281,7 @@ def test_of_two_promises_each_has_its_own_reason(session: Session, case: Case) -
 
 def test_a_notice_of_another_promise_takes_a_planned_date_along_with_its_reason(session: Session, case: Case) -> None:
     """One letter a day names every date that moves: the quarter of an hour to change it ends with that letter."""
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 15:00")))
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 15:00")))
     to = berlin("2026-11-27 11:00")
     tells_at = plan(session, case, to, at=berlin("2026-11-25 13:58"))
 
@@ -304,7 +305,7 @@ def test_a_notice_of_another_promise_takes_a_planned_date_along_with_its_reason(
 def test_a_planned_date_that_would_need_a_second_notice_on_one_day_gives_way(
     session: Session, case: Case, other_due: str, to: str, planned_at: str, noticed_at: str
 ) -> None:
-    give(session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin(other_due)))
+    give(session, case, NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin(other_due)))
     plan(session, case, berlin(to), at=berlin(planned_at))
 
     notice(session, case, at=berlin(noticed_at))
@@ -315,7 +316,7 @@ def test_a_planned_date_that_would_need_a_second_notice_on_one_day_gives_way(
 
 
 def test_what_people_planned_on_one_day_goes_out_in_one_letter(session: Session, case: Case) -> None:
-    give(session, case, Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 16:00")))
+    give(session, case, NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 16:00")))
     reply, call = promise_of(session, case, PromiseKind.REPLY), promise_of(session, case, PromiseKind.CALL)
     first, second = berlin("2026-11-26 11:00"), berlin("2026-11-27 12:00")
     tells_at = plan(session, case, first, at=berlin("2026-11-25 10:00"), promise_id=reply.id)
@@ -445,9 +446,8 @@ def test_a_kept_promise_sets_the_ladder_back(session: Session, case: Case) -> No
     notices(session, case, NOTICE, SECOND)
 
     answer(session, case, at=SECOND + timedelta(hours=1))
-    give(
-        session, case, Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-02 12:00")), at=berlin("2026-11-30 09:00")
-    )
+    result = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-02 12:00"))
+    give(session, case, result, at=berlin("2026-11-30 09:00"))
     notice(session, case, at=promise_of(session, case, PromiseKind.RESULT).notice_at)
 
     assert case.notices == 1
@@ -612,7 +612,7 @@ def test_where_the_notice_is_due_too_the_reminder_is_left_out(session: Session, 
 
 
 def test_a_call_that_reached_nobody_keeps_nothing_and_the_notice_comes(session: Session, case: Case) -> None:
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,
@@ -680,15 +680,15 @@ def remind(session: Session, case: Case, *, at: datetime = REMINDER) -> None:
     step(session)
 
 
-def give(session: Session, case: Case, next_step: Step, *, at: datetime = TUESDAY) -> None:
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=next_step, now=at)
+def give(session: Session, case: Case, next_step: NewPromise, *, at: datetime = TUESDAY) -> None:
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=next_step, now=at)
     step(session)
     deliver(session, at=at)
 
 
 def answer(session: Session, case: Case, *, at: datetime) -> None:
     """The reply that was promised, with a result to come later."""
-    later = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-10 12:00"))
+    later = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-12-10 12:00"))
     keeps = {promise_of(session, case, PromiseKind.REPLY).id}
     answering.reply(session, case, by_id=case.owner_id or 0, text="Bitte sehr.", keeps=keeps, step=later, now=at)
     step(session)

@@ -10,26 +10,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import tables
-from portal.cases import answering, closing, doubtful, erasing, finding, submissions
-from portal.cases.answering import Contact, Step
+from portal.cases import addressing, answering, closing, contacts, doubtful, erasing, finding, promising, submissions
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotOpen
 from portal.cases.models import Case, CaseState, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.customers.models import Account
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
 from portal.people.models import Company
 from portal.promises.models import Medium, PromiseKind
-from tests.support.cast import (
-    all_promises,
-    berlin,
-    deliver,
-    entries,
-    letters,
-    open_case,
-    refused,
-    step,
-)
+from tests.support.cast import all_promises, berlin, deliver, entries, letters, open_case, refused, step
 
 TEN = berlin("2026-11-24 10:00")
 ERASED_AT = berlin("2027-05-26 03:00")
@@ -200,7 +192,7 @@ def closed_one(session: Session) -> Case:
 def denied_one(session: Session) -> Case:
     case = open_case(session, "lieferung")
     deliver(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     return case
 
 
@@ -285,8 +277,8 @@ def a_whole_life(session: Session) -> Case:
     case = open_case(session, "lieferung", **CANARIES)
     owner_id = case.owner_id
     answering.reply(session, case, by_id=owner_id, text=SAID[0], keeps=(), step=None, now=TEN)
-    answering.note(session, case, by_id=owner_id, text=SAID[1], now=TEN)
-    answering.log_contact(
+    contacts.note(session, case, by_id=owner_id, text=SAID[1], now=TEN)
+    contacts.log_contact(
         session,
         case,
         by_id=owner_id,
@@ -299,8 +291,8 @@ def a_whole_life(session: Session) -> Case:
         now=TEN,
     )
     answering.customer_message(session, case, SAID[3], now=TEN)
-    result = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"), SAID[4])
-    answering.promise_date(session, case, by_id=owner_id, step=result, now=TEN)
+    result = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-27 12:00"), SAID[4])
+    promising.promise_date(session, case, by_id=owner_id, step=result, now=TEN)
     deliver(session)
     failed = letters(session, case, LetterKind.CONFIRMATION)[0]
     failed.state, failed.last_error = LetterState.FAILED, f"550 <{CANARIES['email']}> {SAID[6]}"

@@ -10,18 +10,20 @@ from portal.cases import (
     agreeing,
     answering,
     closing,
+    contacts,
     delaying,
     erasing,
     erasure_wishes,
     exporting,
     finding,
+    linking,
     planning,
     renewing,
     timeline,
     undelivered,
     writing,
 )
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.erasing import BUSINESS_LETTERS
 from portal.cases.errors import ErasureConfirmed, NotConfirmable, NotErasable, NotReopenable
 from portal.cases.models import Case, CaseState, Outcome
@@ -117,7 +119,7 @@ def test_a_wrong_link_confirms_nothing(session: Session) -> None:
 def test_a_new_status_link_makes_the_letter_worthless(session: Session) -> None:
     case = asked(session)
     proof = erasure_wishes.proof(case)
-    closing.replace_link(session, case, now=TEN)
+    linking.replace_link(session, case, now=TEN)
     step(session)
 
     assert not erasure_wishes.proves(case, proof, now=TEN)
@@ -202,8 +204,8 @@ def commercial(session: Session) -> Case:
     case = asked(session, "angebot", postcode="80997")
     now, owner_id = TEN, case.owner_id
     answering.reply(session, case, by_id=owner_id, text="Das Angebot als Wortlaut.", keeps=(), step=None, now=now)
-    answering.note(session, case, by_id=owner_id, text="Notiz über den Kunden", now=now)
-    answering.log_contact(
+    contacts.note(session, case, by_id=owner_id, text="Notiz über den Kunden", now=now)
+    contacts.log_contact(
         session,
         case,
         by_id=owner_id,
@@ -377,7 +379,7 @@ def test_the_page_names_the_date(session: Session, days: int) -> None:
 
 def test_with_a_new_status_link_the_letter_can_be_asked_for_again_at_once(session: Session) -> None:
     case = asked(session)
-    closing.replace_link(session, case, now=TEN)
+    linking.replace_link(session, case, now=TEN)
     step(session)
     view = timeline.status_of(session, case, now=TEN).erasure
     assert view is not None and not view.asked
@@ -422,7 +424,7 @@ def test_an_answer_that_keeps_the_promise_takes_no_letter_about_deletion_back(se
 
 def test_who_has_confirmed_and_takes_a_new_link_still_hears_the_date(session: Session) -> None:
     case = confirmed(session)
-    closing.replace_link(session, case, now=TEN)
+    linking.replace_link(session, case, now=TEN)
     step(session)
 
     *_, letter = letters(session, case, LetterKind.ERASURE)

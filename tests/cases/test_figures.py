@@ -12,10 +12,11 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering, closing, figures
-from portal.cases.answering import Contact, Step
+from portal.cases import answering, closing, contacts, figures, promising
+from portal.cases.contacts import Contact
 from portal.cases.figures import Fate, Figures, Report
 from portal.cases.models import Case, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Kind
 from portal.people.models import Hours
@@ -53,7 +54,7 @@ def answer(session: Session, case: Case, at: datetime) -> None:
         by_id=case.owner_id or 0,
         text="Ja.",
         keeps={one.id for one in open_promises(session, case)},
-        step=Step(PromiseKind.RESULT, Medium.MAIL, LATER),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, LATER),
         now=at,
     )
     step(session)
@@ -61,8 +62,8 @@ def answer(session: Session, case: Case, at: datetime) -> None:
 
 def move(session: Session, case: Case, at: datetime, to: datetime) -> None:
     """Somebody promises another date for the reply."""
-    answering.promise_date(
-        session, case, by_id=case.owner_id or 0, step=Step(PromiseKind.REPLY, Medium.MAIL, to), now=at
+    promising.promise_date(
+        session, case, by_id=case.owner_id or 0, step=NewPromise(PromiseKind.REPLY, Medium.MAIL, to), now=at
     )
     step(session)
 
@@ -406,7 +407,7 @@ def test_a_team_without_hours_leaves_the_page_standing(session: Session) -> None
 
 
 def log(session: Session, case: Case, contact: Contact, *, at: datetime) -> None:
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import agreeing, answering, closing, keeping, passing, steps
-from portal.cases.answering import Step
+from portal.cases import agreeing, answering, closing, keeping, passing, promising, steps
 from portal.cases.errors import AuthorAbsent, NoAppointment, NoNextStep, OnHold, StaleAppointment, WrongMedium
 from portal.cases.keeping import AppointmentOutcome
 from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -44,7 +44,7 @@ from tests.support.cast import (
 )
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-RESULT = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 15:00"), "Angebot")
+RESULT = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 15:00"), "Angebot")
 
 
 def say(
@@ -199,8 +199,8 @@ def test_the_second_attempt_of_a_day_is_told_too(session: Session) -> None:
 
 def test_a_promised_call_that_comes_sooner_stands_and_a_later_one_is_brought_forward(session: Session) -> None:
     case = call_case(session)
-    given = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
+    given = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
     step(session)
     late = promise_of(session, case, PromiseKind.CALL)
 

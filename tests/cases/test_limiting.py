@@ -11,7 +11,18 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal import db, limits
-from portal.cases import answering, closing, delaying, doubtful, holding, linking, opening, renewing
+from portal.cases import (
+    addressing,
+    answering,
+    closing,
+    delaying,
+    doubtful,
+    drafting,
+    holding,
+    linking,
+    opening,
+    renewing,
+)
 from portal.cases.errors import NotHeld, NotOpen, SiteFull, TooMany
 from portal.cases.models import Case, CaseState, Doubt, Submission
 from portal.config import Rate
@@ -111,7 +122,7 @@ def test_the_second_press_of_the_last_that_was_taken_gets_its_answer(session: Se
 
     again = opening.keep(
         session,
-        opening.draft(session, wish(session), doubt=None, now=TUESDAY),
+        drafting.draft(session, wish(session), doubt=None, now=TUESDAY),
         key="the-key-of-the-last-one",
         body_hash="",
         network=OFFICE,
@@ -128,7 +139,7 @@ def test_what_fails_is_not_counted(session: Session) -> None:
 
 
 def send_and_fail(session: Session) -> None:
-    drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+    drafted = drafting.draft(session, wish(session), doubt=None, now=TUESDAY)
     opening.keep(session, drafted, key=new_secret(), body_hash="", network=OFFICE)
     raise ZeroDivisionError
 
@@ -138,7 +149,7 @@ def test_many_at_the_same_moment_are_taken_exactly_as_many_as_may_be(core: Flask
         with core.app_context():
             with db.reading() as session:
                 asked = wish(session, email=f"{new_secret()}@kunde.example")
-                drafted = opening.draft(session, asked, doubt=None, now=TUESDAY)
+                drafted = drafting.draft(session, asked, doubt=None, now=TUESDAY)
             try:
                 with db.writing() as session:
                     opening.keep(session, drafted, key=new_secret(), body_hash="", network=OFFICE)
@@ -237,7 +248,7 @@ def test_a_corrected_address_counts_for_the_new_mailbox(session: Session) -> Non
     case = send(session, network="10.1.0.0/24")
     submission = session.scalars(select(Submission).where(Submission.case_id == case.id)).one()
 
-    closing.correct_address(session, submission, spellings(9)[-1], now=TUESDAY)
+    addressing.correct_address(session, submission, spellings(9)[-1], now=TUESDAY)
     step(session)
 
     assert letters(session, case, LetterKind.CONFIRMATION) == []
@@ -307,7 +318,7 @@ def test_released_after_the_link_was_replaced_it_holds_the_new_link_alone(
     case = held_case(session)
     (letter,) = letters(session, case, states=HELD)
     old = cast.link_in(letter)
-    closing.replace_link(session, case, now=TUESDAY)
+    linking.replace_link(session, case, now=TUESDAY)
     step(session)
 
     holding.release(session, case, by_id=people["Miriam Albrecht"], now=TUESDAY)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import absences, closing, finding, linking, timeline
+from portal.cases import absences, addressing, closing, finding, linking, status_link, timeline
 from portal.cases.directory import Directory
 from portal.cases.models import Case, Doubt, LinkWish, Outcome
 from portal.journal.models import Actor, Channel, Direction, Kind
@@ -270,7 +270,7 @@ def test_a_wish_whose_mailbox_cannot_be_looked_up_is_dropped_too(
 
 def test_a_busy_database_is_no_fault_of_the_wish(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     delivered_case(session)
-    monkeypatch.setattr(closing, "send_link", Mock(side_effect=OperationalError("", None, Exception())))
+    monkeypatch.setattr(status_link, "send_link", Mock(side_effect=OperationalError("", None, Exception())))
 
     with refused(session, OperationalError):
         ask_and_answer(session, MAILBOX)
@@ -286,7 +286,7 @@ def test_no_link_follows_what_somebody_else_does_at_the_same_moment(core: Flask,
         with core.app_context(), db.writing() as other:
             linking.answer_wish(other, now=TEN)
 
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     session.flush()
     worker = threading.Thread(target=answer)
     worker.start()
@@ -343,7 +343,7 @@ def test_an_entry_in_doubt_gets_nothing(session: Session) -> None:
 
 def test_a_mailbox_that_denied_the_case_gets_nothing(session: Session) -> None:
     case = delivered_case(session)
-    closing.not_me(session, case, now=TUESDAY)
+    addressing.not_me(session, case, now=TUESDAY)
     step(session)
 
     ask_and_answer(session, MAILBOX)
@@ -375,14 +375,14 @@ def ask_and_answer(session: Session, mailbox: str, *, at: datetime = TEN) -> Non
 
 def break_letters_of(broken: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the link of this case cannot be sent."""
-    broken_id, send = broken.id, closing.send_link
+    broken_id, send = broken.id, status_link.send_link
 
     def send_or_break(session: Session, directory: Directory, case: Case, **how: Any) -> None:
         send(session, directory, case, **how)
         if case.id == broken_id:
             raise NoBusinessTime(MAILBOX)
 
-    monkeypatch.setattr(closing, "send_link", send_or_break)
+    monkeypatch.setattr(status_link, "send_link", send_or_break)
 
 
 def count(session: Session, model: type[LinkWish] | type[Letter]) -> int:

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import AppointmentState
-from portal.cases import agreeing, answering, on_hold, settling
-from portal.cases.answering import Contact, Step
+from portal.cases import agreeing, on_hold, promising, settling
+from portal.cases.contacts import Contact
 from portal.cases.errors import HasCome, NoAppointment, StaleAppointment
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
@@ -94,8 +95,8 @@ def test_whose_time_has_come_or_whose_page_is_old_cannot_be_put_on_hold(session:
 
 def test_a_date_that_a_colleague_gave_is_as_good(session: Session) -> None:
     case = agreed_case(session)
-    given = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-25 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=NOW)
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-25 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=NOW)
     step(session)
     stands = promise_of(session, case, PromiseKind.FOLLOW_UP).id
 

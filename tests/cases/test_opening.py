@@ -1,6 +1,5 @@
 """Opening: what the form says becomes a case with owner, promise, journal and letters, at once or not at all."""
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import db, tables
-from portal.cases import closing, doubtful, finding, opening, submissions
+from portal.cases import addressing, doubtful, drafting, finding, opening, submissions
 from portal.cases.errors import KeyReused, NothingToPromise, NotOpen
 from portal.cases.models import Case, CaseState, Doubt, RoutedBy, Submission
 from portal.customers.models import Account
@@ -39,7 +38,6 @@ from tests.support.cast import (
     refused,
     send_form,
     step,
-    topic,
     wish,
 )
 
@@ -179,24 +177,6 @@ def test_without_a_number_a_call_cannot_be_promised_and_a_reply_is(session: Sess
     assert (promise.kind, promise.medium) == (PromiseKind.REPLY, Medium.MAIL)
 
 
-def test_the_form_says_for_each_topic_the_date_the_case_will_get(session: Session) -> None:
-    offers = {offer.topic.slug: offer for offer in opening.promised(session, language="de", now=TUESDAY)}
-
-    for slug, offer in offers.items():
-        case = open_case(session, slug, email=f"{slug}@neu.example")
-        assert open_promises(session, case)[0].due_at == offer.due_at
-    assert sorted(offers) == ["angebot", "lieferung", "rechnung", "reklamation", "rueckruf", "technik"]
-
-
-def test_a_topic_that_is_no_longer_offered_is_not_on_the_form(session: Session) -> None:
-    topic(session, "technik").active = False
-    step(session)
-
-    offers = opening.promised(session, language="de", now=TUESDAY)
-
-    assert "technik" not in [offer.topic.slug for offer in offers]
-
-
 def without_hours(session: Session, team: str) -> None:
     """Take a team's hours away."""
     team_id = session.scalars(select(Team.id).where(Team.name == team)).one()
@@ -210,23 +190,12 @@ def test_where_no_date_can_be_computed_a_case_is_refused_and_an_entry_looked_at_
 ) -> None:
     without_hours(session, "Vertrieb Süd")
 
-    assert "angebot" not in [offer.topic.slug for offer in opening.promised(session, language="de", now=TUESDAY)]
+    assert "angebot" not in [offer.topic.slug for offer in drafting.promised(session, language="de", now=TUESDAY)]
     if doubt is None:
         with refused(session, NothingToPromise):
             send_form(session)
     else:
         assert open_case(session, doubt=doubt).check_by_at == TUESDAY + timedelta(days=1)
-
-
-def test_nobody_is_alarmed_by_a_topic_that_is_not_on_the_form(
-    session: Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    topic(session, "angebot").active = False
-    without_hours(session, "Vertrieb Süd")
-
-    opening.promised(session, language="de", now=TUESDAY)
-
-    assert "'topic': 'angebot'" not in caplog.text
 
 
 def test_an_owner_whose_team_has_no_hours_still_keeps_the_date_of_the_form(
@@ -243,7 +212,7 @@ def test_an_owner_whose_team_has_no_hours_still_keeps_the_date_of_the_form(
 
 def test_a_draft_that_an_absence_overtakes_is_drafted_again(core: Flask, people: dict[str, int]) -> None:
     with db.reading() as session:
-        drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(session, wish(session), doubt=None, now=TUESDAY)
     with db.writing() as session:
         away(session, people["Miriam Albrecht"], since=TUESDAY)
     with db.writing() as session:
@@ -267,7 +236,7 @@ def test_a_draft_of_a_known_customer_that_an_absence_overtakes_is_signed_by_the_
     core: Flask, people: dict[str, int]
 ) -> None:
     with db.reading() as session:
-        drafted = opening.draft(session, wish(session, customer_number="K-10042"), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(session, wish(session, customer_number="K-10042"), doubt=None, now=TUESDAY)
     with db.writing() as session:
         away(session, people["Jonas Weidner"], since=TUESDAY)
     with db.writing() as session:
@@ -284,7 +253,7 @@ def test_a_draft_of_a_known_customer_that_an_absence_overtakes_is_signed_by_the_
 
 def test_a_draft_that_nothing_overtook_is_written_as_it_stands(core: Flask, people: dict[str, int]) -> None:
     with db.reading() as session:
-        drafted = opening.draft(session, wish(session), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(session, wish(session), doubt=None, now=TUESDAY)
     with db.writing() as session:
         kept = opening.keep(session, drafted, key="one", body_hash="")
 
@@ -460,15 +429,8 @@ def test_only_what_waits_can_be_released_or_discarded(session: Session, people: 
     assert len(open_promises(session, case)) == 1
 
 
-def test_a_reference_can_be_read_out_on_the_phone() -> None:
-    references = {opening.new_reference() for _ in range(2000)}
-
-    assert len(references) == 2000
-    assert all(re.fullmatch("[2-9A-HJ-NP-Z]{3}-[2-9A-HJ-NP-Z]{3}", reference) for reference in references)
-
-
 def test_two_cases_never_share_a_reference(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "new_reference", lambda: "K7P-3M9")
+    monkeypatch.setattr(drafting, "new_reference", lambda: "K7P-3M9")
     open_case(session)
 
     with refused(session, IntegrityError):
@@ -479,7 +441,7 @@ def test_two_cases_never_share_a_reference(session: Session, monkeypatch: pytest
 def test_a_case_is_found_by_its_reference_however_it_was_typed(
     session: Session, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
-    monkeypatch.setattr(opening, "new_reference", lambda: "K7P-3M9")
+    monkeypatch.setattr(drafting, "new_reference", lambda: "K7P-3M9")
     case = open_case(session)
 
     assert finding.by_reference(session, typed) is case
@@ -503,7 +465,7 @@ def test_an_entry_whose_mailbox_denied_it_is_told_again_when_it_is_released(
 ) -> None:
     case = open_case(session)
     deliver(session)
-    closing.not_me(session, case, now=TUESDAY)
+    addressing.not_me(session, case, now=TUESDAY)
     step(session)
 
     doubtful.release(session, case, by_id=people["Petra Lindner"], now=TUESDAY + timedelta(hours=1))

@@ -9,13 +9,12 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import closing, doubtful, opening
+from portal.cases import addressing, doubtful, drafting, opening
 from portal.cases.errors import NotOffered, SlotTaken
 from portal.cases.models import CaseState, Doubt, RoutedBy
 from portal.journal.models import Actor, Kind
 from portal.links import new_secret
 from portal.mail.letters import LetterKind
-from portal.people.models import Hours
 from portal.promises.models import Medium, PromiseKind
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, booked, offer_calls
 from tests.support.cast import (
@@ -96,7 +95,7 @@ def test_a_time_that_everybody_has_given_away_is_taken_and_others_are_near(sessi
 
     with refused(session, SlotTaken):
         send_form(session, slot=THURSDAY_TEN)
-    near = opening.alternatives(session, wish(session, slot=THURSDAY_TEN), now=TUESDAY)
+    near = drafting.alternatives(session, wish(session, slot=THURSDAY_TEN), now=TUESDAY)
     assert len(near) == 3
     assert THURSDAY_TEN not in [one.starts_at for one in near]
     assert all(abs(one.starts_at - THURSDAY_TEN) <= timedelta(hours=2) for one in near)
@@ -124,30 +123,14 @@ def test_a_topic_without_times_takes_none(session: Session) -> None:
     row.slot_medium = None
     step(session)
 
-    assert opening.times(session, row, now=TUESDAY, count=6) == []
+    assert drafting.times(session, row, now=TUESDAY, count=6) == []
     with refused(session, NotOffered):
         send_form(session, slot=THURSDAY_TEN)
 
 
-def test_a_topic_whose_team_works_no_hours_has_no_times_and_no_fault(session: Session) -> None:
-    session.query(Hours).delete()
-    step(session)
-
-    assert opening.times(session, topic(session, "angebot"), now=TUESDAY, count=6) == []
-
-
-def test_the_first_times_are_in_order_and_within_the_horizon(session: Session) -> None:
-    times = opening.times(session, topic(session, "angebot"), now=TUESDAY, count=6)
-
-    starts = [one.starts_at for one in times]
-    assert len(starts) == 6
-    assert starts == sorted(set(starts))
-    assert starts[0] >= TUESDAY + timedelta(hours=4)
-
-
 def test_a_time_that_somebody_takes_between_draft_and_writing_is_refused(core: Flask, people: dict[str, int]) -> None:
     with db.reading() as session:
-        drafted = opening.draft(session, wish(session, slot=THURSDAY_TEN), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(session, wish(session, slot=THURSDAY_TEN), doubt=None, now=TUESDAY)
     with db.writing() as session:
         everybody_of_the_team_is_booked(session)
 
@@ -250,7 +233,7 @@ def test_a_case_reported_and_taken_back_gets_a_promise_not_the_old_wish(
     entry = open_case(session, doubt=Doubt.HONEYPOT, slot=THURSDAY_TEN)
     doubtful.release(session, entry, by_id=people["Petra Lindner"], now=LATER)
     step(session)
-    closing.not_me(session, entry, now=LATER)
+    addressing.not_me(session, entry, now=LATER)
     step(session)
 
     doubtful.release(session, entry, by_id=people["Petra Lindner"], now=LATER)

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import AppointmentState
-from portal.cases import answering, passing
-from portal.cases.answering import Step
+from portal.cases import answering, passing, promising
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.promises.models import Medium, PromiseKind
@@ -180,8 +180,8 @@ def test_a_visit_that_nobody_began_is_asked_for(session: Session) -> None:
 
 def test_a_date_that_a_colleague_gave_stands(session: Session) -> None:
     case = call_case(session)
-    given = Step(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-27 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-27 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=THURSDAY_TEN - HOUR)
     step(session)
     begin(session, case)
     stands = promise_of(session, case, PromiseKind.FOLLOW_UP).id

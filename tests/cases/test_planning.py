@@ -7,18 +7,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.cases import absences, answering, closing, delaying, planning, reminding, replanning
-from portal.cases.answering import Step
-from portal.cases.errors import (
-    DateOutOfReach,
-    NoRoom,
-    NothingPlanned,
-    NoticedToday,
-    NotLater,
-    NotOpen,
-    StaleCase,
-)
+from portal.cases import absences, answering, closing, delaying, planning, promising, reminding, replanning
+from portal.cases.errors import DateOutOfReach, NoRoom, NothingPlanned, NoticedToday, NotLater, NotOpen, StaleCase
 from portal.cases.models import Case, Outcome
+from portal.cases.promising import NewPromise
 from portal.journal.models import Actor, Kind
 from portal.mail.letters import LetterKind
 from portal.people.models import Closure, ClosureKind
@@ -167,7 +159,7 @@ def test_a_planned_promise_that_is_kept_before_is_not_moved(session: Session, ca
         by_id=case.owner_id or 0,
         text="Hier ist das Angebot.",
         keeps={promise.id},
-        step=Step(PromiseKind.RESULT, Medium.MAIL, FRIDAY),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, FRIDAY),
         now=TEN,
     )
     step(session)
@@ -456,8 +448,8 @@ def reminded(session: Session, case: Case) -> list[str]:
 
 def moved_by_a_calendar(session: Session, case: Case) -> Promise:
     """The firm closes on Thursday, for which the reply is promised; at night nobody is told yet."""
-    thursday = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-26 16:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=thursday, now=TUESDAY)
+    thursday = NewPromise(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-26 16:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=thursday, now=TUESDAY)
     session.add(Closure(first_on=date(2026, 11, 26), last_on=date(2026, 11, 26), kind=ClosureKind.CLOSED))
     step(session)
     replanning.replan(session, case, now=NIGHT)

@@ -14,17 +14,20 @@ from portal.cases import (
     answering,
     closing,
     delaying,
+    drafting,
     erasing,
     opening,
+    promising,
     reminding,
     renewing,
     settling,
+    status_link,
     waiting,
     writing,
 )
 from portal.cases import directory as directories
-from portal.cases.answering import Step
 from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -224,8 +227,8 @@ def test_whoever_was_written_anew_has_waited_as_long_and_has_as_many_attempts_le
 
 def test_an_answer_names_the_step_that_is_ahead_now(session: Session, people: dict[str, int]) -> None:
     case = open_case(session)
-    sooner = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 11:00"))
-    answering.promise_date(session, case, by_id=people[MIRIAM], step=sooner, now=TUESDAY)
+    sooner = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-11-25 11:00"))
+    promising.promise_date(session, case, by_id=people[MIRIAM], step=sooner, now=TUESDAY)
     step(session)
 
     renew_all(session, at=WEDNESDAY)
@@ -256,8 +259,8 @@ def test_a_date_is_told_anew_while_it_is_ahead_and_dropped_afterwards(
     session: Session, people: dict[str, int], at: str
 ) -> None:
     case = quiet(session)
-    chosen = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 12:00"))
-    answering.promise_date(session, case, by_id=people[MIRIAM], step=chosen, now=TUESDAY)
+    chosen = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-25 12:00"))
+    promising.promise_date(session, case, by_id=people[MIRIAM], step=chosen, now=TUESDAY)
     step(session)
 
     assert renew_all(session, at=berlin(at)) == 1
@@ -405,8 +408,8 @@ def test_a_notice_written_while_an_earlier_one_waits_names_the_date_the_customer
 def test_a_person_who_moves_a_date_names_the_one_the_customer_knows(session: Session) -> None:
     case = quiet(session)
     notice(session, case)
-    later = Step(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
+    later = NewPromise(PromiseKind.REPLY, Medium.MAIL, berlin("2026-11-30 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=berlin("2026-11-26 09:00"))
 
     (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
 
@@ -557,7 +560,7 @@ def test_what_happened_yesterday_is_told_as_of_yesterday(session: Session, peopl
 def test_the_link_of_a_closed_case_is_sent_anew_without_a_step(session: Session) -> None:
     case = quiet(session)
     closing.close(session, case, by_id=None, outcome=Outcome.WITHDRAWN, text="", now=TUESDAY)
-    closing.send_link(session, directory_of(session), case, key="link:1", replaced=False, now=TUESDAY)
+    status_link.send_link(session, directory_of(session), case, key="link:1", replaced=False, now=TUESDAY)
     step(session)
 
     renew_all(session, at=WEDNESDAY)
@@ -765,7 +768,7 @@ def test_a_case_that_comes_in_while_an_absence_is_entered_waits_for_it(
 ) -> None:
     """It was drafted before anybody was away."""
     with db.reading() as reading:
-        drafted = opening.draft(reading, wish(session), doubt=None, now=TUESDAY)
+        drafted = drafting.draft(reading, wish(session), doubt=None, now=TUESDAY)
     session.commit()
     absences.enter(
         session, person_id=people[MIRIAM], starts_at=TUESDAY, ends_at=None, deputy_id=None, by_id=people[MIRIAM],
@@ -904,10 +907,8 @@ def tell(
 def ended(session: Session, case: Case) -> int:
     """A promise of the case that is no longer open."""
     (promise,) = open_promises(session, case)
-    answering.promise_date(
-        session, case, by_id=case.owner_id or 0, step=Step(promise.kind, promise.medium, berlin("2026-11-27 12:00")),
-        now=TUESDAY + timedelta(minutes=2),
-    )  # fmt: skip
+    friday = NewPromise(promise.kind, promise.medium, berlin("2026-11-27 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TUESDAY + timedelta(minutes=2))
     return promise.id
 
 

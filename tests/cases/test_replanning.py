@@ -8,12 +8,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from portal import clock
-from portal.cases import answering, delaying, planning, reminding, replanning
+from portal.cases import delaying, planning, promising, reminding, replanning
 from portal.cases import directory as directories
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.mail.letters import LetterKind
 from portal.people.models import Closure, ClosureKind, Hours, Team
-from portal.promises.models import Promise, PromiseState, Replanning, ServiceLevel
+from portal.promises.models import Promise, PromiseKind, PromiseState, Replanning, ServiceLevel
 from tests.support.cast import TUESDAY, away, berlin, deliver, letters, open_case, open_promises, read, step
 from worker.replanning import Replan
 
@@ -87,13 +88,8 @@ def test_a_holiday_in_between_leaves_the_promised_date(session: Session) -> None
 
 def test_a_notice_that_would_fall_on_a_closed_day_comes_earlier(session: Session, case: Case) -> None:
     """The date lies right after the closed day: notice is given on the last day before it."""
-    answering.promise_date(
-        session,
-        case,
-        by_id=case.owner_id or 0,
-        step=answering.Step(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 08:30")),
-        now=TEN,
-    )
+    early = NewPromise(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 08:30"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=early, now=TEN)
     step(session)
     close(session, date(2026, 11, 26))
 
@@ -281,14 +277,14 @@ def replan(session: Session, *, at: datetime = TEN) -> int:
 
 def due_on_friday(session: Session, case: Case) -> Promise:
     """The reply, promised for Friday noon and told."""
-    friday = answering.Step(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
+    friday = NewPromise(promise_kind(case), open_promises(session, case)[0].medium, berlin("2026-11-27 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
     step(session)
     deliver(session)
     (promise,) = open_promises(session, case)
     return promise
 
 
-def promise_kind(case: Case) -> answering.PromiseKind:
+def promise_kind(case: Case) -> PromiseKind:
     assert case.promise is not None and case.promise.state == PromiseState.OPEN
     return case.promise.kind

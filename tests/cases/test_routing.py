@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from portal.cases import closing, directory, doubtful, opening
+from portal.cases import closing, directory, doubtful, drafting
 from portal.cases.models import Case, Doubt, Outcome, Route, RoutedBy
 from portal.customers.models import Account
 from portal.mail.letters import LetterKind
@@ -163,9 +163,8 @@ def test_the_promise_is_the_date_that_the_form_said_whichever_team_gets_the_case
     session.execute(delete(Hours).where(Hours.team_id == service.id))
     session.add_all(Hours(team_id=service.id, weekday=day, from_minute=600, until_minute=960) for day in range(5))
     step(session)
-    (said,) = [
-        offer.due_at for offer in opening.promised(session, language="de", now=TUESDAY) if offer.topic.slug == "angebot"
-    ]
+    offers = drafting.promised(session, language="de", now=TUESDAY)
+    (said,) = [offer.due_at for offer in offers if offer.topic.slug == "angebot"]
 
     case = open_case(session, **{found_by: {"postcode": "22303", "customer_number": "K-10042"}[found_by]})
 

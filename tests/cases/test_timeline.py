@@ -13,20 +13,24 @@ from portal import db
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import (
+    addressing,
     agreeing,
     answering,
     calling,
     closing,
+    contacts,
     directory,
     doubtful,
     finding,
+    promising,
     settling,
     staff_view,
     timeline,
 )
 from portal.cases import on_hold as holding_on
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.cases.timeline import First, StatusWord
 from portal.journal.models import Kind
 from portal.languages import Voice
@@ -105,7 +109,7 @@ def entry_in_doubt(session: Session) -> Case:
 
 def denied(session: Session) -> Case:
     case = open_case(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     return case
 
 
@@ -272,7 +276,7 @@ def test_a_promise_brought_forward_has_not_been_put_off(session: Session) -> Non
         by_id=case.owner_id,
         text="Mehr am Montag.",
         keeps={case.promise_id},
-        step=Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 12:00")),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-01 12:00")),
         now=TEN,
     )
     promise_date(session, case, PromiseKind.REPLY)
@@ -588,7 +592,7 @@ def test_the_history_is_newest_first(session: Session) -> None:
 
 def test_a_contact_logged_afterwards_stands_where_it_happened(session: Session) -> None:
     case = with_messages(session, 1)
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id,
@@ -644,8 +648,8 @@ def test_another_cases_entry_is_no_place_to_go_on_from(session: Session) -> None
 
 def test_what_is_internal_is_nowhere_on_the_customers_page(session: Session) -> None:
     case = open_case(session)
-    answering.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
-    answering.log_contact(
+    contacts.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id,
@@ -669,7 +673,7 @@ def test_what_is_internal_is_nowhere_on_the_customers_page(session: Session) -> 
 
 def test_what_is_internal_is_in_no_letter_to_the_customer(session: Session) -> None:
     case = open_case(session)
-    answering.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
+    contacts.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
     answering.customer_message(session, case, "Hallo?", now=TEN)
     promise_date(session, case, PromiseKind.RESULT)
     closing.close(session, case, by_id=case.owner_id, outcome=Outcome.DONE, text="", now=TEN)
@@ -682,7 +686,7 @@ def test_what_is_internal_is_in_no_letter_to_the_customer(session: Session) -> N
 
 def test_colleagues_see_what_is_internal(session: Session) -> None:
     case = open_case(session)
-    answering.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
+    contacts.note(session, case, by_id=case.owner_id, text=CANARY, now=TEN)
     step(session)
 
     file = staff_view.case_file(session, case, language="de", now=TEN)
@@ -773,8 +777,8 @@ def ask(session: Session, case: Case, keeps: Any = None) -> None:
 
 def promise_date(session: Session, case: Case, kind: PromiseKind) -> None:
     """Promise something for Monday noon."""
-    given = Step(kind, Medium.MAIL, MONDAY_NOON)
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    given = NewPromise(kind, Medium.MAIL, MONDAY_NOON)
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
     step(session)
 
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, undelivered
-from portal.cases.answering import Contact, Step
+from portal.cases import addressing, answering, closing, contacts, promising, undelivered
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, CaseState, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import Audience, Letter, LetterState
@@ -72,8 +73,8 @@ def test_a_call_that_is_promised_already_is_not_promised_twice(session: Session)
 
 def test_a_call_that_is_promised_for_later_is_brought_forward(session: Session) -> None:
     case = open_case(session)
-    later = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-21 11:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
+    later = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-12-21 11:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
     step(session)
 
     die(session, case, LetterKind.CONFIRMATION)
@@ -214,7 +215,7 @@ def test_a_dead_letter_to_staff_about_an_entry_in_doubt_changes_nothing(session:
 def test_a_letter_of_a_denied_case_that_dies_promises_nothing(session: Session) -> None:
     case = open_case(session)
     deliver(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     step(session)
 
     die(session, case, LetterKind.CONFIRMATION)
@@ -285,7 +286,7 @@ def test_the_call_that_a_dead_letter_left_is_kept_like_any_other(session: Sessio
     die(session, case, LetterKind.CONFIRMATION)
     call = promise_of(session, case, PromiseKind.CALL)
 
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id,
@@ -311,7 +312,7 @@ def test_whom_no_letter_reaches_is_called_once_and_not_for_ever(session: Session
     call = promise_of(session, case, PromiseKind.CALL)
     before = len(letters(session, case, audience=Audience.CUSTOMER))
 
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,
@@ -319,7 +320,7 @@ def test_whom_no_letter_reaches_is_called_once_and_not_for_ever(session: Session
         text="Besprochen.",
         at=TEN,
         keeps={call.id} if contact == Contact.CALL_REACHED else frozenset(),
-        step=Step(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON),
         visible=True,
         now=TEN,
     )
@@ -332,7 +333,7 @@ def test_a_case_closed_after_the_talk_stays_closed_although_no_letter_says_so(se
     case = open_case(session)
     die(session, case, LetterKind.CONFIRMATION)
     call = promise_of(session, case, PromiseKind.CALL)
-    answering.log_contact(
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,
@@ -382,7 +383,7 @@ def with_result_only(session: Session, **changes: None) -> Case:
         by_id=case.owner_id,
         text="Der Preis folgt.",
         keeps={case.promise_id},
-        step=Step(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON),
         now=TEN,
     )
     step(session)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db
-from portal.cases import closing, doubtful, unread, worklist
+from portal.cases import addressing, doubtful, unread, worklist
 from portal.cases.models import Case, CaseState, Doubt
 from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
@@ -194,7 +194,7 @@ def test_a_case_that_was_the_leads_and_is_in_doubt_again_has_not_been_late_yet(
 ) -> None:
     case = open_case(session)
     case.lead_since = case.opened_at
-    closing.not_me(session, case, now=late_enough(case))
+    addressing.not_me(session, case, now=late_enough(case))
     step(session)
 
     (row,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=late_enough(case))

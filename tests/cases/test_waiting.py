@@ -12,10 +12,22 @@ from flask import Flask
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from portal.cases import answering, closing, delaying, scheduling, timeline, undelivered, waiting, worklist
-from portal.cases.answering import Contact, Step
+from portal.cases import (
+    answering,
+    closing,
+    contacts,
+    delaying,
+    promising,
+    scheduling,
+    timeline,
+    undelivered,
+    waiting,
+    worklist,
+)
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotOpen, NotReopenable
 from portal.cases.models import Case, CaseState, Outcome
+from portal.cases.promising import NewPromise
 from portal.cases.timeline import StatusWord
 from portal.cases.worklist import Scope
 from portal.journal.models import Actor, Channel, Direction, Kind
@@ -392,7 +404,7 @@ def test_a_follow_up_that_a_person_promised_is_no_waiting_and_outlasts_a_word_of
 ) -> None:
     case = open_case(session)
     deliver(session)
-    friday = Step(PromiseKind.FOLLOW_UP, medium, berlin("2026-12-04 12:00"))
+    friday = NewPromise(PromiseKind.FOLLOW_UP, medium, berlin("2026-12-04 12:00"))
     answering.reply(
         session, case, by_id=case.owner_id or 0, text="Ja.", keeps={case.promise_id or 0}, step=friday, now=TEN
     )
@@ -415,8 +427,8 @@ def test_a_question_takes_the_place_of_a_follow_up_that_a_person_promised(sessio
     """Of each kind one promise is open, and who asks says when we get in touch again."""
     case = open_case(session)
     deliver(session)
-    friday = Step(PromiseKind.FOLLOW_UP, Medium.CALL, berlin("2026-12-04 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
+    friday = NewPromise(PromiseKind.FOLLOW_UP, Medium.CALL, berlin("2026-12-04 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=friday, now=TEN)
     step(session)
     promised = promise_of(session, case, PromiseKind.FOLLOW_UP)
 
@@ -438,7 +450,7 @@ def test_what_we_sent_ends_no_waiting(session: Session, contact: Contact) -> Non
 
 def test_a_talk_with_a_next_step_leaves_that_alone(session: Session) -> None:
     case = asked(session)
-    result = Step(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON)
+    result = NewPromise(PromiseKind.RESULT, Medium.MAIL, MONDAY_NOON)
 
     log(session, case, Contact.CALL_REACHED, at=berlin("2026-11-25 10:00"), next_step=result)
 
@@ -471,8 +483,8 @@ def test_more_time_for_the_answer_begins_anew_and_a_call_of_ours_is_a_persons(se
     at, later = berlin("2026-11-25 10:00"), berlin("2026-12-04 12:00")
 
     for one, medium in ((case, Medium.MAIL), (other, Medium.CALL)):
-        answering.promise_date(
-            session, one, by_id=one.owner_id or 0, step=Step(PromiseKind.FOLLOW_UP, medium, later), now=at
+        promising.promise_date(
+            session, one, by_id=one.owner_id or 0, step=NewPromise(PromiseKind.FOLLOW_UP, medium, later), now=at
         )
         step(session)
 
@@ -577,11 +589,11 @@ def test_a_case_in_which_we_owe_something_is_never_closed(session: Session) -> N
     """The customer is reminded, again and again, and nothing else."""
     case = open_case(session)
     deliver(session)
-    answering.promise_date(
+    promising.promise_date(
         session,
         case,
         by_id=case.owner_id or 0,
-        step=Step(PromiseKind.RESULT, Medium.MAIL, berlin("2027-03-01 12:00")),
+        step=NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2027-03-01 12:00")),
         now=TEN,
     )
     step(session)
@@ -621,9 +633,9 @@ def test_on_the_day_of_a_notice_nobody_is_reminded_of_what_they_owe_us(session: 
 
 def test_a_promise_takes_an_announced_closing_back_and_its_end_announces_it_again(session: Session) -> None:
     case = announced(session)
-    result = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-21 12:00"))
+    result = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-21 12:00"))
 
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=result, now=berlin("2026-12-07 10:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=result, now=berlin("2026-12-07 10:00"))
     step(session)
 
     waits = promise_of(session, case, PromiseKind.FOLLOW_UP)
@@ -656,9 +668,9 @@ def test_a_closing_that_is_taken_back_takes_its_unsent_letter_along(session: Ses
     (closes,) = open_promises(session, case)
     (letter,) = letters(session, case, LetterKind.CLOSING_ANNOUNCED)
     at = closes.given_at + timedelta(minutes=5)
-    result = Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-21 12:00"))
+    result = NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-12-21 12:00"))
 
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=result, now=at)
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=result, now=at)
     step(session)
 
     assert (letter.state, letter.ended_at) == (LetterState.WITHDRAWN, at)
@@ -709,8 +721,8 @@ def test_whoever_has_no_address_is_called_and_their_case_closed_by_nobody_but_a_
 def test_whoever_is_asked_once_more_without_an_address_waits_for_nothing_either(session: Session) -> None:
     """The call that took the first question's place is still ahead."""
     case = asked(session)
-    later = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
+    later = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-12-18 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=later, now=TEN)
     step(session)
     deliver(session, at=TEN)
     case = session.get_one(Case, case.id)
@@ -798,8 +810,8 @@ def closed(session: Session, **changes: Any) -> Case:
     return case
 
 
-def log(session: Session, case: Case, contact: Contact, *, at: datetime, next_step: Step | None = None) -> None:
-    answering.log_contact(
+def log(session: Session, case: Case, contact: Contact, *, at: datetime, next_step: NewPromise | None = None) -> None:
+    contacts.log_contact(
         session,
         case,
         by_id=case.owner_id or 0,

@@ -8,10 +8,23 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, answering, closing, doubtful, on_hold, renewing, settling, worklist, writing
+from portal.cases import (
+    addressing,
+    agreeing,
+    answering,
+    closing,
+    doubtful,
+    on_hold,
+    promising,
+    renewing,
+    settling,
+    worklist,
+    writing,
+)
 from portal.cases import directory as directories
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.models import Case, CaseState, Doubt, Outcome
+from portal.cases.promising import NewPromise
 from portal.cases.worklist import APPOINTMENT, Row, Scope, Unsent
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -36,8 +49,8 @@ def test_the_most_urgent_case_comes_first(session: Session, people: dict[str, in
 
 def test_a_case_is_listed_by_its_earliest_step(session: Session, people: dict[str, int]) -> None:
     case = open_case(session)
-    earlier = Step(PromiseKind.CALL, Medium.CALL, berlin("2026-11-24 15:00"))
-    answering.promise_date(session, case, by_id=case.owner_id, step=earlier, now=TEN)
+    earlier = NewPromise(PromiseKind.CALL, Medium.CALL, berlin("2026-11-24 15:00"))
+    promising.promise_date(session, case, by_id=case.owner_id, step=earlier, now=TEN)
     step(session)
 
     (row,) = listed(session, people["Miriam Albrecht"], Scope.MINE)
@@ -260,8 +273,8 @@ def booked_in(session: Session, case: Case) -> Appointment:
 def promise_call(session: Session, case: Case, due_at: datetime) -> None:
     """Somebody says when they are in touch again."""
     assert case.owner_id is not None
-    given = Step(PromiseKind.FOLLOW_UP, Medium.CALL, due_at)
-    answering.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.CALL, due_at)
+    promising.promise_date(session, case, by_id=case.owner_id, step=given, now=TEN)
     step(session)
 
 
@@ -303,7 +316,7 @@ def test_what_was_discarded_is_listed_apart(session: Session, people: dict[str, 
 
 def test_a_denied_case_is_among_the_entries_in_doubt(session: Session) -> None:
     case = open_case(session)
-    closing.not_me(session, case, now=TEN)
+    addressing.not_me(session, case, now=TEN)
     step(session)
 
     (row,) = worklist.doubtful(session, states=[CaseState.RECEIVED], language="de", now=TEN)

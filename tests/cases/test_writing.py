@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.cases import answering
+from portal.cases import answering, contacts
 from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer, Refused
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind
@@ -108,7 +108,7 @@ def test_who_does_not_answer_customers_writes_to_none(
 def test_what_goes_to_no_customer_is_open_to_everybody(session: Session, people: dict[str, int], case: Case) -> None:
     away(session, people[JONAS], since=TUESDAY)
 
-    answering.note(session, case, by_id=people[JONAS], text="Rückruf am Montag.", now=TEN)
+    contacts.note(session, case, by_id=people[JONAS], text="Rückruf am Montag.", now=TEN)
 
 
 def written_by(session: Session, case: Case, by_id: int, *, at: datetime = TEN) -> Mail:

@@ -21,7 +21,7 @@ KEYS = {
 """For tests, which are full of passwords of people that do not exist: only what a provider gave out."""
 NONE = {
     ("README.md", "Basic Auth Credentials"),  # how a database address is written
-    ("opening.py", "Base64 High Entropy String"),  # the letters of references
+    ("drafting.py", "Base64 High Entropy String"),  # the letters of references
     ("smtp_sink.py", "Private Key"),  # of a relay that lives as long as a test
     ("test_commands.py", "Basic Auth Credentials"),
     ("test_config.py", "Basic Auth Credentials"),

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import clock, commands, db
-from portal.cases import closing, erasing, opening
+from portal.cases import closing, drafting, erasing, opening
 from portal.cases.models import Case, CaseState, Outcome, Topic
 from portal.commands import main
 from portal.core import create_core
@@ -48,7 +48,7 @@ def closed_case(app: Flask, erase_in: int) -> str:
     now = clock.utc_now()
     with app.app_context(), db.writing() as session:
         topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
-        wish = opening.Wish(topic_id, NAME, EMAIL, "Wo bleibt die Lieferung?", "de")
+        wish = drafting.Wish(topic_id, NAME, EMAIL, "Wo bleibt die Lieferung?", "de")
         submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=now)
         case = session.get_one(Case, submission.case_id)
         closing.close(session, case, by_id=None, outcome=Outcome.DONE, text="", now=now)

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
 from portal.cases import opening, replanning
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, Topic
-from portal.cases.opening import Wish
 from portal.links import new_secret
 from portal.promises.models import Promise
 from tests.faults.plan import Profile

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from portal import answers, clock, db
 from portal.answers import Answer
 from portal.cases import opening
+from portal.cases.drafting import Wish
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Topic
-from portal.cases.opening import Wish
 from portal.journal.files import File
 from portal.links import new_secret
 from tests.flood.test_flood import _opener

@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import db
-from portal.cases import answering
-from portal.cases.answering import Step
+from portal.cases import promising
 from portal.cases.models import Case
+from portal.cases.promising import NewPromise
 from portal.links import new_secret
 from portal.mail import outbox
 from portal.mail.models import Audience, Letter, LetterState, MailChannel
@@ -504,8 +504,8 @@ def test_a_promise_is_told_by_a_letter_to_the_customer_that_was_not_taken_back(
     session: Session, changes: dict[str, Any], told: bool
 ) -> None:
     case = quiet_case(session)
-    step_given = Step(PromiseKind.RESULT, Medium.MAIL, cast.berlin("2026-11-27 12:00"))
-    answering.promise_date(session, case, by_id=case.owner_id, step=step_given, now=NOW)
+    step_given = NewPromise(PromiseKind.RESULT, Medium.MAIL, cast.berlin("2026-11-27 12:00"))
+    promising.promise_date(session, case, by_id=case.owner_id, step=step_given, now=NOW)
     outbox.withdraw(session, case.id, now=NOW)
     promise_id = cast.promise_of(session, case, PromiseKind.RESULT).id
 

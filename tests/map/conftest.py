@@ -26,9 +26,9 @@ from portal.app import create_app
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, answering, erasure_wishes, feeding, opening, planning
+from portal.cases.drafting import Wish
 from portal.cases.finding import status_token
 from portal.cases.models import Case, Submission, Topic
-from portal.cases.opening import Wish
 from portal.core import create_core
 from portal.customers.models import Customer
 from portal.journal.files import File, attach

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from portal import clock, db
 from portal.app import create_app
-from portal.cases import closing, erasing, finding
+from portal.cases import erasing, finding, linking
 from portal.cases.models import Case
 from portal.journal.models import Entry
 from portal.links import Links, Purpose, new_secret
@@ -337,7 +337,7 @@ def dead_tokens(house: House) -> dict[str, str]:
     }
     with house.app.test_request_context(), db.writing() as session:
         erasing.erase(session, session.get_one(Case, house.case(CLOSED_BY_CUSTOMER).id), now=clock.utc_now())
-        closing.replace_link(session, session.get_one(Case, house.case(CLOSED).id), now=clock.utc_now())
+        linking.replace_link(session, session.get_one(Case, house.case(CLOSED).id), now=clock.utc_now())
         session.execute(update(Case).where(Case.id == house.case(FRESH).id).values(link_nonce=new_secret()))
     return tokens
 

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from portal import db
 from portal.appointments import service as appointments
-from portal.cases import agreeing, answering, finding, on_hold, opening
-from portal.cases.answering import Contact
+from portal.cases import agreeing, drafting, finding, on_hold, opening, promising
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.links import new_secret
 from portal.promises.models import Medium, PromiseKind
@@ -92,7 +92,7 @@ def page(app: Flask, client: FlaskClient, company: dict[str, int]) -> Page:
 
 def asked(app: Flask, client: FlaskClient, slug: str) -> Page:
     with app.test_request_context(), db.writing() as session:
-        wish = opening.Wish(
+        wish = drafting.Wish(
             topic(session, slug).id,
             "Sabine Krüger",
             "s@kunde.example",
@@ -181,8 +181,8 @@ def test_once_its_time_has_come_the_page_says_the_truth(
 
 
 def test_what_is_promised_beside_it_follows(page: Page) -> None:
-    promised = answering.Step(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-30 12:00"))
-    page.do(answering.promise_date, by_id=page.owner_id, step=promised)
+    promised = promising.NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-30 12:00"))
+    page.do(promising.promise_date, by_id=page.owner_id, step=promised)
 
     assert "Außerdem zugesagt Miriam Albrecht schickt Ihnen bis Montag, 30. November, 12 Uhr das Ergebnis" in page.words
 

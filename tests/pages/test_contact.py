@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from portal import db
-from portal.cases import answering, closing, undelivered, unread
+from portal.cases import closing, contacts, undelivered, unread
 from portal.cases.models import Case, CaseState, Doubt, Outcome, Topic, TopicMedium
 from portal.customers.models import Customer
 from portal.links import Links, Purpose
@@ -508,7 +508,7 @@ def test_the_answer_is_the_same_whether_or_not_it_could_still_be_corrected(
     with app.test_request_context(), db.writing() as session:
         case = session.scalars(select(Case).order_by(Case.id.desc())).first()
         assert case is not None
-        answering.note(session, case, by_id=company["Miriam Albrecht"], text="Rufe an", now=NOW)
+        contacts.note(session, case, by_id=company["Miriam Albrecht"], text="Rufe an", now=NOW)
 
     too_late = correct(client, other, "richtig@kunde.example")
 

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from portal import db
 from portal.appointments.models import Appointment
-from portal.cases import opening
+from portal.cases import drafting, opening
 from portal.cases.errors import SlotTaken
 from portal.cases.models import Case, CaseState, Topic
 from portal.customers.models import Account, Customer
@@ -108,7 +108,8 @@ def everybody_gives_it_away(app: Flask, at: datetime = THURSDAY_TEN) -> int:
     with app.app_context(), db.writing() as session:
         topic_id = session.scalars(select(Topic.id).where(Topic.slug == "angebot")).one()
         for number in range(9):
-            wish = opening.Wish(topic_id, "Erwin", f"e{number}@andere.example", "Bitte", "de", "+491713920043", slot=at)
+            email = f"e{number}@andere.example"
+            wish = drafting.Wish(topic_id, "Erwin", email, "Bitte", "de", "+491713920043", slot=at)
             try:
                 opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=NOW)
             except SlotTaken:

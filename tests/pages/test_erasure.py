@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from portal import clock, db
-from portal.cases import finding, opening
+from portal.cases import drafting, finding, opening
 from portal.cases.models import Case, CaseState, Topic
 from portal.links import new_secret
 from portal.mail.letters import LetterKind
@@ -22,7 +22,7 @@ def path(app: Flask, company: dict[str, int]) -> str:
     """The status page of an open case."""
     with app.app_context(), db.writing() as session:
         topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
-        wish = opening.Wish(topic_id, "Sabine Krüger", "s.krueger@haustechnik.example", "Wo bleibt sie?", "de")
+        wish = drafting.Wish(topic_id, "Sabine Krüger", "s.krueger@haustechnik.example", "Wo bleibt sie?", "de")
         submission = opening.accept(session, wish, key=new_secret(), body_hash="", doubt=None, now=clock.utc_now())
         return f"/s/{finding.status_token(session.get_one(Case, submission.case_id))}"
 

@@ -15,7 +15,7 @@ from portal import db
 from portal.app import create_app
 from portal.appointments.models import Appointment
 from portal.cases import agreeing, feeding, finding, on_hold
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.links import Purpose
 from portal.people.models import Login, Person
 from tests.conftest import NOW

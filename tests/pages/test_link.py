@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from portal import db
 from portal.cases import opening
+from portal.cases.drafting import Wish
 from portal.cases.models import LinkWish, Topic
-from portal.cases.opening import Wish
 from portal.links import new_secret
 from tests.pages.staff_desk import document, errors, text
 

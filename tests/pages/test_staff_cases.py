@@ -11,9 +11,9 @@ from sqlalchemy import select, update
 
 from portal import db
 from portal.cases import finding, opening
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Outcome, Topic
-from portal.cases.opening import Wish
 from portal.journal.models import Entry, Kind
 from portal.links import new_secret
 from portal.mail.letters import LetterKind

@@ -9,9 +9,9 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal import db, demo, heartbeat
-from portal.cases import closing, erasing, finding, opening
+from portal.cases import addressing, erasing, finding, opening
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Doubt, Topic
-from portal.cases.opening import Wish
 from portal.customers.models import Customer
 from portal.journal.models import Entry
 from portal.links import new_secret
@@ -252,7 +252,7 @@ def test_a_report_that_was_not_me_can_be_undone(app: Flask, desk: Desk) -> None:
     with app.app_context(), db.writing() as session:
         case = finding.by_reference(session, reference)
         assert case is not None
-        closing.not_me(session, case, now=NOW)
+        addressing.not_me(session, case, now=NOW)
     page = desk.get(f"/staff/doubtful/{reference}")
     assert "„Das war ich nicht.“" in text(page.text)
     assert "Rückgängig: Es war doch Sabine Krüger" in text(page.text)
@@ -287,7 +287,7 @@ def test_an_erased_case_shows_nothing_but_that(app: Flask, desk: Desk) -> None:
     with app.app_context(), db.writing() as session:
         case = finding.by_reference(session, reference)
         assert case is not None
-        closing.not_me(session, case, now=NOW)
+        addressing.not_me(session, case, now=NOW)
         erasing.erase(session, case, now=NOW)
 
     page = desk.get(f"/staff/cases/{reference}")

@@ -17,10 +17,10 @@ from werkzeug.test import TestResponse
 
 import portal
 from portal import db
-from portal.cases import answering, closing, delaying, erasing, finding, opening, waiting
-from portal.cases.answering import Step
+from portal.cases import answering, closing, contacts, delaying, erasing, finding, linking, opening, promising, waiting
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, CaseState, Outcome, Topic
-from portal.cases.opening import Wish
+from portal.cases.promising import NewPromise
 from portal.journal.models import Entry, Kind
 from portal.languages import Voice
 from portal.links import Links, Purpose, new_secret
@@ -171,8 +171,8 @@ def test_a_date_that_has_passed_is_told_and_never_shown_as_if_it_held(page: Page
 
 
 def test_a_moved_promise_shows_the_first_date(page: Page) -> None:
-    step = Step(PromiseKind.REPLY, Medium.MAIL, THURSDAY, "The offer with delivery time")
-    page.do(answering.promise_date, by_id=page.miriam, step=step)
+    step = NewPromise(PromiseKind.REPLY, Medium.MAIL, THURSDAY, "The offer with delivery time")
+    page.do(promising.promise_date, by_id=page.miriam, step=step)
 
     words = page.words()
 
@@ -182,8 +182,8 @@ def test_a_moved_promise_shows_the_first_date(page: Page) -> None:
 
 
 def test_further_promises_are_named_too(page: Page) -> None:
-    step = Step(PromiseKind.CALL, Medium.CALL, THURSDAY)
-    page.do(answering.promise_date, by_id=page.miriam, step=step)
+    step = NewPromise(PromiseKind.CALL, Medium.CALL, THURSDAY)
+    page.do(promising.promise_date, by_id=page.miriam, step=step)
 
     assert "Also promised Miriam Albrecht will call you by 2 pm on Thursday 26 November." in page.words()
 
@@ -256,7 +256,7 @@ def test_after_the_last_day_a_message_is_offered_instead_of_reopening(page: Page
 
 
 def test_internal_notes_never_appear(page: Page) -> None:
-    page.do(answering.note, by_id=page.miriam, text=CANARY)
+    page.do(contacts.note, by_id=page.miriam, text=CANARY)
 
     pages = [page.get(more).text for more in ("", "/close", "/replace-link", "/not-me")]
 
@@ -530,7 +530,7 @@ def test_what_is_no_outcome_of_the_customers_counts_as_settled(page: Page, outco
 
 def test_closing_a_case_that_changed_meanwhile_shows_it_and_asks_again(page: Page) -> None:
     data = values(form_with_action(page.get("/close").text, f"{page.address}/close"))
-    page.do(answering.promise_date, by_id=page.miriam, step=Step(PromiseKind.CALL, Medium.CALL, THURSDAY))
+    page.do(promising.promise_date, by_id=page.miriam, step=NewPromise(PromiseKind.CALL, Medium.CALL, THURSDAY))
 
     answer = page.client.post(f"{page.address}/close", data=data)
 
@@ -605,7 +605,7 @@ def test_the_letter_with_the_new_link_names_no_date_that_has_passed(page: Page, 
     with page.app.app_context(), db.writing() as session:
         session.get_one(Case, page.case_id).language = language
 
-    page.do(closing.replace_link, now=NOW + timedelta(days=2))
+    page.do(linking.replace_link, now=NOW + timedelta(days=2))
 
     with page.app.app_context(), db.reading() as session:
         letter = read(session.scalars(select(Letter).where(Letter.kind == "link")).one())

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, closing, finding, on_hold, opening
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, Outcome, Topic
-from portal.cases.opening import Wish
 from portal.customers.models import Customer
 from portal.journal.models import Entry, Kind
 from portal.links import new_secret

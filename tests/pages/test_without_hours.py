@@ -13,8 +13,8 @@ from sqlalchemy import delete, func, select
 
 from portal import db
 from portal.cases import finding, opening
+from portal.cases.drafting import Wish
 from portal.cases.models import Case, LinkWish, Topic
-from portal.cases.opening import Wish
 from portal.links import new_secret
 from portal.pages.contact import views as contact
 from portal.people.models import Absence, Closure, ClosureKind, Company, Hours, Person

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from portal import db
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, opening
+from portal.cases import agreeing, drafting, opening
+from portal.cases.drafting import Draft
 from portal.cases.models import Case
-from portal.cases.opening import Draft
 from portal.links import new_secret
 from tests.races.racing import (
     Meeting,
@@ -128,7 +128,7 @@ def test_forms_for_one_time_go_to_whoever_is_free(core: Flask, people: dict[str,
         offer_calls(session)
     with db.reading() as session:
         wishes = [wish(session, slot=SLOT, email=f"formular{number}@rennen.example") for number in range(FEW)]
-        drafts = [opening.draft(session, one, doubt=None, now=NOW) for one in wishes]
+        drafts = [drafting.draft(session, one, doubt=None, now=NOW) for one in wishes]
     assert {drafted.case.owner_id for drafted in drafts} == {people["Miriam Albrecht"]}
 
     ends = run(core, *(keep(drafted) for drafted in drafts))

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from portal import db
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, calling, on_hold, passing, replacing, settling
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.journal.models import Entry, Kind
 from portal.mail.letters import LetterKind

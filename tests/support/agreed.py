@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
-from portal.cases import agreeing, answering, calling, directory, on_hold, settling
-from portal.cases.answering import Contact
+from portal.cases import agreeing, calling, directory, on_hold, promising, settling
+from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.promises.models import Medium
 from tests.support.cast import TUESDAY, berlin, deliver, open_case, open_promises, step, topic
@@ -68,7 +68,7 @@ def call_case(
     agreeing.book(session, case, starts_at=starts_at, by_id=None, now=TUESDAY + timedelta(minutes=1))
     seen = directory.load(session, now=TUESDAY)
     for promise in open_promises(session, case):
-        answering.withdraw(session, seen, case, promise, now=TUESDAY + timedelta(minutes=1))
+        promising.withdraw(session, seen, case, promise, now=TUESDAY + timedelta(minutes=1))
     step(session)
     deliver(session)
     assert case.appointment_id == booked(session, case).id

@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, event, select, text, update
 from sqlalchemy.orm import Session
 
 from portal import db, demo, tables
-from portal.cases import opening
+from portal.cases import drafting, opening
 from portal.cases.models import Case, Doubt, Submission, Topic
 from portal.core import create_core
 from portal.journal.models import Entry, Kind
@@ -234,9 +234,9 @@ def topic(session: Session, slug: str) -> Topic:
 # --- what happens ----------------------------------------------------------------------------------------------------
 
 
-def wish(session: Session, slug: str = "angebot", **changes: Any) -> opening.Wish:
+def wish(session: Session, slug: str = "angebot", **changes: Any) -> drafting.Wish:
     """What Sabine Krüger typed into the form."""
-    return opening.Wish(
+    return drafting.Wish(
         **{
             "topic_id": topic(session, slug).id,
             "name": "Sabine Krüger",

@@ -23,7 +23,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from portal import clock, db, demo
-from portal.cases import finding, opening
+from portal.cases import drafting, finding, opening
 from portal.cases.models import Case, Doubt, LinkWish, Topic
 from portal.core import create_core
 from portal.customers.models import Customer
@@ -274,7 +274,7 @@ class Site:
         """A case that came in by the form just now, or ``ago``."""
         now = clock.utc_now() - (ago or timedelta())
         with self.writing() as session:
-            wish = opening.Wish(
+            wish = drafting.Wish(
                 **{
                     "topic_id": session.scalars(select(Topic.id).where(Topic.slug == topic)).one(),
                     "name": customer,

@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal import clock, db
-from portal.cases import opening
+from portal.cases import drafting, opening
 from portal.cases.models import Topic
 from portal.core import create_core
 from portal.links import new_secret
@@ -77,7 +77,7 @@ def open_case(core: Flask) -> Callable[..., int]:
 
     def take(email: str = CUSTOMER, *, topic: str = "angebot", phone: str | None = None) -> int:
         with db.writing() as session:
-            wish = opening.Wish(
+            wish = drafting.Wish(
                 topic_id=session.scalars(select(Topic.id).where(Topic.slug == topic)).one(),
                 name="Sabine Krüger",
                 email=email,

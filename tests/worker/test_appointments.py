@@ -16,7 +16,7 @@ from portal.appointments.models import Appointment, AppointmentState
 from portal.appointments.slots import Shape
 from portal.cases import absences, agreeing, calling, nearing, offering, on_hold
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.errors import Refused
 from portal.cases.models import Case
 from portal.mail.letters import LetterKind

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import make_url
 
 from portal import clock, db
-from portal.cases import answering, closing, linking, opening
+from portal.cases import answering, closing, drafting, linking, opening
 from portal.cases.models import Case, CaseState, LinkWish, Outcome, Topic
 from portal.customers.mailboxes import mailbox_key
 from portal.customers.models import Customer
@@ -50,7 +50,7 @@ def a_life(number: int) -> int:
     now, said = clock.utc_now(), word(number)
     with db.writing() as session:
         topic_id = session.scalars(select(Topic.id).where(Topic.slug == "lieferung")).one()
-        wish = opening.Wish(
+        wish = drafting.Wish(
             topic_id,
             f"Frau {said}",
             f"{said}@kunde.example",

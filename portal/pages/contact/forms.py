@@ -15,8 +15,8 @@ from wtforms import Form, HiddenField, RadioField, StringField, TextAreaField
 from wtforms.validators import DataRequired, StopValidation
 
 from portal.cases import offering
+from portal.cases.drafting import Wish
 from portal.cases.models import Doubt, Topic, TopicMedium
-from portal.cases.opening import Wish
 from portal.journal.files import File
 from portal.links import InvalidLink, Links, Purpose, new_secret
 from portal.pages import uploads

@@ -7,9 +7,9 @@ from datetime import datetime
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
-from portal.cases import offering, opening
+from portal.cases import drafting, offering
+from portal.cases.drafting import Offer
 from portal.cases.offering import Offered
-from portal.cases.opening import Offer
 from portal.languages import Voice
 from portal.promises.models import Medium
 
@@ -79,7 +79,7 @@ def _times(
     topic, voice = offers[position].topic, offers[position].voice
     is_chosen = topic.slug == wanted.topic
     nearest = wanted.nearest if is_chosen else ()
-    free = nearest or opening.times(session, topic, now=now, count=SHOWN)
+    free = nearest or drafting.times(session, topic, now=now, count=SHOWN)
     starts = {one.starts_at for one in free}
     kept = wanted.slot if is_chosen else None
     if kept is not None:

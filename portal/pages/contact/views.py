@@ -12,9 +12,10 @@ from werkzeug import Response
 from wtforms.fields.choices import SelectChoice
 
 from portal import clock, config, db, limits
-from portal.cases import closing, doubting, limiting, opening, submissions, timeline, unread
+from portal.cases import addressing, doubting, drafting, limiting, opening, submissions, timeline, unread
 from portal.cases import directory as directories
 from portal.cases.appointment_view import AppointmentView
+from portal.cases.drafting import Draft, Wish
 from portal.cases.errors import (
     AlreadyCorrected,
     KeyReused,
@@ -26,7 +27,6 @@ from portal.cases.errors import (
 )
 from portal.cases.models import Case, CaseState, Doubt, Submission, Topic, TopicMedium
 from portal.cases.offering import Offered
-from portal.cases.opening import Draft, Wish
 from portal.cases.timeline import First, Status
 from portal.journal.files import NoLongerHeld
 from portal.journal.models import Kind
@@ -114,7 +114,7 @@ def correct_address(answer: str) -> ResponseReturnValue:
         submission = _submission(session, answer, now)
         if submission is not None:
             try:
-                closing.correct_address(session, submission, form.email.data or "", now=now)
+                addressing.correct_address(session, submission, form.email.data or "", now=now)
             except AlreadyCorrected:
                 current_app.logger.info("an address came too late to be corrected")
     return redirect(url_for("contact.thanks", answer=answer, done=CORRECTION_DONE), code=303)
@@ -170,7 +170,7 @@ def _drafted(
     doubt = doubt_of(ticket, posted.get("website", ""), least=config.current().form_min_seconds, now=now)
     doubt = doubt or doubting.doubt_of(wish.message, calls=calls) or _doubt_of_proof(ticket, posted)
     try:
-        return opening.draft(session, wish, doubt=doubt, now=now)
+        return drafting.draft(session, wish, doubt=doubt, now=now)
     except NotOffered as refused:
         return refused
 
@@ -197,7 +197,7 @@ def _find_or_keep(
     earlier = submissions.find(session, key, body_hash)
     if earlier is not None:
         return earlier
-    again = opening.draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
+    again = drafting.draft(session, drafted.wish, doubt=drafted.doubt, now=drafted.now)
     return _keep(session, again, chosen, key=key, body_hash=body_hash, network=network)
 
 
@@ -217,7 +217,7 @@ def _other_times(
         except KeyReused as reused:
             earlier, ticket = None, ticket.again()
             form.refuse("csrf_token", _said(reused))
-        nearest = () if earlier is not None else opening.alternatives(session, wish, now=now)
+        nearest = () if earlier is not None else drafting.alternatives(session, wish, now=now)
     if earlier is not None:
         return redirect(url_for("contact.thanks", answer=earlier.answer), code=303)
     taken = isinstance(refused, SlotTaken)
@@ -247,7 +247,7 @@ def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Top
         return None, None
     directory = directories.load(session, now=now)
     topic = form.chosen(directory.topics.values())
-    if topic is not None and opening.offered_by(directory, topic, now=now) is None:
+    if topic is not None and drafting.offered_by(directory, topic, now=now) is None:
         form.refuse("topic", _not_offered_now())
     if topic is not None:
         form.choosable(topic)
@@ -265,7 +265,7 @@ def _form_page(
     code: int = 200,
 ) -> Response:
     language = speaking.language()
-    offers = opening.promised(session, language=language, now=now)
+    offers = drafting.promised(session, language=language, now=now)
     form.topic.choices = [SelectChoice(offer.topic.slug, offer.topic.name(language)) for offer in offers]
     promises = {
         offer.topic.slug: wording.offer(
@@ -402,7 +402,7 @@ def _waited_for(status: Status) -> datetime | None:
 
 def _correctable(submission: Submission, status: Status, now: datetime) -> bool:
     corrected = any(entry.kind == Kind.ADDRESS_CORRECTED for entry in status.entries)
-    in_time = now <= submission.at + closing.CORRECTION_TIME
+    in_time = now <= submission.at + addressing.CORRECTION_TIME
     return in_time and not corrected and status.state in (CaseState.OPEN, CaseState.RECEIVED) and not status.not_me
 
 

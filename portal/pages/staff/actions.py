@@ -11,10 +11,10 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from portal import clock
-from portal.cases import answering, calling, closing, finding, submissions
+from portal.cases import answering, calling, closing, contacts, finding, promising, submissions
 from portal.cases import directory as directories
-from portal.cases.answering import Contact
 from portal.cases.calling import StartedCall
+from portal.cases.contacts import Contact
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case, Outcome, Submission
 from portal.journal.files import File, NoLongerHeld
@@ -107,7 +107,7 @@ def promise(reference: str) -> Response:
     form = PromiseForm(request.form, prefix="promise")
 
     def step(work: Work) -> None:
-        answering.promise_date(
+        promising.promise_date(
             work.session,
             work.case,
             by_id=work.by_id,
@@ -125,7 +125,7 @@ def mail(reference: str) -> Response:
     form = MailForm(request.form, prefix="mail")
 
     def step(work: Work) -> None:
-        answering.log_contact(
+        contacts.log_contact(
             work.session,
             work.case,
             by_id=work.by_id,
@@ -148,7 +148,7 @@ def contact(reference: str) -> Response:
     form = ContactForm(request.form, prefix="contact")
 
     def step(work: Work) -> None:
-        answering.log_contact(
+        contacts.log_contact(
             work.session,
             work.case,
             by_id=work.by_id,
@@ -171,7 +171,7 @@ def note(reference: str) -> Response:
     form = NoteForm(request.form, prefix="note")
 
     def step(work: Work) -> None:
-        answering.note(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
+        contacts.note(work.session, work.case, by_id=work.by_id, text=form.text.data, now=work.now)
 
     return do(reference, "note", form, step)
 

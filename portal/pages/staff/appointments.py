@@ -7,7 +7,7 @@ from flask import request
 from werkzeug import Response
 
 from portal.cases import agreeing, closing, keeping, on_hold, proposing, replacing
-from portal.cases.answering import Contact
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotOffered
 from portal.cases.models import Outcome
 from portal.cases.proposing import Stand

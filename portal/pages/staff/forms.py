@@ -8,9 +8,10 @@ from flask_babel import lazy_gettext as _
 from wtforms import BooleanField, Form, HiddenField, RadioField, SelectField, SelectMultipleField
 from wtforms.validators import InputRequired, Optional
 
-from portal.cases.answering import Contact, Step
+from portal.cases.contacts import Contact
 from portal.cases.errors import NotOffered
 from portal.cases.keeping import HELD, AppointmentOutcome
+from portal.cases.promising import NewPromise
 from portal.languages import marked
 from portal.links import new_secret
 from portal.pages import uploads
@@ -81,7 +82,7 @@ class PromiseForm(CaseForm):
     hour = hour_field(_("Time"), InputRequired(NO_HOUR))
     what = what_field()
 
-    def step(self, tz: str) -> Step:
+    def step(self, tz: str) -> NewPromise:
         """The step this form promises. Raises SkippedHour, RepeatedHour."""
         return promised_step(self, tz)
 
@@ -128,7 +129,7 @@ class SteppingForm(KeepingForm):
                 self.complain(name, sentence)
         return not self.errors
 
-    def step(self, tz: str) -> Step | None:
+    def step(self, tz: str) -> NewPromise | None:
         """The new step, or None when the open promise stands. Raises SkippedHour, RepeatedHour."""
         return promised_step(self, tz) if self.then.data == "new" else None
 
@@ -425,7 +426,7 @@ class ReopenForm(CaseForm):
     text = text_field(_("Why it goes on (on the status page)"), Optional())
 
 
-def promised_step(form: PromiseForm | SteppingForm, tz: str) -> Step:
+def promised_step(form: PromiseForm | SteppingForm, tz: str) -> NewPromise:
     """What a form with a promise, a day and an hour promises. Raises SkippedHour, RepeatedHour."""
     kind, medium = promised_pair(form.promise.data)
-    return Step(kind, medium, instant(form.day.data, form.hour.data, tz), form.what.data or "")
+    return NewPromise(kind, medium, instant(form.day.data, form.hour.data, tz), form.what.data or "")

@@ -6,8 +6,8 @@ Each is the English sentence; templates and views say it in the person's languag
 from flask_babel import lazy_gettext as _
 
 from portal.cases import doubting
-from portal.cases.answering import Contact
 from portal.cases.call_list import Stage
+from portal.cases.contacts import Contact
 from portal.cases.keeping import AppointmentOutcome
 from portal.cases.models import Outcome
 from portal.cases.offering import Part

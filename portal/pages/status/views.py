@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug import Response
 
 from portal import clock, db
-from portal.cases import answering, closing, exporting, finding, waiting
+from portal.cases import addressing, answering, closing, exporting, finding, linking, waiting
 from portal.cases.models import Case, CaseState
 from portal.pages import speaking, uploads
 from portal.pages.contact import typed
@@ -113,7 +113,7 @@ def new_link(token: str) -> ResponseReturnValue:
     """The old link dies, so the way on leads to a page without one."""
 
     def replace(session: Session, case: Case, now: datetime) -> str:
-        closing.replace_link(session, case, now=now)
+        linking.replace_link(session, case, now=now)
         return "link"
 
     return do(token, replace, "link", template="status/replace_link.html")
@@ -130,7 +130,7 @@ def not_me(token: str) -> ResponseReturnValue:
     """Somebody else used this mailbox."""
 
     def stop(session: Session, case: Case, now: datetime) -> str:
-        closing.not_me(session, case, now=now)
+        addressing.not_me(session, case, now=now)
         return "not-me"
 
     return do(token, stop, "not-me", template="status/not_me.html")
