@@ -6,8 +6,8 @@ To come, on hold, under way, late, over: the sentence says which. It never holds
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from portal import config
-from portal.appointments.models import Appointment, AppointmentState
+from portal.appointments import changing
+from portal.appointments.models import Appointment
 from portal.cases import writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case
@@ -22,13 +22,11 @@ LATE_AFTER = timedelta(minutes=15)
 class AppointmentView:
     """A booked appointment."""
 
-    id: int
     version: int
     medium: Medium
     starts_at: datetime
     when: str
     """With the zone: "Mittwoch, 2. Dezember, 15 Uhr (MEZ)"."""
-    day: str
     minutes: int
     name: str
     """Who will be there."""
@@ -51,7 +49,6 @@ class AppointmentView:
     """Until when the customer changes it here; None where that is over."""
     may_move: bool
     may_cancel: bool
-    moves_left: int
 
     @property
     def to_come(self) -> bool:
@@ -62,14 +59,12 @@ class AppointmentView:
 def view(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> AppointmentView:
     """The appointment at ``now``, in the reader's words."""
     person, number = writing.keeper(directory, case, appointment), case.customer.phone_e164
-    until, in_time = changes_until(appointment), may_cancel(appointment, now=now)
+    until, may_cancel = changing.is_open_until(appointment), changing.may_cancel(appointment, now=now)
     return AppointmentView(
-        id=appointment.id,
         version=appointment.version,
         medium=appointment.medium,
         starts_at=appointment.starts_at,
         when=voice.agreed(appointment.starts_at, now=now),
-        day=voice.day(voice.local(appointment.starts_at).date(), now=now),
         minutes=round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
         name=person.name,
         line=person.line_shown,
@@ -82,10 +77,9 @@ def view(directory: Directory, case: Case, appointment: Appointment, voice: Voic
         over=is_over(appointment, now=now),
         late=is_late(appointment, now=now),
         goes_on=voice.time(appointment.outcome_due_at),
-        change_until=voice.moment(until, now=now) if in_time else None,
-        may_move=may_move(appointment, now=now),
-        may_cancel=in_time,
-        moves_left=max(0, config.current().slot_moves - appointment.customer_moves),
+        change_until=voice.moment(until, now=now) if may_cancel else None,
+        may_move=changing.may_move(appointment, now=now),
+        may_cancel=may_cancel,
     )
 
 
@@ -103,22 +97,6 @@ def is_late(appointment: Appointment, *, now: datetime, after: timedelta = LATE_
     """Whether nobody has begun it, so long after its start."""
     begun = appointment.started_at is not None or is_on_hold(appointment)
     return not begun and now >= appointment.starts_at + after
-
-
-def changes_until(appointment: Appointment) -> datetime:
-    """Until when the customer changes it here: nobody comes at a time that is on hold, so until that time itself."""
-    return appointment.starts_at if is_on_hold(appointment) else writing.change_until(appointment)
-
-
-def may_cancel(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer calls it off here, for which no move need be left."""
-    return appointment.state == AppointmentState.BOOKED and now < changes_until(appointment)
-
-
-def may_move(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer moves it here; out of a hold that is ours to settle, however often it was moved."""
-    left = is_on_hold(appointment) or appointment.customer_moves < config.current().slot_moves
-    return may_cancel(appointment, now=now) and left
 
 
 def _sentence(

@@ -12,7 +12,8 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.cases import agreeing, appointment_view, limiting, offering, reachability, scheduling
+from portal.appointments import changing
+from portal.cases import agreeing, limiting, offering, reachability, scheduling
 from portal.cases import directory as directories
 from portal.cases.errors import MovedTooOften, NothingToPromise, NotOffered, NumberMissing, TooLateToChange
 from portal.cases.models import Case, CaseState
@@ -157,7 +158,7 @@ class Chooser:
             minutes=topic.slot_minutes,
             ends_with=self._ends_with,
             change_hours=f"{config.current().slot_change:g}",
-            moves_left=self._moves_left,
+            moves_left=changing.moves_left(self._booked),
             keep=self._keep() if refusal is None else None,
             nearest=nearest,
             days=days,
@@ -173,8 +174,8 @@ class Chooser:
         if not stays and (refused := self._refused()) is not None:
             raise refused
         offered = self._finder(firm=stays).check(starts_at)
-        until = starts_at - timedelta(hours=config.current().slot_change)
-        counts_as_move = booked is not None and booked.change_wished_at is None and not stays
+        until = changing.until(starts_at)
+        is_move = booked is not None and changing.is_counted(booked) and not stays
         return Checked(
             time=self._time(offered),
             when=self._voice.agreed(starts_at, now=self._now),
@@ -183,7 +184,7 @@ class Chooser:
             minutes=self._directory.topics[self._case.topic_id].slot_minutes,
             ends_with=self._ends_with,
             change_until=self._voice.moment(until, now=self._now) if self._now < until else None,
-            moves_left=self._moves_left - counts_as_move,
+            moves_left=changing.moves_left(booked) - is_move,
         )
 
     def after_cancelling(self) -> str | None:
@@ -209,15 +210,8 @@ class Chooser:
         number = self._case.customer.phone_e164
         return None if number is None else number[-2:]
 
-    @property
-    def _moves_left(self) -> int:
-        moved = 0 if self._booked is None else self._booked.customer_moves
-        return max(0, config.current().slot_moves - moved)
-
     def _refused(self) -> TooLateToChange | MovedTooOften | None:
-        if self._booked is None or appointment_view.may_move(self._booked, now=self._now):
-            return None
-        return MovedTooOften() if appointment_view.may_cancel(self._booked, now=self._now) else TooLateToChange()
+        return None if self._booked is None else agreeing.customers_refusal(self._booked, moves=True, now=self._now)
 
     def _refusal(self) -> str | None:
         refused = self._refused()

@@ -7,13 +7,13 @@ A letter is rendered once. That happens in the transaction that changes the doma
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.appointments import ics
+from portal.appointments import changing, ics
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import reaching, sending
@@ -481,17 +481,6 @@ def agreed_sentence(directory: Directory, case: Case, appointment: Appointment, 
     return wording.agreed(appointment.medium, name, voice.moment(appointment.starts_at, now=now), voice)
 
 
-def change_until(appointment: Appointment) -> datetime:
-    """Until when the customer moves or cancels it on the page."""
-    return appointment.starts_at - timedelta(hours=config.current().slot_change)
-
-
-def may_move(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer moves it on the page: in time, and not more often than is offered."""
-    left = appointment.customer_moves < config.current().slot_moves
-    return appointments.is_to_come(appointment, now=now) and now < change_until(appointment) and left
-
-
 def _agreed(
     directory: Directory, case: Case, appointment: Appointment | None, kind: LetterKind, voice: Voice, now: datetime
 ) -> dict[str, Any] | None:
@@ -499,7 +488,7 @@ def _agreed(
     if appointment is None or not appointments.is_to_come(appointment, now=now):
         return None
     person, number = keeper(directory, case, appointment), case.customer.phone_e164
-    until, movable = change_until(appointment), may_move(appointment, now=now)
+    may_cancel, may_move = changing.may_cancel(appointment, now=now), changing.may_move(appointment, now=now)
     return {
         "when": voice.agreed(appointment.starts_at, now=now),
         "short": voice.short_moment(appointment.starts_at, now=now),
@@ -508,8 +497,8 @@ def _agreed(
         "name": person.name,
         "line": person.line_shown or person.line_e164,
         "ends_with": None if number is None else number[-2:],
-        "change_until": voice.moment(until, now=now) if now < until else None,
-        "times_url": f"{status_url(case)}/appointment" if movable else None,
+        "change_until": voice.moment(changing.is_open_until(appointment), now=now) if may_cancel else None,
+        "times_url": f"{status_url(case)}/appointment" if may_move else None,
         "calendar": kind in WITH_A_CALENDAR,
     }
 
