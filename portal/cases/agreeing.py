@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import changing
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import answering, inviting, offering, scheduling, writing
+from portal.cases import agreed_time, answering, inviting, offering, scheduling
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.answering import Step as GivenStep
@@ -114,7 +114,7 @@ def move(
     # What is agreed already needs no notice; it is to be free, and its keeper there.
     offered = _chosen(session, directory, asked, starts_at, by_id=by_id, now=now, firm=stays, also=booked.person_id)
     before, before_id = booked.starts_at, booked.person_id
-    before_name = writing.keeper(directory, case, booked).name
+    before_name = agreed_time.keeper(directory, case, booked).name
     with inviting.guarded(session, starts_at):
         appointments.move(
             booked,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from portal.appointments import changing
 from portal.appointments.models import Appointment
-from portal.cases import writing
+from portal.cases import agreed_time
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.languages import Voice
@@ -58,7 +58,7 @@ class AppointmentView:
 
 def view(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> AppointmentView:
     """The appointment at ``now``, in the reader's words."""
-    person, number = writing.keeper(directory, case, appointment), case.customer.phone_e164
+    person, number = agreed_time.keeper(directory, case, appointment), case.customer.phone_e164
     until, may_cancel = changing.is_open_until(appointment), changing.may_cancel(appointment, now=now)
     return AppointmentView(
         version=appointment.version,
@@ -114,7 +114,7 @@ def _sentence(
     if is_over(appointment, now=now):
         return voice.say("The appointment with %(name)s was at %(moment)s", name=name, moment=moment)
     if now < appointment.starts_at:
-        return writing.agreed_sentence(directory, case, appointment, voice, now=now)
+        return agreed_time.sentence(directory, case, appointment, voice, now=now)
     if visits:
         return voice.say("%(name)s is visiting you now", name=name)
     return voice.say("%(name)s is calling you now", name=name)
