@@ -22,9 +22,10 @@ from portal.appointments import ics
 from portal.appointments import service as appointments
 from portal.cases import agreed_time, choosing, finding
 from portal.cases import directory as directories
-from portal.cases.choosing import Chooser, Number
+from portal.cases.choosing import Number
 from portal.cases.errors import NotOffered, NumberMissing, Refused, SlotTaken, StaleAppointment, TooMany
 from portal.cases.models import Case
+from portal.cases.times_view import Chooser
 from portal.languages import marked
 from portal.pages.contact import typed
 from portal.pages.contact.forms import first_values
