@@ -83,28 +83,32 @@ class Limits:
 
 def free(shape: Shape, diary: Diary, limits: Limits, day: date) -> tuple[datetime, ...]:
     """The free starts of a local day in UTC, earliest first."""
+    return tuple(_free(shape, diary, limits, day))
+
+
+def is_free(shape: Shape, diary: Diary, limits: Limits, start: datetime) -> bool:
+    """Whether a talk may start at this instant: whether its day offers it."""
+    start = _in_utc(start)
+    return start in _free(shape, diary, limits, _local_day(diary.calendar, start), only=start)
+
+
+def _free(shape: Shape, diary: Diary, limits: Limits, day: date, *, only: datetime | None = None) -> Iterator[datetime]:
+    """The free starts of a local day, looked at as they are asked for; ``only`` one of them, if it is one."""
     if day.toordinal() not in _bookable(diary, limits):
-        return ()
+        return
     hours = spans(diary.calendar, day)
     if not hours or _is_full(diary, limits, day):
-        return ()
+        return
     opens, closes = hours[0][0], hours[-1][1]
     # What lies apart from the whole day need not be asked about at each start.
     taken = _meeting(diary.taken, (opens - shape.before * MINUTE, closes + shape.after * MINUTE))
     away = _meeting(diary.away, (opens, closes))
     starts = (start for span in hours for start in _starts(shape, ZoneInfo(diary.calendar.tz), span))
-    return tuple(
-        start
-        for start in starts
-        if start >= limits.earliest
-        and not _meeting(away, (start, shape.ends(start)))
-        and not _meeting(taken, shape.busy(start))
-    )
-
-
-def is_free(shape: Shape, diary: Diary, limits: Limits, start: datetime) -> bool:
-    """Whether a talk may start at this instant: whether its day offers it."""
-    return _in_utc(start) in free(shape, diary, limits, _local_day(diary.calendar, start))
+    for start in starts:
+        if start < limits.earliest or (only is not None and start != only):
+            continue
+        if not _meeting(away, (start, shape.ends(start))) and not _meeting(taken, shape.busy(start)):
+            yield start
 
 
 def _bookable(diary: Diary, limits: Limits) -> range:
