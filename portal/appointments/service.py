@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session
 
+from portal.appointments import changing
 from portal.appointments.models import IS_BOOKED, Appointment, AppointmentState
 from portal.appointments.slots import Shape
 from portal.promises.models import Medium
@@ -62,9 +63,9 @@ def move(
 ) -> None:
     """To another time, or back to its own from a hold, with whoever keeps it then.
 
-    A move of the customer's is counted, unless it takes the appointment out of a hold: that was ours to settle.
+    A move of the customer's is counted, unless it takes the appointment out of a hold (``changing``).
     """
-    if by_customer and not is_on_hold(appointment):
+    if by_customer and changing.is_counted(appointment):
         appointment.customer_moves += 1
     for name, value in _times(shape, starts_at, tz).items():
         setattr(appointment, name, value)

@@ -12,8 +12,6 @@ Pure: no database, no clock. Every function raises ValueError for an instant wit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
-from heapq import merge
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from portal.promises.business_time import ONE_DAY, Calendar, Span, spans
@@ -85,55 +83,32 @@ class Limits:
 
 def free(shape: Shape, diary: Diary, limits: Limits, day: date) -> tuple[datetime, ...]:
     """The free starts of a local day in UTC, earliest first."""
+    return tuple(_free(shape, diary, limits, day))
+
+
+def is_free(shape: Shape, diary: Diary, limits: Limits, start: datetime) -> bool:
+    """Whether a talk may start at this instant: whether its day offers it."""
+    start = _in_utc(start)
+    return start in _free(shape, diary, limits, _local_day(diary.calendar, start), only=start)
+
+
+def _free(shape: Shape, diary: Diary, limits: Limits, day: date, *, only: datetime | None = None) -> Iterator[datetime]:
+    """The free starts of a local day, looked at as they are asked for; ``only`` one of them, if it is one."""
     if day.toordinal() not in _bookable(diary, limits):
-        return ()
+        return
     hours = spans(diary.calendar, day)
     if not hours or _is_full(diary, limits, day):
-        return ()
+        return
     opens, closes = hours[0][0], hours[-1][1]
     # What lies apart from the whole day need not be asked about at each start.
     taken = _meeting(diary.taken, (opens - shape.before * MINUTE, closes + shape.after * MINUTE))
     away = _meeting(diary.away, (opens, closes))
     starts = (start for span in hours for start in _starts(shape, ZoneInfo(diary.calendar.tz), span))
-    return tuple(
-        start
-        for start in starts
-        if start >= limits.earliest
-        and not _meeting(away, (start, shape.ends(start)))
-        and not _meeting(taken, shape.busy(start))
-    )
-
-
-def days(shape: Shape, diary: Diary, limits: Limits, first: date) -> Iterator[tuple[date, tuple[datetime, ...]]]:
-    """The local days from ``first`` to the horizon that have free starts, each laid out when it is asked for."""
-    bookable = _bookable(diary, limits)
-    for number in range(max(first.toordinal(), bookable.start), bookable.stop):
-        day = date.fromordinal(number)
-        if starts := free(shape, diary, limits, day):
-            yield day, starts
-
-
-def is_free(shape: Shape, diary: Diary, limits: Limits, start: datetime) -> bool:
-    """Whether a talk may start at this instant: whether its day offers it."""
-    return _in_utc(start) in free(shape, diary, limits, _local_day(diary.calendar, start))
-
-
-def nearest(shape: Shape, diary: Diary, limits: Limits, wanted: datetime, count: int) -> list[datetime]:
-    """The ``count`` free starts nearest to an instant, earliest first; of two equally near the earlier one.
-
-    Days are laid out from the wanted one outwards, both ways, until enough is found.
-    """
-    wanted = _in_utc(wanted)
-    bookable, today = _bookable(diary, limits), _local_day(diary.calendar, wanted).toordinal()
-    days_back = range(min(today, bookable.stop - 1), bookable.start - 1, -1)
-    days_ahead = range(max(today, bookable.start), bookable.stop)
-
-    def on(number: int) -> tuple[datetime, ...]:
-        return free(shape, diary, limits, date.fromordinal(number))
-
-    earlier = (start for number in days_back for start in reversed(on(number)) if start < wanted)
-    later = (start for number in days_ahead for start in on(number) if start >= wanted)
-    return sorted(islice(merge(earlier, later, key=lambda start: abs(start - wanted)), count))
+    for start in starts:
+        if start < limits.earliest or (only is not None and start != only):
+            continue
+        if not _meeting(away, (start, shape.ends(start))) and not _meeting(taken, shape.busy(start)):
+            yield start
 
 
 def _bookable(diary: Diary, limits: Limits) -> range:

@@ -9,11 +9,11 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from portal import config
+from portal.appointments import changing
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
+from portal.cases import agreed_time, inviting, offering, promising, scheduling
 from portal.cases import directory as directories
-from portal.cases import inviting, offering, promising, scheduling, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.errors import (
@@ -114,7 +114,7 @@ def move(
     # What is agreed already needs no notice; it is to be free, and its keeper there.
     offered = _chosen(session, directory, asked, starts_at, by_id=by_id, now=now, firm=stays, also=booked.person_id)
     before, before_id = booked.starts_at, booked.person_id
-    before_name = writing.keeper(directory, case, booked).name
+    before_name = agreed_time.keeper(directory, case, booked).name
     with inviting.guarded(session, starts_at):
         appointments.move(
             booked,
@@ -210,6 +210,13 @@ def call_off(
     )
 
 
+def customers_refusal(booked: Appointment, *, moves: bool, now: datetime) -> TooLateToChange | MovedTooOften | None:
+    """Why the customer cannot move it, or else cancel it, any more."""
+    if not changing.may_cancel(booked, now=now):
+        return TooLateToChange()
+    return MovedTooOften() if moves and not changing.may_move(booked, now=now) else None
+
+
 def to_change(session: Session, case: Case, *, now: datetime) -> tuple[Directory, Appointment]:
     """Hold a case and read the appointment that is to be changed. Raises NotOpen, NoAppointment."""
     hold_open(session, case)
@@ -276,12 +283,8 @@ def _refuse_change(booked: Appointment, version: int, *, by_id: int | None, move
         if appointments.has_come(booked, now=now):
             raise HasCome
         return
-    on_hold = booked.change_wished_at is not None
-    until = booked.starts_at if on_hold else writing.change_until(booked)
-    if now >= until or booked.started_at is not None:
-        raise TooLateToChange
-    if moves and not on_hold and booked.customer_moves >= config.current().slot_moves:
-        raise MovedTooOften
+    if (refusal := customers_refusal(booked, moves=moves, now=now)) is not None:
+        raise refusal
 
 
 def _end_what_it_replaces(
@@ -371,5 +374,5 @@ def _letter(
         "before": voice.agreed(told.before, now=now),
         "by_customer": by_customer,
         "reason": told.reason,
-        "times_left": writing.may_move(booked, now=now),
+        "times_left": changing.may_move(booked, now=now),
     }

@@ -6,11 +6,10 @@ To come, on hold, under way, late, over: the sentence says which. It never holds
 from dataclasses import dataclass
 from datetime import datetime
 
-from portal import config
+from portal.appointments import changing
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment, AppointmentState
-from portal.appointments.service import is_on_hold
-from portal.cases import writing
+from portal.appointments.models import Appointment
+from portal.cases import agreed_time
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.languages import Voice
@@ -21,13 +20,11 @@ from portal.promises.models import Medium
 class AppointmentView:
     """A booked appointment."""
 
-    id: int
     version: int
     medium: Medium
     starts_at: datetime
     when: str
     """With the zone: "Mittwoch, 2. Dezember, 15 Uhr (MEZ)"."""
-    day: str
     minutes: int
     name: str
     """Who will be there."""
@@ -50,7 +47,6 @@ class AppointmentView:
     """Until when the customer changes it here; None where that is over."""
     may_move: bool
     may_cancel: bool
-    moves_left: int
 
     @property
     def to_come(self) -> bool:
@@ -60,31 +56,28 @@ class AppointmentView:
 
 def view(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> AppointmentView:
     """The appointment at ``now``, in the reader's words."""
-    person, number = writing.keeper(directory, case, appointment), case.customer.phone_e164
-    until, in_time = changes_until(appointment), may_cancel(appointment, now=now)
+    person, number = agreed_time.keeper(directory, case, appointment), case.customer.phone_e164
+    until, may_cancel = changing.is_open_until(appointment), changing.may_cancel(appointment, now=now)
     return AppointmentView(
-        id=appointment.id,
         version=appointment.version,
         medium=appointment.medium,
         starts_at=appointment.starts_at,
         when=voice.agreed(appointment.starts_at, now=now),
-        day=voice.day(voice.local(appointment.starts_at).date(), now=now),
         minutes=round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
         name=person.name,
         line=person.line_shown,
         line_e164=person.line_e164,
         ends_with=None if number is None else number[-2:],
         sentence=_sentence(directory, case, appointment, person.name, voice, now=now),
-        on_hold=is_on_hold(appointment),
+        on_hold=appointments.is_on_hold(appointment),
         begun=now >= appointment.starts_at,
         started=appointment.started_at is not None,
         over=is_over(appointment, now=now),
         late=appointments.is_late(appointment, appointments.TELL_AFTER, now=now),
         goes_on=voice.time(appointment.outcome_due_at),
-        change_until=voice.moment(until, now=now) if in_time else None,
-        may_move=may_move(appointment, now=now),
-        may_cancel=in_time,
-        moves_left=max(0, config.current().slot_moves - appointment.customer_moves),
+        change_until=voice.moment(until, now=now) if may_cancel else None,
+        may_move=changing.may_move(appointment, now=now),
+        may_cancel=may_cancel,
     )
 
 
@@ -93,27 +86,11 @@ def is_over(appointment: Appointment, *, now: datetime) -> bool:
     return now >= appointment.ends_at
 
 
-def changes_until(appointment: Appointment) -> datetime:
-    """Until when the customer changes it here: nobody comes at a time that is on hold, so until that time itself."""
-    return appointment.starts_at if is_on_hold(appointment) else writing.change_until(appointment)
-
-
-def may_cancel(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer calls it off here, for which no move need be left."""
-    return appointment.state == AppointmentState.BOOKED and now < changes_until(appointment)
-
-
-def may_move(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer moves it here; out of a hold that is ours to settle, however often it was moved."""
-    left = is_on_hold(appointment) or appointment.customer_moves < config.current().slot_moves
-    return may_cancel(appointment, now=now) and left
-
-
 def _sentence(
     directory: Directory, case: Case, appointment: Appointment, name: str, voice: Voice, *, now: datetime
 ) -> str:
     moment, visits = voice.moment(appointment.starts_at, now=now), appointment.medium == Medium.VISIT
-    if is_on_hold(appointment):
+    if appointments.is_on_hold(appointment):
         if visits:
             return voice.say("The appointment at %(moment)s is on hold: nobody comes at that time", moment=moment)
         return voice.say("The appointment at %(moment)s is on hold: nobody calls you at that time", moment=moment)
@@ -124,7 +101,7 @@ def _sentence(
     if is_over(appointment, now=now):
         return voice.say("The appointment with %(name)s was at %(moment)s", name=name, moment=moment)
     if now < appointment.starts_at:
-        return writing.agreed_sentence(directory, case, appointment, voice, now=now)
+        return agreed_time.sentence(directory, case, appointment, voice, now=now)
     if visits:
         return voice.say("%(name)s is visiting you now", name=name)
     return voice.say("%(name)s is calling you now", name=name)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment, AppointmentState
-from portal.cases import appointment_view, calling, offering, writing
+from portal.cases import agreed_time, appointment_view, calling, offering
 from portal.cases import directory as directories
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -236,7 +236,7 @@ class _Reader:
         return {row.case_id: row for row in self._session.scalars(rows)}
 
     def _line(self, appointment: Appointment, case: Case, customer: Customer) -> Line | None:
-        keeper = writing.keeper(self._directory, case, appointment)
+        keeper = agreed_time.keeper(self._directory, case, appointment)
         if not self._concerns(case, keeper.id, appointment.person_id):
             return None
         voice, stage = self._voice_of(case), stage_of(appointment, now=self._now)
@@ -260,7 +260,7 @@ class _Reader:
 
     def _gone(self, old: datetime, entry: Entry, case: Case, customer: Customer, last: Appointment) -> Gone | None:
         was_mine = self._me.name in (entry.facts.get("before_name"), entry.facts.get("name"))
-        keeper_id = writing.keeper(self._directory, case, last).id
+        keeper_id = agreed_time.keeper(self._directory, case, last).id
         if not was_mine and not self._concerns(case, keeper_id, last.person_id):
             return None
         is_off, voice = last.state == AppointmentState.CANCELLED, self._voice_of(case)

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
+from portal.cases import agreed_time, inviting
 from portal.cases import directory as directories
-from portal.cases import inviting, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import NoNumber, NotAllowed, NotYet, OnHold, Refused, WasMoved
 from portal.cases.models import Case, CaseState
@@ -124,7 +124,7 @@ def _callers(directory: Directory, case: Case, booked: Appointment | None, *, no
 
 def _keepers(directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> frozenset[int]:
     """Whoever the agreed time names, whoever stands in for them then or now, and the lead who has the case."""
-    then = writing.keeper(directory, case, booked).id
+    then = agreed_time.keeper(directory, case, booked).id
     named = _named(directory, case, booked.person_id, now=now) | _named(directory, case, then, now=now)
     return named | _lead(directory, case)
 

@@ -1,94 +1,22 @@
-"""Choosing: the free times a customer is shown, one of them looked at closely, and what the customer then does.
+"""Choosing: the customer takes a time, calls it off, or says when they can be reached.
 
-What is shown are plain values in the reader's words. What is done are the whole steps of agreeing, with the number to
-call under, and counted for the case's link.
+The whole steps of agreeing, with the number to call under, and counted for the case's link. What there is to choose
+from is in ``times_view``.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from portal import config
-from portal.cases import agreeing, appointment_view, limiting, offering, reachability, scheduling
-from portal.cases import directory as directories
-from portal.cases.errors import MovedTooOften, NothingToPromise, NotOffered, NumberMissing, TooLateToChange
-from portal.cases.models import Case, CaseState
-from portal.cases.offering import Finder, Offered, Part
+from portal.cases import agreeing, limiting, reachability
+from portal.cases.errors import NumberMissing
+from portal.cases.models import Case
+from portal.cases.offering import Part
 from portal.cases.settling import booked_of, hold_open
-from portal.promises import service as promises
-from portal.promises import wording
-from portal.promises.models import Medium, PromiseKind
-
-MOST, MOST_A_DAY = 12, 6
-"""So many times are shown at once, and of one day."""
-
-
-@dataclass(frozen=True)
-class TimeView:
-    """A time to choose."""
-
-    starts_at: datetime
-    slot: str
-    """As forms and addresses carry it: ISO 8601 with offset."""
-    label: str
-    """In full, with who will be there where that is not the person responsible."""
-    wanted: bool
-    name: str
-
-
-@dataclass(frozen=True)
-class DayView:
-    """A day with times to choose."""
-
-    on: date
-    title: str
-    times: tuple[TimeView, ...]
-    more: bool
-    """Whether it has others than those shown."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the page says on which a customer chooses a time."""
-
-    refusal: str | None
-    """Why there is nothing to choose; not yet in the reader's words."""
-    medium: Medium
-    name: str
-    """Who calls or comes, as far as one person does."""
-    minutes: int
-    ends_with: str | None
-    """The last two digits of the number that is called."""
-    change_hours: str
-    moves_left: int
-    keep: TimeView | None
-    """The time on hold, where it can still be kept."""
-    nearest: tuple[TimeView, ...]
-    """The free times nearest to one that does not hold."""
-    days: tuple[DayView, ...]
-    only: date | None
-    """The one day all times of which are shown."""
-    further: date | None
-    """From where more days can be shown."""
-    reachable: frozenset[Part]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One time looked at closely, before it is agreed on."""
-
-    time: TimeView
-    when: str
-    stays: bool
-    """Whether it is the time that is agreed already."""
-    medium: Medium
-    minutes: int
-    ends_with: str | None
-    change_until: str | None
-    moves_left: int
+from portal.promises.models import Medium
 
 
 @dataclass(frozen=True)
@@ -105,213 +33,6 @@ class Done(StrEnum):
     BOOKED = "appointment-booked"
     MOVED = "appointment-moved"
     STAYS = "appointment-stays"
-
-
-class Chooser:
-    """The times of one case as one transaction sees them. ``is_possible`` first: else nothing here means anything."""
-
-    def __init__(self, session: Session, case: Case, *, now: datetime) -> None:
-        self._session, self._case, self._now = session, case, now
-        self._directory = directories.load(session, now=now)
-        self._voice = self._directory.voice_of(case)
-        self._booked = booked_of(session, case) if case.state == CaseState.OPEN else None
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether the case is open, and offers times or has one whose hour has not come."""
-        if self._case.state != CaseState.OPEN:
-            return False
-        if self._booked is None:
-            return offering.offers(self._directory.topics[self._case.topic_id])
-        return self._now < self._booked.starts_at
-
-    @property
-    def is_booked(self) -> bool:
-        """Whether an appointment is agreed, or on hold, whose hour has not come."""
-        return self._booked is not None and self.is_possible
-
-    def taken(self, starts_at: datetime) -> str:
-        """That somebody else has this time by now."""
-        hour = self._voice.time(starts_at)
-        return self._voice.say("%(hour)s has been taken in the meantime. Please choose another time.", hour=hour)
-
-    def choice(self, *, first: date | None = None, only: date | None = None, near: datetime | None = None) -> Choice:
-        """The times from a day on, or all of one day; those nearest to an instant before them."""
-        topic, refusal = self._directory.topics[self._case.topic_id], self._refusal()
-        finder = self._finder()
-        nearest: tuple[TimeView, ...] = ()
-        days: tuple[DayView, ...] = ()
-        further = None
-        if refusal is None:
-            nearest = self._nearest(finder, near)
-            days = self._all_of(finder, only)
-            if not days:
-                first, only = self._ahead(only or first), None
-                days = self._some(finder, first, but=nearest)
-                further = self._further(finder, days)
-        shown = [*nearest, *(time for day in days for time in day.times)]
-        return Choice(
-            refusal=refusal,
-            medium=self._medium,
-            name=self._common_name(shown),
-            minutes=topic.slot_minutes,
-            ends_with=self._ends_with,
-            change_hours=f"{config.current().slot_change:g}",
-            moves_left=self._moves_left,
-            keep=self._keep() if refusal is None else None,
-            nearest=nearest,
-            days=days,
-            only=only,
-            further=further,
-            reachable=offering.parts_of(self._case.reachable),
-        )
-
-    def check(self, starts_at: datetime) -> Checked:
-        """One time, as it would be agreed on. Raises NotOffered, SlotTaken, TooLateToChange, MovedTooOften."""
-        booked = self._booked
-        stays = booked is not None and starts_at == booked.starts_at
-        if not stays and (refused := self._refused()) is not None:
-            raise refused
-        offered = self._finder(firm=stays).check(starts_at)
-        until = starts_at - timedelta(hours=config.current().slot_change)
-        counts_as_move = booked is not None and booked.change_wished_at is None and not stays
-        return Checked(
-            time=self._time(offered),
-            when=self._voice.agreed(starts_at, now=self._now),
-            stays=stays,
-            medium=self._medium,
-            minutes=self._directory.topics[self._case.topic_id].slot_minutes,
-            ends_with=self._ends_with,
-            change_until=self._voice.moment(until, now=self._now) if self._now < until else None,
-            moves_left=self._moves_left - counts_as_move,
-        )
-
-    def after_cancelling(self) -> str | None:
-        """What the customer then waits for, as a sentence; None where no date can be named."""
-        given = [one for one in promises.open_of(self._session, self._case.id) if one.waiting is None]
-        step = promises.ahead(given, now=self._now)
-        if step is not None:
-            return self._promised(step.kind, step.medium, step.person_id, step.due_at)
-        try:
-            due_at = scheduling.next_update(self._directory, self._case, now=self._now).due_at
-        except NothingToPromise:
-            return None
-        return self._promised(PromiseKind.FOLLOW_UP, Medium.MAIL, self._case.owner_id or 0, due_at)
-
-    @property
-    def _medium(self) -> Medium:
-        if self._booked is not None:
-            return self._booked.medium
-        return self._directory.topics[self._case.topic_id].slot_medium or Medium.CALL
-
-    @property
-    def _ends_with(self) -> str | None:
-        number = self._case.customer.phone_e164
-        return None if number is None else number[-2:]
-
-    @property
-    def _moves_left(self) -> int:
-        moved = 0 if self._booked is None else self._booked.customer_moves
-        return max(0, config.current().slot_moves - moved)
-
-    def _refused(self) -> TooLateToChange | MovedTooOften | None:
-        if self._booked is None or appointment_view.may_move(self._booked, now=self._now):
-            return None
-        return MovedTooOften() if appointment_view.may_cancel(self._booked, now=self._now) else TooLateToChange()
-
-    def _refusal(self) -> str | None:
-        refused = self._refused()
-        return None if refused is None else refused.sentence
-
-    def _finder(self, *, firm: bool = False) -> Finder:
-        """``firm``: for a time that is agreed already, which needs no notice."""
-        asked = offering.of_case(self._directory, self._case, moving=self._booked)
-        return Finder(self._session, self._directory, asked, now=self._now, by_colleague=firm)
-
-    def _keep(self) -> TimeView | None:
-        """The time on hold, if it is free for it and somebody is there."""
-        if self._booked is None or self._booked.change_wished_at is None:
-            return None
-        try:
-            return self._time(self._finder(firm=True).check(self._booked.starts_at))
-        except NotOffered:
-            return None
-
-    def _nearest(self, finder: Finder, near: datetime | None) -> tuple[TimeView, ...]:
-        if near is None:
-            return ()
-        found = self._others(finder.nearest(near, offering.ALTERNATIVES + 1))
-        by_distance = sorted(found, key=lambda one: (abs(one.starts_at - near), one.starts_at))
-        return self._times(sorted(by_distance[: offering.ALTERNATIVES], key=lambda one: one.starts_at))
-
-    def _all_of(self, finder: Finder, only: date | None) -> tuple[DayView, ...]:
-        """All times of one day; nothing for a day that has none."""
-        if only is None or only != self._ahead(only):
-            return ()
-        times = self._others(finder.day(only))
-        return (self._day(only, times, more=False),) if times else ()
-
-    def _some(self, finder: Finder, first: date | None, *, but: Sequence[TimeView]) -> tuple[DayView, ...]:
-        """Some times of the first days that have any."""
-        shown, room = list[DayView](), MOST - len(but)
-        elsewhere = {time.starts_at for time in but}
-        for day, found in self._days(finder, first):
-            times = [one for one in found if one.starts_at not in elsewhere]
-            picked = _picked(times, min(room, MOST_A_DAY))
-            if picked:
-                shown.append(self._day(day, picked, more=len(picked) < len(times)))
-            room -= len(picked)
-            if room <= 0:
-                break
-        return tuple(shown)
-
-    def _further(self, finder: Finder, days: Sequence[DayView]) -> date | None:
-        if not days:
-            return None
-        return next((day for day, _ in self._days(finder, days[-1].on + timedelta(days=1))), None)
-
-    def _days(self, finder: Finder, first: date | None) -> Iterator[tuple[date, list[Offered]]]:
-        for day, times in finder.days(first):
-            if others := self._others(times):
-                yield day, others
-
-    def _others(self, times: Sequence[Offered]) -> list[Offered]:
-        """Without the time that is agreed: it is chosen already, or kept by a button of its own."""
-        booked = self._booked
-        return [one for one in times if booked is None or one.starts_at != booked.starts_at]
-
-    def _ahead(self, day: date | None) -> date | None:
-        """A day somebody typed into the address; None for one that lies behind, or further than anybody looks."""
-        today = self._voice.local(self._now).date()
-        last = today + timedelta(days=config.current().slot_horizon)
-        return day if day is not None and today <= day <= last else None
-
-    def _day(self, day: date, times: Sequence[Offered], *, more: bool) -> DayView:
-        return DayView(day, self._voice.day(day, now=self._now), self._times(times), more)
-
-    def _times(self, offered: Sequence[Offered]) -> tuple[TimeView, ...]:
-        """With the zone where two of them would read alike: one hour of the year comes twice."""
-        labels = [self._voice.moment(one.starts_at, now=self._now) for one in offered]
-        twice = {label for label in labels if labels.count(label) > 1}
-        return tuple(self._time(one, zoned=label in twice) for one, label in zip(offered, labels, strict=True))
-
-    def _time(self, offered: Offered, *, zoned: bool = False) -> TimeView:
-        voice, name = self._voice, self._directory.people[offered.person_id].name
-        say = voice.agreed if zoned else voice.moment
-        label = say(offered.starts_at, now=self._now)
-        if offered.person_id != self._case.owner_id:
-            label = voice.say("%(moment)s, with %(name)s", moment=label, name=name)
-        slot = voice.local(offered.starts_at).isoformat(timespec="minutes")
-        return TimeView(offered.starts_at, slot, label, offered.wanted, name)
-
-    def _promised(self, kind: PromiseKind, medium: Medium, person_id: int, due_at: datetime) -> str:
-        acting = self._directory.acting(person_id, self._now, topic_id=self._case.topic_id)
-        name, due = self._directory.people[acting.person_id].name, self._voice.moment(due_at, now=self._now)
-        return wording.sentence(kind, medium, name, due, self._voice)
-
-    def _common_name(self, shown: Sequence[TimeView]) -> str:
-        names = {time.name for time in shown}
-        return names.pop() if len(names) == 1 else self._directory.people[self._case.owner_id or 0].name
 
 
 def choose(
@@ -359,18 +80,3 @@ def say_reachable(session: Session, case: Case, parts: Collection[Part], *, now:
     """
     if reachability.say_reachable(session, case, parts, now=now):
         limiting.count_change_of_times(session, case, now=now)
-
-
-def _picked(times: Sequence[Offered], most: int) -> list[Offered]:
-    """Those wanted before the others; of more than there is room for some from all over the day."""
-    wanted = [one for one in times if one.wanted]
-    others = [one for one in times if not one.wanted]
-    first = _spread(wanted, most)
-    return first + _spread(others, most - len(first))
-
-
-def _spread(times: Sequence[Offered], most: int) -> list[Offered]:
-    """At most so many of them, the first and the last among them, the others evenly in between."""
-    if len(times) <= most or most < 2:
-        return list(times[: max(0, most)])
-    return [times[number * (len(times) - 1) // (most - 1)] for number in range(most)]

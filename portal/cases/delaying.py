@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.cases import directory as directories
-from portal.cases import promising, reaching, scheduling, undelivered, writing
+from portal.cases import promising, reaching, scheduling, signing, undelivered, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState
@@ -235,14 +235,14 @@ def _tell_customer(session: Session, directory: Directory, case: Case, notice: N
         says |= {
             "number": min(number, told + 1),  # as the customer counts
             "lead_id": notice.lead_id,  # for whoever writes the letter anew, as is a promise's number
-            "lead": None if notice.lead_id is None else writing.card(directory, case, notice.lead_id, now=now),
+            "lead": None if notice.lead_id is None else signing.card(directory, case, notice.lead_id, now=now),
         }
     else:
         known_id = notice.before_id if first.known is first.old else first.known.person_id
         says |= {
             "again": told > 0,
             "before_id": known_id,  # for whoever writes it anew, too
-            "before_name": writing.card(directory, case, known_id, now=now)["name"],
+            "before_name": signing.card(directory, case, known_id, now=now)["name"],
         }
     writing.to_customer(
         session,

@@ -14,7 +14,7 @@ from portal import config
 from portal.appointments import ics
 from portal.appointments import service as appointments
 from portal.appointments.models import NO_OVERLAP, Appointment
-from portal.cases import offering, writing
+from portal.cases import agreed_time, offering, writing
 from portal.cases.directory import Directory
 from portal.cases.errors import SlotTaken
 from portal.cases.models import Case, Step
@@ -56,7 +56,7 @@ def note(
         facts={
             "medium": appointment.medium,
             "starts_at": appointment.starts_at.isoformat(),
-            "name": writing.keeper(directory, case, appointment).name,
+            "name": agreed_time.keeper(directory, case, appointment).name,
             **(also or {}),
         },
     )

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
+from portal.cases import agreed_time, inviting, keeping, promising, scheduling
 from portal.cases import directory as directories
-from portal.cases import inviting, keeping, promising, scheduling, writing
 from portal.cases.directory import Directory
 from portal.cases.models import Case
 from portal.cases.promising import NewPromise
@@ -39,7 +39,7 @@ def alarm(session: Session, case: Case, *, now: datetime) -> None:
         return
     directory = directories.load(session, now=now)
     booked.alarmed_at = now
-    keeper = writing.keeper(directory, case, booked)
+    keeper = agreed_time.keeper(directory, case, booked)
     others = [one for one in (_deputy(directory, case, keeper.id, now), _lead(directory, case, now)) if one is not None]
     _tell_once(session, directory, case, booked, "late", [keeper.id], now=now)
     _tell_once(session, directory, case, booked, "late", others, other=keeper.name, now=now)
@@ -91,14 +91,14 @@ def ask_again(session: Session, case: Case, *, now: datetime) -> None:
         return
     directory = directories.load(session, now=now)
     booked.asked_again_at = now
-    deputy_id = _deputy(directory, case, writing.keeper(directory, case, booked).id, now)
+    deputy_id = _deputy(directory, case, agreed_time.keeper(directory, case, booked).id, now)
     if deputy_id is not None:
         inviting.note(session, directory, case, booked, Kind.OUTCOME_ASKED, by_id=None, visible=False, now=now)
         _tell_once(session, directory, case, booked, "outcome", [deputy_id], now=now)
 
 
 def _miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
-    keeper_id = writing.keeper(directory, case, booked).id
+    keeper_id = agreed_time.keeper(directory, case, booked).id
     keeping.miss(session, directory, case, booked, now=now)
     lead_id = _lead(directory, case, now)
     readers = [keeper_id] if lead_id is None else [keeper_id, lead_id]
@@ -111,7 +111,7 @@ def _ask(session: Session, directory: Directory, case: Case, booked: Appointment
     settle(session, case, now=now)
     if not outbox.is_told(session, promise.id):
         promising.tell_step(session, directory, case, promise, now=now)
-    keeper_id = writing.keeper(directory, case, booked).id
+    keeper_id = agreed_time.keeper(directory, case, booked).id
     _tell_once(session, directory, case, booked, "outcome", [keeper_id], now=now)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
-from portal.cases import erasure_wishes, reaching, status_link, writing
+from portal.cases import erasure_wishes, reaching, signing, status_link, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Step
@@ -192,7 +192,7 @@ def _noticed_as_of_now(
     if len(ahead) == 1:  # of several, each has its own
         says["reason"] = ahead[0].get("reason")
     if says.get("lead_id"):
-        says["lead"] = writing.card(directory, case, says["lead_id"], now=now)
+        says["lead"] = signing.card(directory, case, says["lead_id"], now=now)
     told = reaching.notices_told(session, case.id, at=letter.queued_at)
     if says.get("number"):
         says["number"] = told + 1
@@ -200,7 +200,7 @@ def _noticed_as_of_now(
         says["again"] = told > 0
         if known[0].id != _moved(session, ahead[0]).replaces_id or "before_id" not in says:
             says["before_id"] = known[0].person_id
-        says["before_name"] = writing.card(directory, case, says["before_id"], now=now)["name"]
+        says["before_name"] = signing.card(directory, case, says["before_id"], now=now)["name"]
     return {**says, "late": known[0].due_at <= now}, known[0].due_at
 
 

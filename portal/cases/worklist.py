@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment
-from portal.cases import appointment_view, sending, writing
+from portal.cases import agreed_time, appointment_view, sending, writing
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
@@ -191,7 +191,7 @@ def _since(directory: Directory, case: Case, queued_at: datetime, says: dict[str
 def _acting(directory: Directory, case: Case, step: Step, now: datetime) -> int:
     """Who sees to it: to a promise whoever acts now, to an appointment whoever will be there."""
     if isinstance(step, Appointment):
-        return writing.keeper(directory, case, step).id
+        return agreed_time.keeper(directory, case, step).id
     return directory.acting(step.person_id, now, topic_id=case.topic_id).person_id
 
 
@@ -253,7 +253,7 @@ def _closes(step: Step) -> bool:
 
 def _sentence(directory: Directory, case: Case, step: Step, name: str, voice: Voice, *, now: datetime) -> str:
     if isinstance(step, Appointment):
-        return writing.agreed_sentence(directory, case, step, voice, now=now)
+        return agreed_time.sentence(directory, case, step, voice, now=now)
     due = voice.moment(step.due_at, now=now)
     return wording.sentence(step.kind, step.medium, name, due, voice, closes=_closes(step))
 

@@ -7,19 +7,17 @@ A letter is rendered once. That happens in the transaction that changes the doma
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from portal import config
-from portal.appointments import ics
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment, AppointmentState
-from portal.cases import reaching, sending
+from portal.appointments.models import Appointment
+from portal.cases import agreed_time, reaching, sending, signing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
-from portal.cases.errors import AuthorAbsent, AuthorDoesNotAnswer
 from portal.cases.models import Case, Step
 from portal.cases.sending import Window
 from portal.languages import Voice
@@ -36,15 +34,6 @@ WRITTEN_BY_HAND = {LetterKind.REPLY, LetterKind.QUESTION, LetterKind.RECAP}
 """Kinds whose words a person wrote: they carry no Auto-Submitted."""
 ANSWERS_AN_ACT = {LetterKind.CONFIRMATION, LetterKind.MESSAGE_RECEIVED, LetterKind.LINK, LetterKind.ERASURE}
 """Kinds that answer what the customer just did (RFC 3834: auto-replied); other automatic ones are auto-generated."""
-WITH_A_CALENDAR = {
-    LetterKind.CONFIRMATION,
-    LetterKind.APPOINTMENT_CONFIRMED,
-    LetterKind.APPOINTMENT_MOVED,
-    LetterKind.APPOINTMENT_GIVEN,
-    LetterKind.APPOINTMENT_CANCELLED,
-    *(_ONLY_CANCELS := {LetterKind.CLOSED, LetterKind.REOPENED, LetterKind.ERASURE}),
-}
-"""Kinds that bring a calendar file along where they tell of an appointment (RFC 5546 §3.2.2, §3.2.5)."""
 _UNASKED, _OLD_DUE_AT = "unasked", "old_due_at"
 """What is kept beside the values of a letter that nobody asked for: that it is one, and the date it replaces."""
 _OLD_URL = "not_me_url"
@@ -140,22 +129,22 @@ def write_customer(
     """
     if not case.customer.email:
         return None
-    voice = directory.voice_of(case)
+    voice, page = directory.voice_of(case), status_url(case)
     appointment = step if isinstance(step, Appointment) else appointment
-    acting = _acting(directory, case, step, now)
-    signer = acting if by_id is None else _author(directory, by_id, acting, now)
+    acting = signing.acting_person(directory, case, step, now)
+    signer = acting if by_id is None else signing.author(directory, by_id, acting, now)
     values = {
         "customer": case.customer.name,
         "topic": directory.topics[case.topic_id].name(case.language),
         "reference": case.reference,
-        "person": _signed(directory, signer, voice),
+        "person": signing.signature(directory, signer, voice),
         "company": _company(directory),
-        "status_url": status_url(case),
-        "not_me_url": f"{status_url(case)}/not-me",
+        "status_url": page,
+        "not_me_url": f"{page}/not-me",
         "country": voice.country,
         "zone": voice.zone,
         "step": None if step is None else _step(directory, case, step, voice, now),
-        "agreed": _agreed(directory, case, appointment, kind, voice, now),
+        "agreed": agreed_time.in_letter(directory, case, appointment, kind, voice, page=page, now=now),
         **values_of(says),
     }
     written = _written(
@@ -169,7 +158,7 @@ def write_customer(
         reply_to=directory.people[acting.person_id].email,
         audience=Audience.CUSTOMER,
         now=now,
-        calendar=_calendar(directory, case, appointment, kind, voice, now),
+        calendar=agreed_time.calendar_of(directory, case, appointment, kind, voice, now=now),
     )
     written = replace(written, appointment=appointment)
     if kind in WRITTEN_BY_HAND:
@@ -334,11 +323,6 @@ def promise_id_of(step: Step | None) -> int | None:
     return step.id if isinstance(step, Promise) else None
 
 
-def card(directory: Directory, case: Case, person_id: int, *, now: datetime) -> dict[str, str | None]:
-    """The person, or whoever is there for them now, as a letter names somebody who does not sign it."""
-    return _reached(_there_for(directory, case, person_id, now))
-
-
 def sentence(directory: Directory, case: Case, promise: Promise, voice: Voice, *, now: datetime) -> str:
     """What is promised until when, with the name of whoever sees to it now."""
     return _promised(directory, case, promise, voice.moment(promise.due_at, now=now), voice, now) + "."
@@ -407,15 +391,6 @@ def _written(
     return Written(kind, audience, to_address, person.id, message.build(envelope), message_id)
 
 
-def _named(directory: Directory, case: Case, step: Step | None) -> int:
-    """The person the step names, else the owner, else the front desk."""
-    return step.person_id if step is not None else case.owner_id or directory.company.front_desk_id
-
-
-def _acting(directory: Directory, case: Case, step: Step | None, now: datetime) -> Acting:
-    return directory.acting(_named(directory, case, step), now, topic_id=case.topic_id)
-
-
 def _while_to_come(window: Window, appointment: Appointment | None, *, now: datetime) -> Window:
     """A letter that names an agreed time is true until that time has come."""
     if appointment is None or not appointments.is_to_come(appointment, now=now):
@@ -433,7 +408,7 @@ def _window(
     old_due_at: datetime | None,
     now: datetime,
 ) -> Window:
-    team, named = directory.team_of(case), directory.people[_named(directory, case, step)]
+    team, named = directory.team_of(case), directory.people[signing.named(directory, case, step)]
     calendars = [directory.calendar(directory.teams[team_id]) for team_id in {team.id, named.team_id}]
     gone_at = _gone_at(directory, signer_id, now)
     if unasked:
@@ -448,127 +423,17 @@ def _gone_at(directory: Directory, person_id: int, now: datetime) -> datetime | 
     return min(ahead, default=None)
 
 
-def _author(directory: Directory, by_id: int, acting: Acting, now: datetime) -> Acting:
-    """Who wrote it signs it: as the acting person, or else, beside them, in nobody's place.
-
-    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act.
-    """
-    author = directory.people[by_id]
-    if not author.answers or author.line_e164 is None:
-        raise AuthorDoesNotAnswer
-    if acting.person_id == by_id:
-        return acting
-    if not directory.is_present(by_id, now):
-        raise AuthorAbsent
-    return Acting(by_id, None, False)
-
-
 def _auto_submitted(kind: LetterKind) -> str | None:
     if kind in WRITTEN_BY_HAND:
         return None
     return "auto-replied" if kind in ANSWERS_AN_ACT else "auto-generated"
 
 
-def keeper(directory: Directory, case: Case, appointment: Appointment) -> Person:
-    """Who will be there at the agreed time: its person, or whoever stands in for them then."""
-    acting = directory.acting(appointment.person_id, appointment.starts_at, topic_id=case.topic_id)
-    return directory.people[acting.person_id]
-
-
-def agreed_sentence(directory: Directory, case: Case, appointment: Appointment, voice: Voice, *, now: datetime) -> str:
-    """Who calls or comes, and when, without the full stop."""
-    name = keeper(directory, case, appointment).name
-    return wording.agreed(appointment.medium, name, voice.moment(appointment.starts_at, now=now), voice)
-
-
-def change_until(appointment: Appointment) -> datetime:
-    """Until when the customer moves or cancels it on the page."""
-    return appointment.starts_at - timedelta(hours=config.current().slot_change)
-
-
-def may_move(appointment: Appointment, *, now: datetime) -> bool:
-    """Whether the customer moves it on the page: in time, and not more often than is offered."""
-    left = appointment.customer_moves < config.current().slot_moves
-    return appointments.is_to_come(appointment, now=now) and now < change_until(appointment) and left
-
-
-def _agreed(
-    directory: Directory, case: Case, appointment: Appointment | None, kind: LetterKind, voice: Voice, now: datetime
-) -> dict[str, Any] | None:
-    """What a letter says of the agreed time; None where there is none to come."""
-    if appointment is None or not appointments.is_to_come(appointment, now=now):
-        return None
-    person, number = keeper(directory, case, appointment), case.customer.phone_e164
-    until, movable = change_until(appointment), may_move(appointment, now=now)
-    return {
-        "when": voice.agreed(appointment.starts_at, now=now),
-        "short": voice.short_moment(appointment.starts_at, now=now),
-        "minutes": round((appointment.ends_at - appointment.starts_at).total_seconds() / 60),
-        "medium": appointment.medium,
-        "name": person.name,
-        "line": person.line_shown or person.line_e164,
-        "ends_with": None if number is None else number[-2:],
-        "change_until": voice.moment(until, now=now) if now < until else None,
-        "times_url": f"{status_url(case)}/appointment" if movable else None,
-        "calendar": kind in WITH_A_CALENDAR,
-    }
-
-
-def _calendar(
-    directory: Directory, case: Case, appointment: Appointment | None, kind: LetterKind, voice: Voice, now: datetime
-) -> message.Calendar | None:
-    """The calendar file that goes with a letter: to enter or change the appointment, or to take it out."""
-    if appointment is None or kind not in WITH_A_CALENDAR or not case.customer.email:
-        return None
-    is_off = appointment.state == AppointmentState.CANCELLED
-    if not is_off and (kind in _ONLY_CANCELS or not appointments.is_to_come(appointment, now=now)):
-        return None
-    method = ics.Method.CANCEL if is_off else ics.Method.REQUEST
-    data = ics.invitation(
-        calendar_event(directory, case, appointment, voice),
-        method,
-        organizer=ics.Mailbox(directory.company.name, config.current().mail_default_sender),
-        attendee=ics.Mailbox(case.customer.name, case.customer.email),
-        stamp=now,
-    )
-    return message.Calendar(method=method.value, data=data)
-
-
-def calendar_event(directory: Directory, case: Case, appointment: Appointment, voice: Voice) -> ics.Event:
-    """The appointment as the customer's calendar shows it. Without the link: calendars are shared."""
-    person, company = keeper(directory, case, appointment), directory.company.name
-    title = wording.calendar_title(appointment.medium, person.name, company, voice)
-    is_off = appointment.state == AppointmentState.CANCELLED
-    return ics.Event(
-        uid=appointment.uid,
-        sequence=appointment.sequence,
-        starts_at=appointment.starts_at,
-        ends_at=appointment.ends_at,
-        created_at=appointment.created_at,
-        changed_at=appointment.changed_at,
-        summary=voice.say("Called off: %(title)s", title=title) if is_off else title,
-        description=voice.say(
-            "Request %(reference)s. %(name)s, direct line %(line)s. Our e-mail holds the link to change it.",
-            reference=case.reference,
-            name=person.name,
-            line=person.line_shown,
-        ),
-    )
-
-
 def _step(directory: Directory, case: Case, step: Step, voice: Voice, now: datetime) -> dict[str, str]:
     if isinstance(step, Appointment):
-        name = keeper(directory, case, step).name
-        return {
-            "name": name,
-            "sentence": f"{agreed_sentence(directory, case, step, voice, now=now)}.",
-            "short": wording.agreed(step.medium, name, voice.short_moment(step.starts_at, now=now), voice, short=True),
-            "due": voice.moment(step.starts_at, now=now),
-            "kind": "appointment",
-            "medium": step.medium,
-        }
+        return agreed_time.as_step(directory, case, step, voice, now=now)
     return {
-        "name": _there_for(directory, case, step.person_id, now).name,
+        "name": signing.there_for(directory, case, step.person_id, now).name,
         "sentence": sentence(directory, case, step, voice, now=now),
         "short": _promised(directory, case, step, voice.short_moment(step.due_at, now=now), voice, now),
         "due": voice.moment(step.due_at, now=now),
@@ -580,37 +445,13 @@ def _step(directory: Directory, case: Case, step: Step, voice: Voice, now: datet
 def _for_reader(directory: Directory, case: Case, step: Step, reader: Person, voice: Voice, now: datetime) -> str:
     """The step in a letter to a colleague, who is taken to be the one who sees to a promise."""
     if isinstance(step, Appointment):
-        name, moment = keeper(directory, case, step).name, voice.moment(step.starts_at, now=now)
-        return wording.agreed_for_colleagues(step.medium, name, moment, voice)
+        return agreed_time.for_colleagues(directory, case, step, voice, now=now)
     return wording.sentence(step.kind, step.medium, reader.name, voice.moment(step.due_at, now=now), voice)
 
 
 def _promised(directory: Directory, case: Case, promise: Promise, due: str, voice: Voice, now: datetime) -> str:
-    name, closes = _there_for(directory, case, promise.person_id, now).name, promise.waiting == Waiting.CLOSING
+    name, closes = signing.there_for(directory, case, promise.person_id, now).name, promise.waiting == Waiting.CLOSING
     return wording.sentence(promise.kind, promise.medium, name, due, voice, closes=closes)
-
-
-def _there_for(directory: Directory, case: Case, person_id: int, now: datetime) -> Person:
-    return directory.people[directory.acting(person_id, now, topic_id=case.topic_id).person_id]
-
-
-def _reached(person: Person) -> dict[str, str | None]:
-    return {
-        "name": person.name,
-        "role": person.role,
-        "line": person.line_shown,
-        "tel": person.line_e164,
-        "email": person.email,
-    }
-
-
-def _signed(directory: Directory, acting: Acting, voice: Voice) -> dict[str, str | None]:
-    person = directory.people[acting.person_id]
-    return {
-        **_reached(person),
-        "hours": voice.week(directory.person_weeks.get(person.id, {})),
-        "for_name": None if acting.for_id is None else directory.people[acting.for_id].name,
-    }
 
 
 def _company(directory: Directory) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portal.appointments.slots import Diary, Limits, Shape, days, free, is_free, nearest
+from portal.appointments.slots import Diary, Limits, Shape, free, is_free
 from portal.people.places import TABLE_ENDS_ON, is_holiday
 from portal.promises.business_time import Calendar, Span
 
@@ -50,16 +50,6 @@ def make_diary(
 ) -> Diary:
     """A person's days; office hours with a lunch break unless others are named."""
     return Diary(Calendar(tz, dict.fromkeys(weekdays, hours or OFFICE), off, ends_on), taken, away)
-
-
-def noting(asked: list[date]) -> Callable[[date], bool]:
-    """A rule for days off that knows none and notes which days were asked for."""
-
-    def is_day_off(day: date) -> bool:
-        asked.append(day)
-        return False
-
-    return is_day_off
 
 
 def clock(starts: tuple[datetime, ...] | list[datetime]) -> list[str]:
@@ -200,12 +190,11 @@ def test_an_absence_touches_no_minute_of_the_talk() -> None:
 
 def test_an_absence_whose_end_is_not_known_lasts() -> None:
     away = (local("2026-11-26T10:00"), UNKNOWN)
-    found = days(Shape(60, 60, before=15, after=15), make_diary(away=(away,)), ANY_TIME, date(2026, 11, 25))
+    shape, diary = Shape(60, 60, before=15, after=15), make_diary(away=(away,))
 
-    assert [(day, clock(starts)[-1]) for day, starts in found] == [
-        (date(2026, 11, 25), "16:00"),
-        (THURSDAY, "09:00"),
-    ]
+    assert offered(shape, diary, day=THURSDAY - ONE_DAY)[-1] == "16:00"
+    assert offered(shape, diary)[-1] == "09:00"
+    assert not any(free(shape, diary, ANY_TIME, THURSDAY + ONE_DAY * n) for n in range(1, 30))
 
 
 # Limits
@@ -278,11 +267,10 @@ def test_what_is_booked_counts_for_the_local_day_on_which_it_begins() -> None:
 @pytest.mark.parametrize("day", [date(2027, 11, 1), date(2027, 1, 6)])
 def test_a_holiday_of_one_state_is_a_day_like_others_in_the_next(day: date) -> None:
     munich, berlin = (make_diary(off=partial(is_holiday, place), ends_on=TABLE_ENDS_ON) for place in ("DE-BY", "DE-BE"))
-    found = {name: next(days(HALF_HOUR, diary, ANY_TIME, day))[0] for name, diary in (("BY", munich), ("BE", berlin))}
 
     assert offered(HALF_HOUR, munich, day=day) == []
     assert len(offered(HALF_HOUR, berlin, day=day)) == 16
-    assert found == {"BY": day + ONE_DAY, "BE": day}
+    assert len(offered(HALF_HOUR, munich, day=day + ONE_DAY)) == 16
 
 
 def test_a_closure_offers_nothing() -> None:
@@ -296,8 +284,6 @@ def test_days_beyond_the_holiday_table_are_not_free() -> None:
     assert len(offered(HALF_HOUR, diary)) == 16
     assert offered(HALF_HOUR, diary, day=beyond.date()) == []
     assert not is_free(HALF_HOUR, diary, ANY_TIME, beyond)
-    assert [day for day, _ in days(HALF_HOUR, diary, ANY_TIME, THURSDAY)] == [THURSDAY]
-    assert clock(nearest(HALF_HOUR, diary, ANY_TIME, beyond, 2)) == ["16:00", "16:30"]
 
 
 @pytest.mark.parametrize("hours", [{}, {3: ()}])
@@ -306,9 +292,7 @@ def test_a_person_without_hours_has_no_free_times(hours: dict[int, tuple[tuple[i
     at = local("2026-11-26T10:00")
 
     assert offered(HALF_HOUR, diary) == []
-    assert list(days(HALF_HOUR, diary, ANY_TIME, THURSDAY)) == []
     assert not is_free(HALF_HOUR, diary, ANY_TIME, at)
-    assert nearest(HALF_HOUR, diary, ANY_TIME, at, 3) == []
 
 
 # Clock changes
@@ -388,76 +372,6 @@ def test_a_day_of_23_hours_has_two_half_hours_less_and_one_of_25_two_more(day: d
     assert len(offered(HALF_HOUR, make_diary((0, 1440), weekdays=EVERY_DAY), day=day)) == starts
 
 
-# Lists of days
-
-
-def test_days_come_in_order_and_only_those_with_free_times() -> None:
-    away = span("2026-11-30T00:00", "2026-12-01T00:00")
-    limits = replace(ANY_TIME, last_on=date(2026, 12, 2))
-    found = list(days(HALF_HOUR, make_diary(away=(away,)), limits, THURSDAY))
-
-    assert [day for day, _ in found] == [THURSDAY, date(2026, 11, 27), date(2026, 12, 1), date(2026, 12, 2)]
-    assert all(starts == free(HALF_HOUR, make_diary(), limits, day) for day, starts in found)
-
-
-def test_days_before_the_notice_are_not_asked_for_and_later_ones_only_when_wanted() -> None:
-    asked: list[date] = []
-    diary = make_diary(off=noting(asked))
-    limits = replace(ANY_TIME, earliest=local("2026-11-25T12:00"))
-
-    found = islice(days(HALF_HOUR, diary, limits, date.min), 2)
-
-    assert [day for day, _ in found] == [date(2026, 11, 25), THURSDAY]
-    assert asked == [date(2026, 11, 25), THURSDAY]
-
-
-# Nearest
-
-
-@pytest.mark.parametrize(
-    ("wanted", "count", "found"),
-    [
-        ("2026-11-26T10:00", 1, ["26 10:00"]),
-        ("2026-11-26T10:00", 3, ["26 09:30", "26 10:00", "26 10:30"]),
-        ("2026-11-26T10:10", 2, ["26 10:00", "26 10:30"]),
-        ("2026-11-26T10:15", 1, ["26 10:00"]),  # equally near: the earlier one
-        ("2026-11-26T12:40", 3, ["26 11:30", "26 13:00", "26 13:30"]),
-        ("2026-11-26T20:00", 2, ["26 16:00", "26 16:30"]),
-        ("2026-11-27T00:20", 3, ["26 16:30", "27 08:00", "27 08:30"]),
-        ("2026-11-27T16:30", 2, ["27 16:00", "27 16:30"]),
-        ("2026-11-29T00:00", 2, ["27 16:00", "27 16:30"]),  # Sunday begins nearer to Friday evening
-        ("2026-11-29T12:00", 3, ["30 08:00", "30 08:30", "30 09:00"]),
-        ("2026-11-26T10:00", 0, []),
-    ],
-)
-def test_the_nearest_lie_on_both_sides_and_across_days(wanted: str, count: int, found: list[str]) -> None:
-    starts = nearest(HALF_HOUR, make_diary(), ANY_TIME, local(wanted), count)
-
-    assert [f"{start.astimezone(BERLIN):%d %H:%M}" for start in starts] == found
-    assert {start.tzinfo for start in starts} <= {UTC}
-
-
-def test_a_wish_outside_the_limits_is_led_back_into_them() -> None:
-    limits = Limits(local("2026-11-26T16:00"), date(2026, 11, 27))
-    first, last = local("2026-11-26T16:00"), local("2026-11-27T16:30")
-
-    for before in (local("2026-11-26T09:00"), local("2020-01-01T09:00"), datetime.min.replace(tzinfo=UTC)):
-        assert nearest(HALF_HOUR, make_diary(), limits, before, 1) == [first]
-    for after in (local("2026-11-28T09:00"), local("2050-01-01T09:00"), UNKNOWN):
-        assert nearest(HALF_HOUR, make_diary(), limits, after, 1) == [last]
-    assert len(nearest(HALF_HOUR, make_diary(), limits, local("2026-11-27T10:00"), 100)) == 18
-
-
-def test_only_the_days_around_the_wish_are_laid_out() -> None:
-    asked: list[date] = []
-    diary = make_diary(off=noting(asked))
-
-    nearest(HALF_HOUR, diary, ANY_TIME, local("2027-03-10T10:00"), 3)
-
-    assert date(2027, 3, 10) in asked
-    assert set(asked) <= {date(2027, 3, 9), date(2027, 3, 10), date(2027, 3, 11)}
-
-
 # One start
 
 
@@ -506,7 +420,6 @@ def test_what_a_talk_takes_comes_in_utc() -> None:
         HALF_HOUR.ends,
         HALF_HOUR.busy,
         lambda at: is_free(HALF_HOUR, make_diary(), ANY_TIME, at),
-        lambda at: nearest(HALF_HOUR, make_diary(), ANY_TIME, at, 3),
         lambda at: replace(ANY_TIME, earliest=at),
         lambda at: make_diary(taken=((local("2026-11-26T08:00"), at),)),
         lambda at: make_diary(taken=((at, local("2026-11-26T12:00")),)),
@@ -657,28 +570,3 @@ def test_whatever_is_booked_next_leaves_only_what_was_free_and_never_its_own_tim
         assert booked not in after
         assert set(after) <= set(before)
         assert all(shape.busy(start)[1] <= busy[0] or busy[1] <= shape.busy(start)[0] for start in after)
-
-
-@few
-@given(questions(), st.integers(-3000, 4500), st.integers(0, 12))
-def test_the_nearest_are_the_nearest_of_all(
-    question: tuple[Shape, Diary, Limits, date], minute: int, count: int
-) -> None:
-    shape, diary, limits, day = question
-    wanted = datetime.combine(day, datetime.min.time(), UTC) + minute * MINUTE
-    every = [start for _, starts in days(shape, diary, limits, date(2026, 9, 1)) for start in starts]
-
-    assert nearest(shape, diary, limits, wanted, count) == sorted(
-        sorted(every, key=lambda start: (abs(start - wanted), start))[:count]
-    )
-
-
-@few
-@given(questions())
-def test_days_say_what_each_day_says(question: tuple[Shape, Diary, Limits, date]) -> None:
-    shape, diary, limits, day = question
-    around = [day + n * ONE_DAY for n in range(-2, 5)]
-
-    assert list(days(shape, diary, limits, around[0])) == [
-        (each, starts) for each in around if (starts := free(shape, diary, limits, each))
-    ]

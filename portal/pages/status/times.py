@@ -20,11 +20,12 @@ from wtforms import Form
 from portal import clock, db
 from portal.appointments import ics
 from portal.appointments import service as appointments
-from portal.cases import choosing, finding, writing
+from portal.cases import agreed_time, choosing, finding
 from portal.cases import directory as directories
-from portal.cases.choosing import Chooser, Number
+from portal.cases.choosing import Number
 from portal.cases.errors import NotOffered, NumberMissing, Refused, SlotTaken, StaleAppointment, TooMany
 from portal.cases.models import Case
+from portal.cases.times_view import Chooser
 from portal.languages import marked
 from portal.pages.contact import typed
 from portal.pages.contact.forms import first_values
@@ -148,7 +149,7 @@ def calendar_file(token: str) -> ResponseReturnValue:
         if booked is None or not appointments.is_to_come(booked, now=now):
             return redirect(url_for("status.show", token=token))
         directory = directories.load(session, now=now)
-        event = writing.calendar_event(directory, case, booked, directory.voice_of(case))
+        event = agreed_time.event(directory, case, booked, directory.voice_of(case))
         answer, name = Response(ics.single(event), mimetype="text/calendar"), case.reference.lower()
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}.ics"'
     return answer
