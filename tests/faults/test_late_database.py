@@ -55,6 +55,7 @@ def taken_away(laid: Ground) -> Iterator[None]:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.nightly_on("sqlite")
 @pytest.mark.parametrize("laid", ["sqlite", "postgresql"], indirect=True)
 def test_a_worker_waits_for_its_database_with_a_line_for_each_try_and_works_once_it_is_there(
     laid: Ground, tmp_path: Path

@@ -23,11 +23,9 @@ class Planted:
     profile: Profile = HASTY
 
 
-AT_ONCE = (
-    Planted("mark_before_send", "sent, and the relay never had it (O3)"),
-    Planted("quit_is_failure", "doubles more than ambiguous endings"),
-)
+AT_ONCE = (Planted("mark_before_send", "sent, and the relay never had it (O3)"),)
 EACH_NIGHT = (
+    Planted("quit_is_failure", "doubles more than ambiguous endings"),
     Planted("swallow_commit", "(O1)", "postgresql", replace(HASTY, databases=6, spread=6)),
     Planted("short_lease", "doubles more than ambiguous endings", profile=replace(HASTY, submissions=100)),
     Planted(

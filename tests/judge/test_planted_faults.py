@@ -261,17 +261,29 @@ PLANTED_IN_TIMES: dict[str, tuple[Callable[[Patch], None], str, Wanted]] = {
         Wanted(days=3, cases=20, faults=False),
     ),
 }
-LONG = {"a reminder that a move leaves in the outbox", "an absence that replaces nobody"}
+LONG = {
+    "a reminder to somebody who is away",
+    "marked before it is sent",
+    "a third notice that nobody follows up",
+    "a reminder that a move leaves in the outbox",
+    "an absence that replaces nobody",
+}
+"""Left to `make nightly`."""
 BLAMELESS = Wanted(days=9, cases=20, faults=False)
 
 
-@pytest.mark.parametrize(
-    ("plant", "figure", "wanted"),
-    [
-        pytest.param(*planted, id=name, marks=[pytest.mark.nightly] if name in LONG else [])
-        for name, planted in PLANTED_IN_TIMES.items()
-    ],
-)
+def each(planted: dict[str, tuple[Callable[[Patch], None], str, Wanted]]) -> Any:
+    """A test's parameters."""
+    return pytest.mark.parametrize(
+        ("plant", "figure", "wanted"),
+        [
+            pytest.param(*one, id=name, marks=[pytest.mark.nightly] if name in LONG else [])
+            for name, one in planted.items()
+        ],
+    )
+
+
+@each(PLANTED_IN_TIMES)
 def test_a_fault_planted_in_agreed_times_is_seen(
     plant: Callable[[Patch], None], figure: str, wanted: Wanted, monkeypatch: Patch, tmp_path: Path
 ) -> None:
@@ -285,7 +297,7 @@ def test_a_fault_planted_in_agreed_times_is_seen(
     assert judged == alike(told)
 
 
-@pytest.mark.parametrize(("plant", "figure", "wanted"), PLANTED.values(), ids=PLANTED)
+@each(PLANTED)
 def test_a_planted_fault_is_seen(
     plant: Callable[[Patch], None], figure: str, wanted: Wanted, monkeypatch: Patch, tmp_path: Path
 ) -> None:

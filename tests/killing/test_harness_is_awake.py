@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.parametrize("database_url", 
 Enter = Callable[..., House]
 
 
+@pytest.mark.nightly
 def test_a_letter_marked_as_sent_before_it_leaves_is_found_lost(house: Enter) -> None:
     with house(bug="mark_before_send") as home:
         point = first(home.points_of_delivering(), "in the middle of the letter")
@@ -21,6 +22,7 @@ def test_a_letter_marked_as_sent_before_it_leaves_is_found_lost(house: Enter) ->
         assert "confirmation: delivered 0 times, tries 0" in home.die_delivering(point)
 
 
+@pytest.mark.nightly
 def test_a_goodbye_that_fails_and_counts_as_a_failed_letter_is_found_doubled(house: Enter) -> None:
     with house(bug="quit_is_failure", relay="close_after_250") as home:
         posted = home.post()
@@ -36,6 +38,7 @@ def test_a_worker_without_a_fencing_token_is_found_doubling(house: Enter) -> Non
         assert any(finding.startswith("staff_new_case: delivered 2 times") for finding in found)
 
 
+@pytest.mark.nightly
 def test_a_case_committed_before_its_letters_and_its_key_is_found_doubled(house: Enter) -> None:
     with house(bug="two_commits") as home:
         point = first(home.points_of_accepting(), "after COMMIT")

@@ -132,9 +132,14 @@ class Post:
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param((database, language), id=name, marks=pytest.mark.xdist_group(f"letters-{name}"))
-        for database in ("sqlite", "postgresql")
-        for language in ("de", "en")
+        pytest.param((database, language), id=name, marks=[pytest.mark.xdist_group(f"letters-{name}"), *marks])
+        # By day each database and each language once; the letters are the same on both.
+        for database, language, marks in (
+            ("sqlite", "en", ()),
+            ("postgresql", "de", ()),
+            ("sqlite", "de", (pytest.mark.nightly,)),
+            ("postgresql", "en", (pytest.mark.nightly,)),
+        )
         for name in [f"{database}-{language}"]
     ],
 )
