@@ -350,6 +350,27 @@ def test_one_that_breaks_is_reminded_of_later_and_keeps_no_other_waiting(
     assert count(LetterKind.APPOINTMENT_REMINDER) == 2
 
 
+def test_what_came_near_in_a_look_that_broke_is_found_by_the_next(
+    core: Flask, agree: Agree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agree(2)
+    step, due = appointments.Remind(), THURSDAY - 24 * HOUR
+    with at(due - MINUTE):
+        assert step() == 0
+
+    def breaks(*_: Any, **__: Any) -> bool:
+        raise RuntimeError("a fault of ours")
+
+    with at(due), monkeypatch.context() as broken:
+        broken.setattr(keeping, "is_to_be_reminded", breaks)
+        with pytest.raises(RuntimeError):
+            step()
+
+    with at(due + MINUTE):
+        assert all_of(step) == 2
+    assert count(LetterKind.APPOINTMENT_REMINDER) == 2
+
+
 # --- who will be away ------------------------------------------------------------------------------------------------
 
 
