@@ -129,6 +129,7 @@ def write_customer(
     unasked: bool = False,
     old_due_at: datetime | None = None,
     appointment: Appointment | None = None,
+    anew: bool = False,
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
@@ -136,14 +137,15 @@ def write_customer(
     be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to the
     acting person. ``unasked``: nobody's act asked for it, and it leaves inside the sending hours, unless
     ``old_due_at``, the date it replaces, would pass before. ``appointment`` is what it tells of, where that is not the
-    step. Raises AuthorAbsent, AuthorDoesNotAnswer.
+    step. ``anew``: ``by_id`` wrote it before, and signs it whoever is there now. Raises AuthorAbsent,
+    AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
     voice = directory.voice_of(case)
     appointment = step if isinstance(step, Appointment) else appointment
     acting = _acting(directory, case, step, now)
-    signer = acting if by_id is None else _author(directory, by_id, acting, now)
+    signer = acting if by_id is None else _author(directory, by_id, acting, now, anew=anew)
     values = {
         "customer": case.customer.name,
         "topic": directory.topics[case.topic_id].name(case.language),
@@ -173,7 +175,10 @@ def write_customer(
     )
     written = replace(written, appointment=appointment)
     if kind in WRITTEN_BY_HAND:
-        return written
+        if appointment is None:
+            return written
+        # A person's words stay as they are; the agreed time below them is the one of when it leaves.
+        return replace(written, window=_while_to_come(Window(now, None), appointment, now=now), says=dict(says or {}))
     kept = dict(says or {})
     if unasked:
         kept |= {_UNASKED: True, _OLD_DUE_AT: None if old_due_at is None else old_due_at.isoformat()}
@@ -326,7 +331,7 @@ def queue(
 
 def replace_in_place(letter: Letter, written: Written, *, promise_id: int | None) -> None:
     """Let a letter that waits say this instead; it keeps its turn."""
-    outbox.rewrite(letter, **_columns(written, promise_id))
+    outbox.rewrite(letter, **{"valid_until": None, "says": None, **_columns(written, promise_id)})
 
 
 def promise_id_of(step: Step | None) -> int | None:
@@ -448,17 +453,17 @@ def _gone_at(directory: Directory, person_id: int, now: datetime) -> datetime | 
     return min(ahead, default=None)
 
 
-def _author(directory: Directory, by_id: int, acting: Acting, now: datetime) -> Acting:
+def _author(directory: Directory, by_id: int, acting: Acting, now: datetime, *, anew: bool) -> Acting:
     """Who wrote it signs it: as the acting person, or else, beside them, in nobody's place.
 
-    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act.
+    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act; neither of what is written ``anew``.
     """
     author = directory.people[by_id]
-    if not author.answers or author.line_e164 is None:
+    if not anew and (not author.answers or author.line_e164 is None):
         raise AuthorDoesNotAnswer
     if acting.person_id == by_id:
         return acting
-    if not directory.is_present(by_id, now):
+    if not anew and not directory.is_present(by_id, now):
         raise AuthorAbsent
     return Acting(by_id, None, False)
 
