@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from portal import clock, db
 from portal.appointments import service as appointments
-from portal.appointments.models import IS_BOOKED, Appointment
+from portal.appointments.models import IS_AWAITED, IS_BOOKED, Appointment
 from portal.cases import directory as directories
 from portal.cases import nearing, offering, on_hold, passing, replacing, sparing
 from portal.cases.directory import Directory
@@ -35,7 +35,7 @@ _MINUTE = timedelta(minutes=1)
 Due = Callable[[BindParameter[datetime]], ColumnElement[bool]]
 
 _NOT_BEGUN = and_(
-    IS_BOOKED,
+    IS_AWAITED,
     Appointment.started_at.is_(None),
     Appointment.change_wished_at.is_(None),
     Appointment.asked_at.is_(None),
@@ -99,17 +99,17 @@ def _late_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
 
 def _outcome_due(now: BindParameter[datetime]) -> ColumnElement[bool]:
     waits = and_(Appointment.asked_at.is_(None), Appointment.change_wished_at.is_(None))
-    return and_(IS_BOOKED, Appointment.outcome_due_at <= now, waits)
+    return and_(IS_AWAITED, Appointment.outcome_due_at <= now, waits)
 
 
 def _still_asked(_now: BindParameter[datetime]) -> ColumnElement[bool]:
     # Nothing is asked before it is due: so the index serves.
     asked = and_(Appointment.outcome_due_at <= _SINCE, Appointment.asked_at <= _SINCE)
-    return and_(IS_BOOKED, asked, Appointment.asked_again_at.is_(None))
+    return and_(IS_AWAITED, asked)
 
 
 def _held_too_long(now: BindParameter[datetime]) -> ColumnElement[bool]:
-    return and_(IS_BOOKED, Appointment.starts_at <= now, Appointment.change_wished_at.is_not(None))
+    return and_(IS_AWAITED, Appointment.starts_at <= now, Appointment.change_wished_at.is_not(None))
 
 
 class _OneByOne:

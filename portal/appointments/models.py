@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, literal_column, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db import Base, UtcDateTime, after_create, one_of
@@ -45,18 +45,28 @@ class Appointment(Base):
             postgresql_where=text("state = 'booked'"),
         ),
         Index("ix_appointment_person_id_starts_at", "person_id", "starts_at"),
-        # What the worker asks every moment: what begins soon or has begun, whose outcome is due.
+        # What the worker asks every moment: what begins soon.
         Index(
             "ix_appointment_starts_at",
             "starts_at",
             sqlite_where=text("state = 'booked'"),
             postgresql_where=text("state = 'booked'"),
         ),
+        # What has begun, and whose outcome is due; what nobody answers, however often asked, is in neither. Led by what
+        # is empty in both, so that SQLite prefers them to the wider one above.
         Index(
-            "ix_appointment_outcome_due_at",
+            "ix_appointment_awaited_starts_at",
+            "asked_again_at",
+            "starts_at",
+            sqlite_where=text("state = 'booked' AND asked_again_at IS NULL"),
+            postgresql_where=text("state = 'booked' AND asked_again_at IS NULL"),
+        ),
+        Index(
+            "ix_appointment_awaited_outcome_due_at",
+            "asked_again_at",
             "outcome_due_at",
-            sqlite_where=text("state = 'booked'"),
-            postgresql_where=text("state = 'booked'"),
+            sqlite_where=text("state = 'booked' AND asked_again_at IS NULL"),
+            postgresql_where=text("state = 'booked' AND asked_again_at IS NULL"),
         ),
         # The grey lines of the call list: what was moved or called off lately.
         Index("ix_appointment_changed_at", "changed_at"),
@@ -104,6 +114,8 @@ class Appointment(Base):
 
 IS_BOOKED = Appointment.state == literal_column("'booked'", Appointment.state.type)
 """For the looks of every moment: as a bound value the state would hide that a partial index fits."""
+IS_AWAITED = and_(IS_BOOKED, Appointment.asked_again_at.is_(None))
+"""Booked, and something may still become due: once nobody has answered twice, nothing does."""
 
 NO_OVERLAP = "appointment_no_overlap"
 """The name of the guard, in both databases: what it refuses is an IntegrityError that names it."""

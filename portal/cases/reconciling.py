@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from portal import limits
 from portal.appointments import service as appointments
-from portal.appointments.models import IS_BOOKED, Appointment
+from portal.appointments.models import IS_AWAITED, IS_BOOKED, Appointment
 from portal.appointments.service import local_start
 from portal.cases import delaying, opening, passing, promising, settling, waiting, writing
 from portal.cases import directory as directories
@@ -138,7 +138,7 @@ _PASSED = (
 _UNASKED = (  # of a case that is closed none is booked, and to join the cases would have SQLite read all open ones
     select(Appointment.case_id)
     .where(
-        IS_BOOKED,
+        IS_AWAITED,
         Appointment.outcome_due_at <= _instant("late"),
         Appointment.asked_at.is_(None),
         Appointment.change_wished_at.is_(None),

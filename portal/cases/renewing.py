@@ -1,7 +1,8 @@
 """Renewing: a letter that waited past the day it was written on is written anew, or dropped (section 5, rule 6).
 
 It says the same, but who signs it, who will do what, and the next step are those of now. What is no longer true is
-dropped: the step that changed it has written the truth, or will.
+dropped: the step that changed it has written the truth, or will. What a person wrote by hand is never dropped, and they
+sign it: only what we say below their words is that of now.
 """
 
 from collections.abc import Mapping
@@ -58,7 +59,7 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         _renew_for_staff(session, case, letter, kind, now=now)
         return
     step = _step(session, letter, kind, now=now)
-    if kind in NAMES_WHAT_IS_AHEAD and case.state == CaseState.OPEN and step is None:
+    if _names_what_is_ahead(letter) and case.state == CaseState.OPEN and step is None:
         # While an agreed time is under way this takes longer than a moment, and is to hold up no later letter.
         takes_long = stepping.ahead(session, case.id, now=now) is not None
         outbox.postpone(letter, now + UNTIL_A_STEP + (outbox.SOON if takes_long else timedelta()))
@@ -99,6 +100,11 @@ def _renew_for_staff(session: Session, case: Case, letter: Letter, kind: LetterK
     writing.replace_in_place(letter, written, promise_id=writing.promise_id_of(step))
 
 
+def _names_what_is_ahead(letter: Letter) -> bool:
+    """Whether it names the next step, whichever that is."""
+    return letter.kind in NAMES_WHAT_IS_AHEAD or not letter.automatic
+
+
 def _appointment(session: Session, letter: Letter) -> Appointment | None:
     return None if letter.appointment_id is None else session.get_one(Appointment, letter.appointment_id)
 
@@ -122,7 +128,8 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
         told = _appointment(session, letter)
         return told if told is not None and _is_as_told(letter, told, now=now) else None
     first = stepping.to_name(session, letter.case_id, now=now)
-    if kind in NAMES_WHAT_IS_AHEAD or kind in (LetterKind.LINK, LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED):
+    also = (LetterKind.LINK, LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED)
+    if _names_what_is_ahead(letter) or kind in also:
         return first
     says = letter.says or {}
     if "moves" in says:  # the next step of the case may be one that was not moved
@@ -144,6 +151,8 @@ def _is_true(
     if kind == LetterKind.LINK:
         has_a_link = case.state in (CaseState.OPEN, CaseState.CLOSED)
         return has_a_link and status_link.link_works(case, directory.voice_of(case), now=now)
+    if not letter.automatic:
+        return True
     return case.state == CaseState.OPEN and step is not None
 
 
@@ -158,6 +167,10 @@ def _write(
         says |= status_link.link_day(directory, case, now=now)  # one from before it was said lacks it
     elif kind == LetterKind.LINK:
         says = status_link.link_says(directory, case, replaced=says["replaced"], now=now)
+    if not letter.automatic:
+        return writing.write_customer(
+            directory, case, kind, step=step, now=now, says=says, by_id=letter.person_id, anew=True
+        )
     return writing.write_customer(
         directory,
         case,

@@ -140,6 +140,7 @@ def end_steps(session: Session, case: Case, *, now: datetime) -> Appointment | N
     if booked is not None:
         begun = booked.started_at is not None
         appointments.end(booked, AppointmentState.HELD if begun else AppointmentState.CANCELLED, now=now)
+        outbox.take_back_appointment(session, case.id, booked.id, now=now)
     for promise in promises.open_of(session, case.id):
         promises.withdraw(promise, now=now)
     return booked if booked is not None and booked.state == AppointmentState.CANCELLED else None

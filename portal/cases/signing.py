@@ -20,17 +20,17 @@ def acting_person(directory: Directory, case: Case, step: Step | None, now: date
     return directory.acting(named(directory, case, step), now, topic_id=case.topic_id)
 
 
-def author(directory: Directory, by_id: int, acting: Acting, now: datetime) -> Acting:
+def author(directory: Directory, by_id: int, acting: Acting, now: datetime, *, anew: bool = False) -> Acting:
     """Who wrote it signs it: as the acting person, or else, beside them, in nobody's place.
 
-    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act.
+    Raises AuthorDoesNotAnswer, and AuthorAbsent unless nobody else is left to act; neither of what is written ``anew``.
     """
     writer = directory.people[by_id]
-    if not writer.answers or writer.line_e164 is None:
+    if not anew and (not writer.answers or writer.line_e164 is None):
         raise AuthorDoesNotAnswer
     if acting.person_id == by_id:
         return acting
-    if not directory.is_present(by_id, now):
+    if not anew and not directory.is_present(by_id, now):
         raise AuthorAbsent
     return Acting(by_id, None, False)
 

@@ -118,6 +118,7 @@ def write_customer(
     unasked: bool = False,
     old_due_at: datetime | None = None,
     appointment: Appointment | None = None,
+    anew: bool = False,
 ) -> Written | None:
     """A letter to the case's customer, signed by the acting person (or ``by_id``, who wrote it).
 
@@ -125,14 +126,15 @@ def write_customer(
     be written anew on another day, so no letter knows what day it is. Whoever signs, the answer goes to the
     acting person. ``unasked``: nobody's act asked for it, and it leaves inside the sending hours, unless
     ``old_due_at``, the date it replaces, would pass before. ``appointment`` is what it tells of, where that is not the
-    step. Raises AuthorAbsent, AuthorDoesNotAnswer.
+    step. ``anew``: ``by_id`` wrote it before, and signs it whoever is there now. Raises AuthorAbsent,
+    AuthorDoesNotAnswer.
     """
     if not case.customer.email:
         return None
     voice, page = directory.voice_of(case), status_url(case)
     appointment = step if isinstance(step, Appointment) else appointment
     acting = signing.acting_person(directory, case, step, now)
-    signer = acting if by_id is None else signing.author(directory, by_id, acting, now)
+    signer = acting if by_id is None else signing.author(directory, by_id, acting, now, anew=anew)
     values = {
         "customer": case.customer.name,
         "topic": directory.topics[case.topic_id].name(case.language),
@@ -162,7 +164,10 @@ def write_customer(
     )
     written = replace(written, appointment=appointment)
     if kind in WRITTEN_BY_HAND:
-        return written
+        if appointment is None:
+            return written
+        # A person's words stay as they are; the agreed time below them is the one of when it leaves.
+        return replace(written, window=_while_to_come(Window(now, None), appointment, now=now), says=dict(says or {}))
     kept = dict(says or {})
     if unasked:
         kept |= {_UNASKED: True, _OLD_DUE_AT: None if old_due_at is None else old_due_at.isoformat()}
@@ -315,7 +320,7 @@ def queue(
 
 def replace_in_place(letter: Letter, written: Written, *, promise_id: int | None) -> None:
     """Let a letter that waits say this instead; it keeps its turn."""
-    outbox.rewrite(letter, **_columns(written, promise_id))
+    outbox.rewrite(letter, **{"valid_until": None, "says": None, **_columns(written, promise_id)})
 
 
 def promise_id_of(step: Step | None) -> int | None:

@@ -100,7 +100,7 @@ class Letter(Base):
     """The appointment it names, as it stood then."""
     valid_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Until when it is true and may leave: the end of the working day it was written on, of the sending hours where
-    nobody asked for it. Afterwards it is written anew. None for what a person wrote and for letters to staff."""
+    nobody asked for it. Afterwards it is written anew. None for what a person wrote, unless it names an agreed time."""
     says: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """The values of this kind of letter, to write it anew from; everything else is read from the rows. None for what is
     never written anew, and once the letter has ended."""

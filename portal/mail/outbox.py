@@ -91,7 +91,8 @@ def take_back(session: Session, case_id: int, promise_id: int, *, now: datetime)
 def take_back_appointment(session: Session, case_id: int, appointment_id: int, *, now: datetime) -> None:
     """An appointment has changed: no letter leaves that states it as it was.
 
-    As with a promise; and what tells a colleague of something else besides (TELLS_A_COLLEAGUE) is written anew, too.
+    As with a promise; and what tells a colleague of something else besides (TELLS_A_COLLEAGUE) is written anew, too, as
+    is what stands below a person's own words.
     """
     session.flush()
     changed = {"now": now, "of_case_id": case_id, "of_appointment_id": appointment_id, "of_automatic": True}
@@ -413,7 +414,10 @@ _TAKE_BACK = (
     _RESTATE.where(or_(_LETTER.c.promise_id == bindparam("of_promise_id"), _LETTER.c.kind.in_(sorted(NOTICES)))),
     _withdraw(frozenset({"case_id", "promise_id", "automatic"})).where(not_(_TELLS_MORE)),
 )
-_TELLS_BESIDES = and_(_LETTER.c.kind.in_(sorted(RESTATED | TELLS_A_COLLEAGUE)), _LETTER.c.says.is_not(None))
+_TELLS_BESIDES = and_(
+    or_(_LETTER.c.kind.in_(sorted(RESTATED | TELLS_A_COLLEAGUE)), not_(_LETTER.c.automatic)),
+    _LETTER.c.says.is_not(None),
+)
 _TAKE_BACK_APPOINTMENT = (
     update(_LETTER)
     .where(_LETTER.c.case_id == bindparam("of_case_id"), _LETTER.c.state.in_(_WAITING), _TELLS_BESIDES)

@@ -121,6 +121,20 @@ def letter_that_waits(session: Session, case: Case, _monkeypatch: pytest.MonkeyP
     letter.state, letter.ended_at = LetterState.QUEUED, None
 
 
+def colleagues_letter_that_waits(session: Session, case: Case, _monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper's one about Thursday had not left yet, and nobody took it back."""
+    to_keeper = select(Letter).where(Letter.case_id == case.id, Letter.kind == LetterKind.STAFF_APPOINTMENT)
+    letter = session.scalars(to_keeper.order_by(Letter.id)).first()
+    assert letter is not None and letter.appointment_version == 1
+    letter.state, letter.ended_at = LetterState.QUEUED, None
+
+
+def own_words_that_wait(session: Session, case: Case, _monkeypatch: pytest.MonkeyPatch) -> None:
+    """A colleague wrote by hand while Thursday was agreed, and nobody noticed that it has moved."""
+    letter = letter_of(session, case, LetterKind.APPOINTMENT_CONFIRMED)
+    letter.kind, letter.automatic, letter.state, letter.ended_at = LetterKind.REPLY, False, LetterState.QUEUED, None
+
+
 def letter_without_its_file(session: Session, case: Case, _monkeypatch: pytest.MonkeyPatch) -> None:
     """What moves the entry in the customer's calendar never left."""
     lose(session, case, LetterKind.APPOINTMENT_MOVED)
@@ -158,6 +172,8 @@ PLANTED: dict[Plant, set[str]] = {
     feed_of_nobody: {"feeds"},
     feed_of_somebody_else: {"feeds"},
     letter_that_waits: {"waiting_letters"},
+    colleagues_letter_that_waits: {"waiting_letters"},
+    own_words_that_wait: {"waiting_letters"},
     letter_without_its_file: {"customers_calendar"},
     letter_with_the_old_sequence: {"customers_calendar"},
 }

@@ -1,6 +1,6 @@
 """Agreed times beside what else happens to a case: links, addresses, erasure, "that was not me", other promises."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
@@ -11,7 +11,9 @@ from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import (
     addressing,
     agreeing,
+    answering,
     calling,
+    closing,
     erasure_wishes,
     keeping,
     linking,
@@ -24,15 +26,18 @@ from portal.cases import (
 from portal.cases.contacts import Contact
 from portal.cases.errors import NotYet, NumberMissing, WasMoved
 from portal.cases.models import Case
+from portal.cases.models import Outcome as CaseOutcome
 from portal.cases.promising import NewPromise
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.mail.models import Letter, LetterState
 from portal.promises.models import Medium, PromiseKind
+from tests.support import agreement
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_TEN, agreed_case, booked, offer_calls
 from tests.support.cast import (
     TUESDAY,
+    away,
     berlin,
     deliver,
     entries,
@@ -57,11 +62,13 @@ def method_of(letter: Letter) -> str | None:
 
 def renew_all(session: Session) -> None:
     """Whatever is no longer true as it waits is written anew."""
-    outdated = outbox.outdated(session, now=NOW)
-    while outdated is not None:
+    for _ in range(20):
+        outdated = outbox.outdated(session, now=NOW)
+        if outdated is None:
+            return
         renewing.renew(session, outdated, now=NOW)
         step(session)
-        outdated = outbox.outdated(session, now=NOW)
+    pytest.fail("it takes the same letter again and again")
 
 
 def wish_another_time(session: Session, case: Case, people: dict[str, int]) -> None:
@@ -222,3 +229,127 @@ def test_nobody_has_held_what_is_days_away(session: Session, people: dict[str, i
             version=1,
             now=NOW,
         )
+
+
+# --- below a person's own words --------------------------------------------------------------------------------------
+
+
+OWN_WORDS = "Bitte halten Sie die Seriennummer bereit."
+OLD_TIME, NEW_TIME = "26. November, 10 Uhr", "27. November, 10 Uhr"
+
+
+def written_to(session: Session, people: dict[str, int], *, at: datetime = NOW, by: str = "Miriam Albrecht") -> Case:
+    """A case whose next step is the agreed call, and a colleague's letter in it that has not left."""
+    case = agreed_case(session)
+    promise = promise_of(session, case, PromiseKind.REPLY)
+    answering.reply(
+        session, case, by_id=people[by], text=OWN_WORDS, keeps=[promise.id], step=None, now=at, version=case.version
+    )
+    step(session)
+    return case
+
+
+def only_reply(session: Session, case: Case) -> Letter:
+    (letter,) = letters(session, case, LetterKind.REPLY)
+    return letter
+
+
+def test_below_a_persons_own_words_stands_the_agreed_time_of_when_they_leave(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = written_to(session, people)
+    assert OLD_TIME in read(only_reply(session, case)).text
+
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=NOW)
+    step(session)
+    renew_all(session)
+
+    said = read(only_reply(session, case)).text
+    assert OWN_WORDS in said and NEW_TIME in said and OLD_TIME not in said
+    assert outbox.outdated(session, now=NOW) is None
+    assert agreement.disagreements(session, case, now=NOW) == []
+
+
+def test_however_often_it_moves_the_words_leave_once_with_the_last_time(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = written_to(session, people)
+    for version, starts_at in enumerate((FRIDAY_TEN, THURSDAY_TEN, FRIDAY_TEN), start=1):
+        agreeing.move(session, case, starts_at=starts_at, version=version, by_id=None, now=NOW)
+        step(session)
+        renew_all(session)
+
+    said = read(only_reply(session, case)).text
+    assert said.count(OWN_WORDS) == 1 and NEW_TIME in said and OLD_TIME not in said
+
+
+def test_a_letter_on_its_way_when_the_time_moves_is_stopped_before_its_words_leave(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = written_to(session, people)
+    claimed = outbox.claim(session, now=NOW, lease=timedelta(minutes=1))
+    assert claimed is not None and claimed.id == only_reply(session, case).id
+
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=NOW)
+    step(session)
+
+    assert not outbox.may_send(session, claimed, now=NOW)
+    outbox.drop(session, claimed, now=NOW)
+    step(session)
+    renew_all(session)
+    assert NEW_TIME in read(only_reply(session, case)).text
+
+
+@pytest.mark.parametrize("how", ["called off", "on hold"])
+def test_below_them_stands_what_took_the_place_of_the_call(session: Session, people: dict[str, int], how: str) -> None:
+    case = written_to(session, people)
+    if how == "on hold":
+        wish_another_time(session, case, people)
+    else:
+        agreeing.cancel(session, case, version=1, by_id=None, now=NOW)
+        step(session)
+    renew_all(session)
+
+    letter = only_reply(session, case)
+    said = read(letter).text
+    assert OWN_WORDS in said and OLD_TIME not in said and "meldet sich" in said
+    assert (letter.promise_id, letter.appointment_id) == (case.promise_id, None)
+    assert outbox.outdated(session, now=NOW) is None
+
+
+def test_of_a_closed_case_the_words_leave_without_a_step(session: Session, people: dict[str, int]) -> None:
+    case = written_to(session, people)
+
+    closing.close(session, case, by_id=None, text="", outcome=CaseOutcome.DONE, now=NOW)
+    step(session)
+    renew_all(session)
+
+    letter = only_reply(session, case)
+    said = read(letter).text
+    assert letter.state == LetterState.QUEUED
+    assert OWN_WORDS in said and OLD_TIME not in said and "So geht es weiter" not in said
+
+
+def test_who_wrote_it_signs_it_and_is_not_asked_whether_they_are_there(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = written_to(session, people)
+    away(session, people["Miriam Albrecht"], since=NOW, until=FRIDAY_TEN - timedelta(hours=4))
+    step(session)
+
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=NOW)
+    step(session)
+    renew_all(session)
+
+    letter = only_reply(session, case)
+    assert (letter.person_id, letter.state) == (people["Miriam Albrecht"], LetterState.QUEUED)
+    said = read(letter)
+    assert OWN_WORDS in said.text and NEW_TIME in said.text and "Miriam Albrecht" in said.sender
+
+
+def test_words_that_waited_past_the_agreed_time_do_not_name_it(session: Session, people: dict[str, int]) -> None:
+    case = written_to(session, people)
+
+    assert only_reply(session, case).valid_until == THURSDAY_TEN
+    assert outbox.claim(session, now=THURSDAY_TEN, lease=timedelta(minutes=1)) is None
+    assert outbox.outdated(session, now=THURSDAY_TEN) == only_reply(session, case).id

@@ -1,5 +1,6 @@
 """Agreeing on a time: booked, moved, called off; one row, one entry, one letter to each side."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal import config
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, answering, calling, closing, contacts, offering, renewing, steps, waiting
 from portal.cases import directory as directories
@@ -574,3 +576,21 @@ def test_a_case_with_an_agreed_time_is_not_closed_for_want_of_an_answer(
 
     assert promise_of(session, case, PromiseKind.FOLLOW_UP).waiting == Waiting.REMINDED
     assert letters(session, case, LetterKind.CLOSING_ANNOUNCED) == []
+
+
+def test_a_customer_calls_off_nothing_that_has_begun(
+    session: Session, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where customers change until shortly before: a colleague may have begun by then, a few minutes early."""
+    settings = replace(config.current(), slot_change=0.1)
+    monkeypatch.setattr(config, "current", lambda: settings)
+    case, at = agreed_case(session), THURSDAY_TEN - timedelta(minutes=10)
+    calling.start_call(session, case, by_id=people["Miriam Albrecht"], version=case.version, now=at)
+    step(session)
+
+    with refused(session, TooLateToChange):
+        cancel(session, case, at=at)
+    with refused(session, TooLateToChange):
+        move(session, case, FRIDAY_TEN, at=at)
+
+    assert booked(session, case).started_at == at

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal import db
@@ -15,6 +15,7 @@ from portal.cases.models import CaseState, Doubt, RoutedBy
 from portal.journal.models import Actor, Kind
 from portal.links import new_secret
 from portal.mail.letters import LetterKind
+from portal.people.models import Hours
 from portal.promises.models import Medium, PromiseKind
 from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, booked, offer_calls
 from tests.support.cast import (
@@ -257,3 +258,20 @@ def test_who_waited_in_doubt_hears_that_the_chosen_time_is_gone_and_which_are_fr
     text = read(letter).text
     assert "Die gewünschte Zeit, Donnerstag, 26. November, 10 Uhr (MEZ), ist nicht mehr frei." in text
     assert text.count("Freitag, 27. November") >= 1 and "/appointment" in text
+
+
+def test_a_known_customer_who_chose_a_time_the_form_had_shown_hears_that_it_is_taken(
+    session: Session, people: dict[str, int]
+) -> None:
+    """The colleague who knows them does not work then; the form had shown when any of the team does."""
+    first, chosen = open_case(session), berlin("2026-11-26 08:00")
+    session.execute(update(Hours).where(Hours.person_id == first.owner_id).values(from_minute=720, until_minute=1020))
+    step(session)
+    shown = drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=60)
+    assert chosen in [one.starts_at for one in shown]
+
+    with refused(session, SlotTaken):
+        send_form(session, slot=chosen)
+    with pytest.raises(NotOffered) as error:
+        send_form(session, slot=berlin("2026-11-26 03:00"))  # shown to nobody
+    assert not isinstance(error.value, SlotTaken)

@@ -351,7 +351,7 @@ def test_each_outcome_ends_it_and_leaves_a_step(
     assert answer.status_code == 303
     assert row(app, reference).state == state
     assert open_promises(app, reference)
-    assert "Wie der Termin ausging, steht im Verlauf." in said(desk)
+    assert "Wie der Termin ausging, steht im Journal." in said(desk)
 
 
 def test_a_talk_needs_its_words_and_everything_typed_stays(

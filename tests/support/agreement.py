@@ -113,12 +113,16 @@ def feeds(truth: Truth) -> Iterator[str]:
 
 
 def waiting_letters(truth: Truth) -> Iterator[str]:
-    """No letter that is true as it waits names another time, or one that is off."""
-    for letter in _letters(truth, LetterState.QUEUED):
+    """No letter that is true as it waits, to the customer or a colleague, names another time, or one that is off."""
+    for letter in _letters(truth, LetterState.QUEUED, audiences=tuple(Audience)):
         is_outdated = letter.valid_until is not None and letter.valid_until <= truth.now
-        is_true = truth.booked is not None and letter.appointment_version == truth.booked.version
-        if letter.kind in TELLS_AN_APPOINTMENT and not is_outdated and not is_true:
+        if letter.appointment_id is None or is_outdated:
+            continue
+        told = truth.session.get_one(Appointment, letter.appointment_id)
+        if letter.appointment_version != told.version:
             yield f"{letter.kind} of version {letter.appointment_version} waits"
+        elif (letter.kind in TELLS_AN_APPOINTMENT or not letter.automatic) and told is not truth.booked:
+            yield f"{letter.kind} waits, of one that is {told.state}"
 
 
 def customers_calendar(truth: Truth) -> Iterator[str]:
@@ -187,9 +191,11 @@ def _is_recent(truth: Truth) -> bool:
     return truth.newest.starts_at - truth.now > -feeding.BACK
 
 
-def _letters(truth: Truth, *states: LetterState) -> list[Letter]:
+def _letters(
+    truth: Truth, *states: LetterState, audiences: tuple[Audience, ...] = (Audience.CUSTOMER,)
+) -> list[Letter]:
     query = select(Letter).where(
-        Letter.case_id == truth.case.id, Letter.audience == Audience.CUSTOMER, Letter.state.in_(states)
+        Letter.case_id == truth.case.id, Letter.audience.in_(audiences), Letter.state.in_(states)
     )
     found = truth.session.scalars(query.order_by(Letter.id).execution_options(populate_existing=True))
     return list(found)

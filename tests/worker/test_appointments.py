@@ -350,6 +350,27 @@ def test_one_that_breaks_is_reminded_of_later_and_keeps_no_other_waiting(
     assert count(LetterKind.APPOINTMENT_REMINDER) == 2
 
 
+def test_what_came_near_in_a_look_that_broke_is_found_by_the_next(
+    core: Flask, agree: Agree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agree(2)
+    step, due = appointments.Remind(), THURSDAY - 24 * HOUR
+    with at(due - MINUTE):
+        assert step() == 0
+
+    def breaks(*_: Any, **__: Any) -> bool:
+        raise RuntimeError("a fault of ours")
+
+    with at(due), monkeypatch.context() as broken:
+        broken.setattr(nearing, "is_to_be_reminded", breaks)
+        with pytest.raises(RuntimeError):
+            step()
+
+    with at(due + MINUTE):
+        assert all_of(step) == 2
+    assert count(LetterKind.APPOINTMENT_REMINDER) == 2
+
+
 # --- who will be away ------------------------------------------------------------------------------------------------
 
 
@@ -510,11 +531,11 @@ def test_an_absence_that_races_with_bookings_leaves_none_unnoticed(core: Flask, 
 
 
 LOOKS: list[tuple[Callable[[], Step], str]] = [
-    (appointments.alarm, "ix_appointment_starts_at"),
-    (appointments.tell_late, "ix_appointment_starts_at"),
-    (appointments.end_on_hold, "ix_appointment_starts_at"),
-    (appointments.outcome_due, "ix_appointment_outcome_due_at"),
-    (appointments.ask_again, "ix_appointment_outcome_due_at"),
+    (appointments.alarm, "ix_appointment_awaited_starts_at"),
+    (appointments.tell_late, "ix_appointment_awaited_starts_at"),
+    (appointments.end_on_hold, "ix_appointment_awaited_starts_at"),
+    (appointments.outcome_due, "ix_appointment_awaited_outcome_due_at"),
+    (appointments.ask_again, "ix_appointment_awaited_outcome_due_at"),
     (appointments.Remind, "ix_appointment_starts_at"),
 ]
 
@@ -536,23 +557,27 @@ def test_each_empty_look_reads_its_partial_index_alone(two_thousand: Flask) -> N
 
 @pytest.fixture
 def two_thousand(core: Flask) -> Flask:
-    """Two thousand open cases with an agreed time from a month ahead on, and statistics of them."""
+    """Two thousand open cases with an agreed time, and statistics of them.
+
+    One half lie a month ahead and more; of the others nobody ever said what became of them.
+    """
     watching.fill(2000)
-    first = TUESDAY + timedelta(days=30)
     with db.writing() as session:
         case_ids = session.scalars(select(Case.id).order_by(Case.id)).all()
         person_ids = session.scalars(select(Person.id)).all()
         for number, case_id in enumerate(case_ids):
+            is_over = number % 2 == 1
             row = service.new(
                 case_id=case_id,
                 person_id=person_ids[number % len(person_ids)],
                 medium=Medium.CALL,
                 shape=Shape(30, 30),
-                starts_at=first + number * 30 * MINUTE,
+                starts_at=TUESDAY + timedelta(days=-60 if is_over else 30) + number * 30 * MINUTE,
                 tz="Europe/Berlin",
                 uid=f"{number}@test",
                 now=TUESDAY,
             )
+            row.asked_at = row.asked_again_at = TUESDAY if is_over else None
             session.add(row)
     with db.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
