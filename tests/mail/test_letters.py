@@ -97,7 +97,8 @@ class TestACustomersLetter:
 
         rendered = render(kind, language, values)
 
-        assert f"\n{STATUS_URL}\n" in rendered.text
+        # Where times are listed, it is the page to choose one on, which leads back to the status.
+        assert re.search(rf"^{re.escape(STATUS_URL)}(/appointment)?$", rendered.text, re.MULTILINE)
         assert REFERENCE in rendered.text.split("\n")[0]
         assert REFERENCE in rendered.subject
         assert "\n" + "\n".join(values["company"]["legal_lines"]) + "\n" in rendered.text
