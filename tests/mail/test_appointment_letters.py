@@ -141,7 +141,7 @@ class TestALetterAboutAnAppointment:
     ("language", "called", "shown", "visited"),
     [
         ("de", "ruft Sie unter der Nummer mit den Endziffern 47 an", "im Display sehen Sie", "besucht Sie"),
-        ("en", "will call the number ending in 47", "your display will show", "will visit you"),
+        ("en", "will call you on the number ending in 47", "your display will show", "will visit you"),
     ],
 )
 def test_who_calls_on_which_number_is_said_and_of_a_visit_who_comes(
