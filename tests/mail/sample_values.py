@@ -409,6 +409,7 @@ def _own_staff_values(kind: LetterKind, words: dict[str, str], name: str, owner:
         },
         LetterKind.STAFF_APPOINTMENT: {
             "what": "moved",
+            "medium": "call",
             "before": words["agreed_before"],
             "when": words["agreed"],
             "by_customer": True,

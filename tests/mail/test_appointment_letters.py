@@ -66,6 +66,11 @@ def staff(what: str, language: str = "de", **changes: Any) -> Rendered:
     return letter(LetterKind.STAFF_APPOINTMENT, language, **{"what": what, "before": before} | changes)
 
 
+def first_sentence(rendered: Rendered) -> str:
+    """What a letter says first after the greeting."""
+    return rendered.text.split("\n\n")[2]
+
+
 def whole(rendered: Rendered) -> bool:
     """Text and HTML say the same, nothing is missing, and it is laid out for plain mail programs."""
     seen = rendered.subject + rendered.text
@@ -474,6 +479,23 @@ def test_only_whoever_keeps_a_late_appointment_is_asked_to_begin(language: str, 
 
     assert begin in said(keeper) and form not in said(keeper)
     assert begin not in said(other) and form in said(other)
+
+
+@pytest.mark.parametrize("by_customer", [False, True])
+@pytest.mark.parametrize(
+    ("language", "call", "visit"), [("de", "Telefontermin", "Besuchstermin"), ("en", r"\bcall\b", r"\bvisit\b")]
+)
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_colleague_reads_whether_to_call_or_to_set_out(
+    what: str, language: str, call: str, visit: str, by_customer: bool
+) -> None:
+    sentences = {
+        medium: first_sentence(staff(what, language, medium=medium, by_customer=by_customer))
+        for medium in ("call", "visit")
+    }
+
+    assert re.search(call, sentences["call"]) and not re.search(visit, sentences["call"])
+    assert re.search(visit, sentences["visit"]) and not re.search(call, sentences["visit"])
 
 
 def test_a_colleague_is_told_not_to_call_at_a_frozen_time() -> None:
