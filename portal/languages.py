@@ -149,6 +149,8 @@ class Voice:
         return f"{hour}{mark}{minute:02d}" if minute else str(hour)
 
     def _english_hour(self, hour: int, minute: int) -> str:
+        if (hour, minute) == (12, 0):
+            return "12 noon"  # "12 pm" is midnight to many
         half = "am" if hour % 24 < 12 else "pm"
         shown = hour % 12 or 12
         return f"{shown}:{minute:02d} {half}" if minute else f"{shown} {half}"

@@ -129,7 +129,7 @@ def event(directory: Directory, case: Case, appointment: Appointment, voice: Voi
         ends_at=appointment.ends_at,
         created_at=appointment.created_at,
         changed_at=appointment.changed_at,
-        summary=voice.say("Called off: %(title)s", title=title) if is_off else title,
+        summary=voice.say("Cancelled: %(title)s", title=title) if is_off else title,
         description=voice.say(
             "Request %(reference)s. %(name)s, direct line %(line)s. Our e-mail holds the link to change it.",
             reference=case.reference,

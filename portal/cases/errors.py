@@ -239,7 +239,7 @@ class NotYet(Refused):
 class WasMoved(Refused):
     """What was agreed for about now has been moved or called off: nobody calls at the old time."""
 
-    sentence = marked("What was agreed for now has been moved or called off. Nobody calls at the old time.")
+    sentence = marked("What was agreed for now has been moved or cancelled. Nobody calls at the old time.")
 
 
 class OnHold(Refused):

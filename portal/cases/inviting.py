@@ -137,6 +137,7 @@ def tell_colleagues(
             now=now,
             says={
                 "what": what,
+                "medium": appointment.medium,
                 "when": voice.agreed(appointment.starts_at, now=now),
                 "before": None if before is None else voice.agreed(before, now=now),
                 "by_customer": by_customer,

@@ -33,8 +33,8 @@ VERBATIM = NAMES | PROSE | ADDRESSES | {"files", "legal_lines", "reason", "what"
 UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, switches of writing direction and halves of characters: none may reach a mail."""
 URL = re.compile(r"https?://[^\s<>\"'„“”«»]*[^\s<>\"'„“”«».,;:!?)\]}]", re.IGNORECASE)
-DATE = re.compile(r"(?<=\d) (?=Uhr\b|[ap]m\b|[A-ZÄÖÜ])|(?<=\d\.) (?=[A-ZÄÖÜ])")
-"""The spaces inside "26. November", "26 November", "14 Uhr" and "2 pm", where no line ends."""
+DATE = re.compile(r"(?<=\d) (?=Uhr\b|[ap]m\b|noon\b|[A-ZÄÖÜ])|(?<=\d\.) (?=[A-ZÄÖÜ])")
+"""The spaces inside "26. November", "26 November", "14 Uhr", "2 pm" and "12 noon", where no line ends."""
 LEAD = re.compile(r" *(?:[-*•–] +)?")
 KEPT_SHARP_S = "\ue0df"
 """Stands for a ß that stays one; from the private use area, so no text of ours holds it."""

@@ -69,7 +69,7 @@ def test_the_year_is_said_of_another_year_and_beyond_half_a_year(on: date, now: 
         (time(0, 30), "0:30 Uhr", "0.30 Uhr", "12:30 am"),
         (time(9, 5), "9:05 Uhr", "9.05 Uhr", "9:05 am"),
         (time(11, 59), "11:59 Uhr", "11.59 Uhr", "11:59 am"),
-        (time(12, 0), "12 Uhr", "12 Uhr", "12 pm"),
+        (time(12, 0), "12 Uhr", "12 Uhr", "12 noon"),
         (time(13, 0), "13 Uhr", "13 Uhr", "1 pm"),
         (time(23, 45), "23:45 Uhr", "23.45 Uhr", "11:45 pm"),
     ],
@@ -120,7 +120,7 @@ def test_a_week_groups_days_of_the_same_hours(voice: Voice, said: str) -> None:
     [
         (GERMAN, "Montag und Dienstag 8 bis 12 Uhr und 13 bis 17 Uhr, Freitag 8:30 bis 14 Uhr"),
         (SWISS, "Montag und Dienstag 8 bis 12 Uhr und 13 bis 17 Uhr, Freitag 8.30 bis 14 Uhr"),
-        (ENGLISH, "Monday and Tuesday 8 am to 12 pm and 1 pm to 5 pm, Friday 8:30 am to 2 pm"),
+        (ENGLISH, "Monday and Tuesday 8 am to 12 noon and 1 pm to 5 pm, Friday 8:30 am to 2 pm"),
     ],
 )
 def test_a_week_names_breaks_and_gaps(voice: Voice, said: str) -> None:

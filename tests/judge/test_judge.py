@@ -121,8 +121,9 @@ def test_a_planted_import_is_seen(planted: str) -> None:
         ("schließt den Vorgang am Freitag, 11. Dezember, 12 Uhr, wenn", "Europe/Berlin", "2026-12-11T11:00"),
         ("will reply by 2 pm on Thursday 26 November.", "Europe/Berlin", "2026-11-26T13:00"),
         ("will reply by 2:30 pm on Thursday 26 November (German time).", "Europe/Berlin", "2026-11-26T13:30"),
+        ("will reply by 12 noon on Thursday 26 November", "Europe/Berlin", "2026-11-26T11:00"),
         ("will reply by 12 pm on Thursday 26 November", "Europe/Berlin", "2026-11-26T11:00"),
-        ("will reply by 12 noon on Thursday 26 November".replace("12 ", ""), "Europe/Berlin", "2026-11-26T11:00"),
+        ("will reply by noon on Thursday 26 November", "Europe/Berlin", "2026-11-26T11:00"),
         ("will reply by 12:15 am on Monday 4 January 2027", "Europe/Berlin", "2027-01-03T23:15"),
     ],
 )

@@ -49,7 +49,7 @@ DATE = {
 }
 STEP = {
     "de": re.compile(r"bis (?:Mon|Diens|Mitt|Donners|Frei)(?:tag|woch), \d{1,2}\. [A-ZÄ]\w+, \d{1,2}(?::\d\d)? Uhr"),
-    "en": re.compile(r"by \d{1,2}(?::\d\d)? [ap]m on (?:Mon|Tues|Wednes|Thurs|Fri)day \d{1,2} [A-Z]\w+"),
+    "en": re.compile(r"by \d{1,2}(?::\d\d)? (?:[ap]m|noon) on (?:Mon|Tues|Wednes|Thurs|Fri)day \d{1,2} [A-Z]\w+"),
 }
 """By when the next step comes: an hour on a named working day."""
 AGREED = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from portal.languages import Voice
 from portal.mail.letters import SUBJECT_LENGTH, WIDTH, LetterKind, Rendered, render
 from tests.mail.sample_values import (
     CASE_URL,
@@ -65,6 +66,11 @@ def staff(what: str, language: str = "de", **changes: Any) -> Rendered:
     return letter(LetterKind.STAFF_APPOINTMENT, language, **{"what": what, "before": before} | changes)
 
 
+def first_sentence(rendered: Rendered) -> str:
+    """What a letter says first after the greeting."""
+    return rendered.text.split("\n\n")[2]
+
+
 def whole(rendered: Rendered) -> bool:
     """Text and HTML say the same, nothing is missing, and it is laid out for plain mail programs."""
     seen = rendered.subject + rendered.text
@@ -99,7 +105,7 @@ class TestALetterAboutAnAppointment:
 
             assert whole(rendered), rendered.text
             assert WEEKDAY_DATE[language].search(rendered.text)
-            assert f"\n{STATUS_URL}\n" in rendered.text
+            assert f"\n{STATUS_URL}\n" in rendered.text or f"\n{TIMES_URL}\n" in rendered.text
             assert len(strong(rendered)) == 1
             assert len(SORRY.findall(rendered.text)) <= 1
             if "times" in varied:
@@ -140,7 +146,7 @@ class TestALetterAboutAnAppointment:
     ("language", "called", "shown", "visited"),
     [
         ("de", "ruft Sie unter der Nummer mit den Endziffern 47 an", "im Display sehen Sie", "besucht Sie"),
-        ("en", "will call the number ending in 47", "your display will show", "will visit you"),
+        ("en", "will call you on the number ending in 47", "your display will show", "will visit you"),
     ],
 )
 def test_who_calls_on_which_number_is_said_and_of_a_visit_who_comes(
@@ -153,6 +159,18 @@ def test_who_calls_on_which_number_is_said_and_of_a_visit_who_comes(
     assert "47" not in visit.text and shown not in said(visit)
     assert WORDS[language]["agreed"] in strong(call)[0] and "20" in strong(call)[0]
     assert WORDS[language]["short_agreed"] in call.subject
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("kind", sorted(TELL_A_TIME))
+def test_the_direct_line_of_a_visit_is_given_once_where_it_can_no_longer_be_changed(
+    kind: LetterKind, language: str
+) -> None:
+    too_late = letter(kind, language, **at(language, "visit", times_url=None, change_until=None))
+
+    before_the_signature = re.split("Freundliche|Kind regards", said(too_late))[0]
+    assert whole(too_late)
+    assert before_the_signature.count("089 99998-214") == 1
 
 
 @pytest.mark.parametrize("kind", sorted(TELL_A_TIME))
@@ -231,13 +249,14 @@ def test_a_moved_appointment_tells_both_times_the_reason_and_whether_it_moves_ag
 def test_the_time_stays_and_another_person_keeps_it() -> None:
     rendered = letter(LetterKind.APPOINTMENT_GIVEN, deputy=True, before_name=NAME)
 
-    assert rendered.subject.startswith("Ihr Termin am Mi., 2. Dezember, 15 Uhr bleibt – Jonas Weidner ruft an")
+    assert rendered.subject.startswith("Ihr Termin am Mi., 2. Dezember, 15 Uhr, bleibt – Jonas Weidner ruft an")
     assert "Jonas Weidner übernimmt ihn von Miriam Albrecht" in said(rendered)
     assert "im Display sehen Sie 089 99998-231" in said(rendered)
     assert "Möchten Sie lieber einen Termin mit Miriam Albrecht?" in said(rendered)
     assert "Ohne Ihre Wahl gilt der Termin mit Jonas Weidner." in said(rendered)
     assert not re.search(r"krank|Urlaub|abwesend|nicht erreichbar", rendered.text)
     assert "lieber" not in letter(LetterKind.APPOINTMENT_GIVEN, times=[]).text
+    assert "lieber" not in letter(LetterKind.APPOINTMENT_GIVEN, **at("de", times_url=None)).text
 
 
 def test_a_visit_that_somebody_else_makes_is_no_call() -> None:
@@ -260,6 +279,19 @@ def test_where_no_time_is_agreed_times_are_offered_and_the_next_step_has_a_date(
     assert "\n".join([*times(WORDS[language]), ""]) in rendered.text
     assert [line.split(" (")[0].rstrip(".") for line in strong(rendered)] == [step["sentence"].rstrip(".")]
     assert WORDS[language]["agreed"] not in said(rendered)
+
+
+@pytest.mark.parametrize("kind", [*OF_AN_OLD_TIME, LetterKind.CALL_ATTEMPTED, LetterKind.CONFIRMATION])
+@pytest.mark.parametrize(("language", "choose"), [("de", "Hier wählen:"), ("en", "Choose here:")])
+def test_below_listed_times_a_link_leads_straight_to_the_page_of_times(
+    kind: LetterKind, language: str, choose: str
+) -> None:
+    lost = {"lost": WORDS[language]["agreed_before"]} if kind is LetterKind.CONFIRMATION else {}
+
+    rendered = letter(kind, language, times=times(WORDS[language]), **lost)
+
+    assert "\n".join([*times(WORDS[language]), choose, TIMES_URL, ""]) in rendered.text
+    assert f'{choose}<br>\n<a href="{TIMES_URL}">{TIMES_URL}</a>' in rendered.html
 
 
 @pytest.mark.parametrize("step", [None, appointment_step(WORDS["de"], NAME)])
@@ -336,6 +368,23 @@ class TestALetterAboutSomethingElse:
         assert TIMES_URL not in rendered.text and "20 Minuten" not in rendered.text
 
 
+@pytest.mark.parametrize(
+    ("language", "gone", "unless"),
+    [("de", "ist nicht mehr frei.", "Wählen Sie nichts, gilt"), ("en", "is no longer free.", "If you choose nothing,")],
+)
+def test_a_confirmation_says_that_the_chosen_time_is_gone_and_what_holds(language: str, gone: str, unless: str) -> None:
+    words = WORDS[language]
+
+    offered, without = (
+        letter(LetterKind.CONFIRMATION, language, lost=words["agreed"], times=free) for free in (times(words), [])
+    )
+
+    for rendered in (offered, without):
+        assert whole(rendered) and f"{words['agreed']}, {gone} " in said(rendered)
+    assert unless in said(offered) and unless not in said(without)
+    assert TIMES_URL not in without.text + without.html
+
+
 def test_a_confirmation_of_an_agreed_time_expects_no_other() -> None:
     assert "Ändert sich dieses Datum" not in letter(LetterKind.CONFIRMATION, **at("de")).text
 
@@ -354,7 +403,7 @@ def test_whoever_was_not_reached_is_offered_times(language: str) -> None:
     rendered = letter(LetterKind.CALL_ATTEMPTED, language, given=True, times=times(WORDS[language]))
 
     assert whole(rendered)
-    assert "\n".join(times(WORDS[language])) in rendered.text and f"\n{STATUS_URL}\n" in rendered.text
+    assert "\n".join(times(WORDS[language])) in rendered.text and f"\n{TIMES_URL}\n" in rendered.text
 
 
 def test_a_recap_keeps_its_paragraphs() -> None:
@@ -416,6 +465,37 @@ def test_a_colleague_reads_the_old_time_only_as_one_that_is_over() -> None:
 @pytest.mark.parametrize("what", ["given", "taken", "late"])
 def test_a_colleague_reads_who_else_has_the_appointment(what: str) -> None:
     assert "Jonas Weidner" in said(staff(what, other="Jonas Weidner"))
+
+
+@pytest.mark.parametrize(
+    ("language", "begin", "to_give"),
+    [("de", "Bitte beginnen Sie jetzt", "„{}“"), ("en", "Please begin now", "“{}”")],
+)
+def test_only_whoever_keeps_a_late_appointment_is_asked_to_begin(language: str, begin: str, to_give: str) -> None:
+    """Nobody else can before it is given to them; the letter names the form by the words on the page."""
+    form = to_give.format(Voice(language, "DE", "Europe/Berlin").say("Give it to a colleague"))
+
+    keeper, other = staff("late", language), staff("late", language, other="Jonas Weidner")
+
+    assert begin in said(keeper) and form not in said(keeper)
+    assert begin not in said(other) and form in said(other)
+
+
+@pytest.mark.parametrize("by_customer", [False, True])
+@pytest.mark.parametrize(
+    ("language", "call", "visit"), [("de", "Telefontermin", "Besuchstermin"), ("en", r"\bcall\b", r"\bvisit\b")]
+)
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_colleague_reads_whether_to_call_or_to_set_out(
+    what: str, language: str, call: str, visit: str, by_customer: bool
+) -> None:
+    sentences = {
+        medium: first_sentence(staff(what, language, medium=medium, by_customer=by_customer))
+        for medium in ("call", "visit")
+    }
+
+    assert re.search(call, sentences["call"]) and not re.search(visit, sentences["call"])
+    assert re.search(visit, sentences["visit"]) and not re.search(call, sentences["visit"])
 
 
 def test_a_colleague_is_told_not_to_call_at_a_frozen_time() -> None:

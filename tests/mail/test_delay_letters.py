@@ -204,7 +204,7 @@ def test_who_was_there_before_keeps_a_sharp_s_in_switzerland() -> None:
     ("language", "button", "deadline"),
     [
         ("de", "„Bitte offen lassen“", "bis Mittwoch, 2. Dezember, 12 Uhr"),
-        ("en", "“Keep it open”", "by 12 pm on Wednesday 2 December"),
+        ("en", "“Keep it open”", "by 12 noon on Wednesday 2 December"),
     ],
 )
 def test_an_announced_closing_names_the_button_the_date_and_the_way_back(

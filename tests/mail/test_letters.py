@@ -28,7 +28,7 @@ BANNED = re.compile(
 )
 WEEKDAY_DATE = {
     "de": re.compile(r"\b(?:Mon|Diens|Mitt|Donners|Frei|Sams|Sonn)(?:tag|woch), \d{1,2}\. [A-ZÄ]\w+"),
-    "en": re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day \d{1,2} [A-Z]\w+"),
+    "en": re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\s\d{1,2} [A-Z]\w+"),
 }
 NUMBER = re.compile(r"\b0\d{2,4} \d+(?:-\d+)?|\+49\d{6,}")
 HOSTILE = "<script>alert(1)</script>{{7*7}}%(x)s'\"&\r\nBcc: eve@example.org\u2028Eve\u202e\x00"
@@ -97,7 +97,8 @@ class TestACustomersLetter:
 
         rendered = render(kind, language, values)
 
-        assert f"\n{STATUS_URL}\n" in rendered.text
+        # Where times are listed, it is the page to choose one on, which leads back to the status.
+        assert re.search(rf"^{re.escape(STATUS_URL)}(/appointment)?$", rendered.text, re.MULTILINE)
         assert REFERENCE in rendered.text.split("\n")[0]
         assert REFERENCE in rendered.subject
         assert "\n" + "\n".join(values["company"]["legal_lines"]) + "\n" in rendered.text
@@ -216,7 +217,7 @@ def test_english_names_the_time_zone_of_every_date_and_of_the_hours(kind: Letter
 def test_german_runs_on_after_the_comma_of_the_greeting(kind: LetterKind, country: str) -> None:
     text = letter(kind, "de", country).text
 
-    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit|wir|was)", text)
+    assert re.search(r"\nGuten Tag Sabine Krüger,\n\n(?:Ihr|Sie|welche|der|unsere|auch|auf|mit|wir|das)", text)
     assert "\nFreundliche Grüße\n" in text
 
 

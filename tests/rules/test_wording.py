@@ -15,13 +15,15 @@ NAME = "Miriam Albrecht"
 @pytest.mark.parametrize(("kind", "medium"), list(product(PromiseKind, Medium)))
 def test_an_announced_closing_says_who_closes_when_and_what_stops_it(kind: PromiseKind, medium: Medium) -> None:
     german = wording.sentence(kind, medium, NAME, "Mittwoch, 2. Dezember, 12 Uhr", GERMAN, closes=True)
-    english = wording.sentence(kind, medium, NAME, "12 pm on Wednesday 2 December", ENGLISH, closes=True)
+    english = wording.sentence(kind, medium, NAME, "12 noon on Wednesday 2 December", ENGLISH, closes=True)
 
     assert german == (
         "Miriam Albrecht schließt den Vorgang am Mittwoch, 2. Dezember, 12 Uhr, "
         "wenn wir bis dahin nichts von Ihnen hören"
     )
-    assert english == "Unless we hear from you, Miriam Albrecht closes the request after 12 pm on Wednesday 2 December"
+    assert (
+        english == "Unless we hear from you, Miriam Albrecht closes the request after 12 noon on Wednesday 2 December"
+    )
 
 
 @pytest.mark.parametrize(("kind", "medium"), list(product(PromiseKind, Medium)))

@@ -231,6 +231,6 @@ def _done(word: str | None) -> str | None:
         "appointment-booked": gettext("Your appointment is agreed."),
         "appointment-moved": gettext("Your appointment is moved."),
         "appointment-stays": gettext("The appointment stays as it is."),
-        "appointment-cancelled": gettext("The appointment is called off."),
+        "appointment-cancelled": gettext("The appointment is cancelled."),
         "reachable": gettext("Thank you. Times that suit you now come first."),
     }.get(word or "")
