@@ -89,6 +89,7 @@ class TestALetterAboutAnAppointment:
         turns: dict[str, list[Any]] = {
             "by_customer": [False, True],
             "ours": [False, True],
+            "lapsed": [None, "wished", "ours"],
             "times_left": [False, True],
             "times": [times(words), []],
             "reason": [None, words["what"]],
@@ -268,6 +269,19 @@ def test_a_cancelled_appointment_is_no_next_step(step: dict[str, str] | None) ->
 
     assert whole(rendered) and not strong(rendered)
     assert "So geht es weiter" not in rendered.text
+
+
+@pytest.mark.parametrize(
+    ("language", "off", "none_yet"), [("de", "abgesagt", "noch steht keine neue"), ("en", "cancel", "no new ")]
+)
+def test_a_hold_that_lapsed_was_called_off_by_nobody(language: str, off: str, none_yet: str) -> None:
+    """No new time was found. We apologise where it was we who could not keep the old one."""
+    for lapsed in ("wished", "ours"):
+        rendered = letter(LetterKind.APPOINTMENT_CANCELLED, language, by_customer=False, lapsed=lapsed)
+
+        assert off not in rendered.subject + rendered.html + said(rendered)
+        assert none_yet in said(rendered).lower()
+        assert bool(SORRY.search(rendered.text)) == (lapsed == "ours")
 
 
 def test_we_apologise_for_what_we_cancel_and_not_for_what_they_cancel() -> None:
