@@ -15,7 +15,7 @@ from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
 from portal.promises.models import Medium, PromiseKind
-from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked
+from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked, call_case
 from tests.support.cast import (
     NUMBER_SHOWN,
     TUESDAY,
@@ -74,6 +74,20 @@ def test_the_letter_names_the_date_by_which_the_new_time_is_agreed_on(session: S
     assert reply.due_at < follow_up.due_at and letter.promise_id == follow_up.id
     assert "Miriam Albrecht meldet sich bis Donnerstag, 26. November, 8:30 Uhr wieder bei Ihnen" in read(letter).text
     assert "antwortet bis" not in read(letter).everything and "8:30 Uhr" in read(letter).subject
+
+
+def test_in_the_moment_in_which_the_date_has_passed_the_letter_names_none(session: Session) -> None:
+    """The notice that is due says the new date."""
+    case, due = call_case(session), berlin("2026-11-24 15:00")
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, due)
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=NOW)
+    step(session)
+
+    wish(session, case, at=due)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_FROZEN)
+    assert letter.promise_id is None and "Zusage" not in read(letter).text
+    assert read(letter).subject.startswith("Ihr Terminwunsch ist da (")
 
 
 def test_said_again_while_it_is_on_hold_the_words_are_kept_and_nothing_else_changes(session: Session) -> None:

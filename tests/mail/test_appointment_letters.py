@@ -312,6 +312,14 @@ def test_a_frozen_appointment_is_a_wish_of_theirs_or_an_apology_of_ours(
     assert ours in said(apology) and theirs not in said(apology) and SORRY.search(apology.text)
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_frozen_appointment_may_have_no_next_step_for_a_moment(language: str) -> None:
+    for ours, offered in itertools.product([False, True], [times(WORDS[language]), []]):
+        rendered = letter(LetterKind.APPOINTMENT_FROZEN, language, step=None, ours=ours, times=offered)
+
+        assert whole(rendered) and not strong(rendered)
+
+
 @pytest.mark.parametrize(("medium", "still"), [("call", True), ("visit", False)])
 def test_a_late_call_is_still_made_and_the_direct_line_stands_in_the_letter(medium: str, still: bool) -> None:
     rendered = letter(LetterKind.APPOINTMENT_LATE, step=appointment_step(WORDS["de"], NAME, medium))
