@@ -192,7 +192,8 @@ def call_off(
             "before": voice.agreed(booked.starts_at, now=now),
             "by_customer": by_customer,
             "reason": None if by_customer else reason,  # what a stranger typed goes to no mailbox
-            "times": [] if by_customer else first_times(session, directory, case, now=now),
+            "lapsed": None,
+            "times": [] if by_customer else first_times(session, directory, case, but=booked.starts_at, now=now),
         },
         now=now,
     )
@@ -249,12 +250,14 @@ def be_in_touch(session: Session, directory: Directory, case: Case, schedule: Sc
         promising.bring_forward(session, directory, case, follow_up, schedule, now=now)
 
 
-def first_times(session: Session, directory: Directory, case: Case, *, now: datetime) -> list[str]:
-    """The first free times as a letter names them; none where nothing is offered."""
+def first_times(
+    session: Session, directory: Directory, case: Case, *, now: datetime, but: datetime | None = None
+) -> list[str]:
+    """The first free times as a letter names them, without the one it speaks of; none where nothing is offered."""
     if not offering.offers(directory.topics[case.topic_id]):
         return []
     finder = Finder(session, directory, offering.of_case(directory, case), now=now)
-    return offering.labels(finder.first(), directory.voice_of(case), now=now)
+    return offering.labels(finder.first(but=but), directory.voice_of(case), now=now)
 
 
 def _chosen(

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy import case as sql_case
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from portal import config
 from portal.appointments import service as appointments
 from portal.appointments.models import IS_BOOKED, Appointment, AppointmentState
 from portal.cases import agreed_time, appointment_view, calling, offering
@@ -24,12 +26,11 @@ from portal.cases.worklist import Scope
 from portal.customers.models import Customer
 from portal.journal.models import Entry, Kind
 from portal.languages import Voice
+from portal.promises.business_time import ONE_DAY
 from portal.promises.models import Medium, Promise, PromiseState
 
 NEXT = 3
 """So many of the next working day stand below."""
-LATELY = timedelta(days=14)
-"""How long ago a time may have been changed that still leaves a grey line."""
 
 
 class Stage(StrEnum):
@@ -153,6 +154,13 @@ def stage_of(appointment: Appointment, *, now: datetime) -> Stage:
     return Stage.NOT_STARTED if appointments.is_late(appointment, appointments.ALARM_AFTER, now=now) else Stage.NOW
 
 
+_SAID = sql_case(
+    (Entry.kind == Kind.APPOINTMENT_MOVED, Entry.facts["before"].as_string()),
+    else_=Entry.facts["starts_at"].as_string(),
+)
+"""The time that a move or a calling off took away, as text: near enough in its order to read few entries of many."""
+
+
 class _Reader:
     """Who reads the list, and what of it concerns them."""
 
@@ -206,8 +214,11 @@ class _Reader:
         return [one for one in found if one is not None]
 
     def gone(self, start: datetime, end: datetime) -> list[Gone]:
-        """What these days held until it was moved or called off, lately; where it is now, its row says."""
-        since = self._now - LATELY
+        """What these days held until it was moved or called off; where it is now, its row says.
+
+        However early that was: no time is agreed on longer before it than the horizon.
+        """
+        since = self._now - timedelta(days=config.current().slot_horizon)
         changed = (
             select(Appointment.case_id)
             .where(Appointment.changed_at >= since)
@@ -219,6 +230,7 @@ class _Reader:
             .join(Customer, Customer.id == Case.customer_id)
             .where(Entry.case_id.in_(changed), Entry.at >= since)
             .where(Entry.kind.in_((Kind.APPOINTMENT_MOVED, Kind.APPOINTMENT_CANCELLED)))
+            .where(_SAID.between((start - ONE_DAY).isoformat(), (end + ONE_DAY).isoformat()))
             .order_by(Entry.id)
         )
         found: dict[tuple[int, datetime], tuple[Entry, Case, Customer]] = {}

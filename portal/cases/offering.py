@@ -158,14 +158,14 @@ class Finder:
         found = sorted(before + after, key=lambda one: (abs(one.starts_at - wanted), one.starts_at))
         return sorted(found[:count], key=lambda one: one.starts_at)
 
-    def first(self, count: int = ALTERNATIVES, *, of: int | None = None) -> list[Offered]:
+    def first(self, count: int = ALTERNATIVES, *, of: int | None = None, but: datetime | None = None) -> list[Offered]:
         """The first free times, two of a day: at another part of it where there is one, at a wanted part before others.
 
-        ``of``: only those of this person, who may be away for long: of the next weeks alone.
+        ``of``: only those of this person, who may be away for long: of the next weeks alone. ``but``: not this time.
         """
         last = date.max if of is None else self.first_on + timedelta(days=NEXT_WEEKS)
         own = (
-            [one for one in times if of is None or one.person_id == of]
+            [one for one in times if of in (None, one.person_id) and one.starts_at != but]
             for day, times in takewhile(lambda found: found[0] <= last, self.days())
         )
         days = islice((times for times in own if times), (count + 1) // 2)
@@ -252,6 +252,12 @@ def away(directory: Directory, person_id: int) -> tuple[Span, ...]:
     return tuple(spans)
 
 
+def is_absent(directory: Directory, person_id: int, at: datetime) -> bool:
+    """Whether an absence holds at the team's next business minute, or the person has left by then."""
+    minute = directory.business_minute(directory.teams[directory.people[person_id].team_id], at)
+    return any(start <= minute < end for start, end in away(directory, person_id))
+
+
 def keeper_is_away(directory: Directory, appointment: Appointment) -> bool:
     """Whether whoever keeps an appointment is not there for all of it."""
     person_id, starts_at = appointment.person_id, appointment.starts_at
@@ -265,8 +271,9 @@ def keeper_is_away(directory: Directory, appointment: Appointment) -> bool:
 
 
 def labels(offered: Iterable[Offered], voice: Voice, *, now: datetime) -> list[str]:
-    """Times as a letter lists them."""
-    return [voice.moment(one.starts_at, now=now) for one in offered]
+    """Times as a letter lists them: those at which the customer said they can be reached come first."""
+    in_order = sorted(offered, key=lambda one: (not one.wanted, one.starts_at))
+    return [voice.moment(one.starts_at, now=now) for one in in_order]
 
 
 def _midnight(directory: Directory, person: Person, day: date) -> datetime:

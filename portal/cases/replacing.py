@@ -47,7 +47,8 @@ def give(session: Session, case: Case, *, person_id: int, version: int, by_id: i
 def replace(session: Session, case: Case, *, now: datetime) -> None:
     """Whoever keeps the appointment of this case will be away: somebody else keeps it, or it is put on hold.
 
-    Does nothing where that is not so any more. Raises NothingToPromise.
+    Whoever would act only because nobody regular is there gets nothing: they need not know the matter (as with every
+    time that is offered). Does nothing where nobody will be away any more. Raises NothingToPromise.
     """
     booked = hold_booked(session, case)
     if booked is None or not appointments.counts(booked) or appointments.has_come(booked, now=now):
@@ -55,9 +56,11 @@ def replace(session: Session, case: Case, *, now: datetime) -> None:
     directory = directories.load(session, now=now)
     if not offering.keeper_is_away(directory, booked):
         return
-    acting = directory.acting(booked.person_id, booked.starts_at, topic_id=case.topic_id)
-    if acting.person_id != booked.person_id and can_keep(session, directory, case, booked, acting.person_id, now=now):
-        _give(session, directory, case, booked, acting.person_id, by_id=None, now=now)
+    asked = offering.of_case(directory, case, moving=booked)
+    keeper_id = offering.keeper_at(directory, asked, booked.person_id, booked.starts_at)
+    is_other = keeper_id != booked.person_id
+    if keeper_id is not None and is_other and can_keep(session, directory, case, booked, keeper_id, now=now):
+        _give(session, directory, case, booked, keeper_id, by_id=None, now=now)
     else:
         on_hold.put(session, directory, case, booked, by_id=None, ours=True, now=now)
 
@@ -151,7 +154,7 @@ def _tell_customer(
         inviting.tell_late(session, directory, case, booked, now=now)
         return
     finder = Finder(session, directory, offering.of_case(directory, case, moving=booked), now=now)
-    times = finder.first(of=before_id) if offering.offers(directory.topics[case.topic_id]) else []
+    times = finder.first(of=before_id, but=booked.starts_at) if offering.offers(directory.topics[case.topic_id]) else []
     inviting.tell_customer(
         session,
         directory,

@@ -125,6 +125,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
     steps = promises.open_of(session, case.id) if is_open else []
     booked = appointments.booked_of(session, case.id) if is_open else None
     account_id = case.customer.account_id
+    agreed = None if booked is None else _agreed(directory, case, booked, voice, now=now)
     views = tuple(timeline.promise_view(directory, case, promise, voice, now=now) for promise in steps)
     return CaseFile(
         case=case,
@@ -137,7 +138,7 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         has_number=case.customer.phone_e164 is not None,
         promises=views,
         steps=tuple(_step(directory, promise, view, voice, now) for promise, view in zip(steps, views, strict=True)),
-        appointment=None if booked is None else appointment_view.view(directory, case, booked, voice, now=now),
+        appointment=agreed,
         first=timeline.first_of(steps, booked),
         proposed_due=scheduling.proposed_due(directory, case, now=now),
         entries=entries,
@@ -146,6 +147,12 @@ def case_file(session: Session, case: Case, *, language: str, now: datetime, bef
         may_call=_may_call(session, directory, case, booked, now=now),
         may_discard=doubtful.may_discard(session, case),
     )
+
+
+def _agreed(directory: Directory, case: Case, booked: Appointment, voice: Voice, *, now: datetime) -> AppointmentView:
+    """Late from the minute on at which colleagues are alarmed."""
+    late_after = appointments.ALARM_AFTER
+    return appointment_view.view(directory, case, booked, voice, late_after=late_after, now=now)
 
 
 def _may_call(

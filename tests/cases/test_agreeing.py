@@ -25,7 +25,7 @@ from portal.cases.errors import (
     TooLateToChange,
 )
 from portal.cases.models import Case, Outcome
-from portal.cases.offering import Finder
+from portal.cases.offering import Finder, Part
 from portal.journal.models import Kind
 from portal.mail import outbox
 from portal.mail.letters import LetterKind
@@ -594,3 +594,22 @@ def test_a_customer_calls_off_nothing_that_has_begun(
         move(session, case, FRIDAY_TEN, at=at)
 
     assert booked(session, case).started_at == at
+
+
+def test_a_letter_offers_wanted_times_first_and_not_the_one_it_calls_off(
+    session: Session, people: dict[str, int]
+) -> None:
+    """Two o'clock would be the first afternoon time again; who wants afternoons reads those first."""
+    case = agreed_case(session, starts_at=berlin("2026-11-24 14:00"))
+    case.reachable = Part.AFTERNOON
+    step(session)
+
+    agreeing.cancel(session, case, version=1, by_id=people["Miriam Albrecht"], now=NOW)
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_CANCELLED)
+    assert (letter.says or {})["times"] == [
+        "Dienstag, 24. November, 14:30 Uhr",
+        "Mittwoch, 25. November, 14 Uhr",
+        "Dienstag, 24. November, 13:30 Uhr",
+    ]

@@ -71,6 +71,15 @@ def test_moved_back_there_is_no_grey_line_beside_the_living_one(session: Session
     assert told(listed(session, people)) == ["10 Uhr to_come"]
 
 
+def test_a_move_of_weeks_ago_leaves_its_line_on_the_old_day(session: Session, people: dict[str, int]) -> None:
+    """Whoever noted the old time then, and comes back to it on its day, reads the new one."""
+    old = berlin("2027-01-14 10:00")
+    case = agreed_case(session, starts_at=old)
+    move(session, case, berlin("2027-01-15 10:00"))
+
+    assert told(listed(session, people, None, now=old)) == ["10 Uhr -> Freitag, 15. Januar, 10 Uhr"]
+
+
 def test_called_off_and_agreed_anew_the_old_day_names_the_new_time(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
     cancel(session, case)

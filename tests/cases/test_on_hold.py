@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import AppointmentState
-from portal.cases import agreeing, on_hold, promising, settling
+from portal.cases import agreeing, on_hold, promising, replacing, settling
 from portal.cases.contacts import Contact
 from portal.cases.errors import HasCome, NoAppointment, StaleAppointment
 from portal.cases.models import Case
@@ -15,10 +15,11 @@ from portal.journal.models import Kind
 from portal.mail.letters import LetterKind
 from portal.mail.models import LetterState
 from portal.promises.models import Medium, PromiseKind
-from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked
+from tests.support.agreed import FRIDAY_TEN, THURSDAY_ELEVEN, THURSDAY_TEN, agreed_case, booked, call_case
 from tests.support.cast import (
     NUMBER_SHOWN,
     TUESDAY,
+    away,
     berlin,
     deliver,
     entries,
@@ -62,14 +63,44 @@ def test_a_wish_puts_it_on_hold_and_the_customer_waits_for_us_to_be_in_touch(ses
     assert "26. November, 10 Uhr" in read(letter).text and NUMBER_SHOWN not in read(letter).everything
 
 
-def test_pressed_again_it_changes_nothing(session: Session) -> None:
+def test_the_letter_names_the_date_by_which_the_new_time_is_agreed_on(session: Session) -> None:
+    """An answer is promised before it; that is not what this letter speaks of."""
+    case = agreed_case(session)
+
+    wish(session, case)
+
+    reply, follow_up = (promise_of(session, case, kind) for kind in (PromiseKind.REPLY, PromiseKind.FOLLOW_UP))
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_FROZEN)
+    assert reply.due_at < follow_up.due_at and letter.promise_id == follow_up.id
+    assert "Miriam Albrecht meldet sich bis Donnerstag, 26. November, 8:30 Uhr wieder bei Ihnen" in read(letter).text
+    assert "antwortet bis" not in read(letter).everything and "8:30 Uhr" in read(letter).subject
+
+
+def test_in_the_moment_in_which_the_date_has_passed_the_letter_names_none(session: Session) -> None:
+    """The notice that is due says the new date."""
+    case, due = call_case(session), berlin("2026-11-24 15:00")
+    given = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, due)
+    promising.promise_date(session, case, by_id=case.owner_id or 0, step=given, now=NOW)
+    step(session)
+
+    wish(session, case, at=due)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_FROZEN)
+    assert letter.promise_id is None and "Zusage" not in read(letter).text
+    assert read(letter).subject.startswith("Ihr Terminwunsch ist da (")
+
+
+def test_said_again_while_it_is_on_hold_the_words_are_kept_and_nothing_else_changes(session: Session) -> None:
     case = agreed_case(session)
     wish(session, case)
+    steps, told = [one.id for one in open_promises(session, case)], len(letters(session, case))
 
     wish(session, case, version=1)
 
     assert booked(session, case).version == 2
-    assert len(letters(session, case, LetterKind.APPOINTMENT_FROZEN)) == 1
+    assert [entry.text for entry in entries(session, case, Kind.MAIL)] == ["Bitte lieber am Freitag."] * 2
+    assert [one.id for one in open_promises(session, case)] == steps
+    assert len(letters(session, case)) == told
 
 
 def test_what_states_the_time_and_has_not_left_never_does(session: Session) -> None:
@@ -139,6 +170,44 @@ def test_at_its_start_it_is_called_off_and_the_date_stands(session: Session) -> 
     assert len(entries(session, case, Kind.APPOINTMENT_CANCELLED)) == 1
     with pytest.raises(NoAppointment):
         wish_for_the_second_time(session, case)
+
+
+def test_who_wished_another_time_reads_that_none_stands_yet_and_no_apology(session: Session) -> None:
+    case = agreed_case(session)
+    wish(session, case)
+
+    on_hold.end(session, case, now=THURSDAY_TEN)
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_CANCELLED)
+    (entry,) = entries(session, case, Kind.APPOINTMENT_CANCELLED)
+    assert "hatten Sie eine andere Zeit gewünscht. Noch steht keine neue fest" in read(letter).text
+    assert "entschuldigen" not in read(letter).text and "abgesagt" not in read(letter).everything
+    assert entry.facts["lapsed"] == "wished"
+
+
+def test_where_we_could_not_keep_the_time_we_apologise_again(session: Session, people: dict[str, int]) -> None:
+    case = agreed_case(session)
+    held_by_us(session, case, people)
+    letter = letters(session, case, LetterKind.APPOINTMENT_FROZEN)[0]
+    follow_up = promise_of(session, case, PromiseKind.FOLLOW_UP)
+    assert follow_up.due_at == berlin("2026-11-24 12:30") and letter.promise_id == follow_up.id
+
+    on_hold.end(session, case, now=THURSDAY_TEN)
+    step(session)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_CANCELLED)
+    assert "können wir nicht halten, und noch steht keine neue Zeit fest. Bitte entschuldigen" in read(letter).text
+    assert [one.facts["lapsed"] for one in entries(session, case, Kind.APPOINTMENT_CANCELLED)] == ["ours"]
+
+
+def held_by_us(session: Session, case: Case, people: dict[str, int]) -> None:
+    """Whoever keeps it will be away for half of it, and nobody else can take it over."""
+    since = THURSDAY_TEN + timedelta(minutes=20)
+    away(session, people["Miriam Albrecht"], since=since, until=berlin("2026-12-05 00:00"))
+    step(session)
+    replacing.replace(session, case, now=NOW)
+    step(session)
 
 
 def wish_for_the_second_time(session: Session, case: Case) -> None:

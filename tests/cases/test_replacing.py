@@ -31,6 +31,7 @@ from tests.support.cast import (
 
 HOUR = timedelta(hours=1)
 NOW = TUESDAY + HOUR
+TUESDAY_HALF_PAST_TWO = berlin("2026-11-24 14:30")
 WEDNESDAY = berlin("2026-11-25 08:00")
 
 
@@ -110,6 +111,21 @@ def test_where_the_deputy_has_another_it_goes_on_hold_with_other_times(
     assert "26. November, 10 Uhr" in read(letter).text
 
 
+def test_who_acts_only_because_nobody_regular_is_there_gets_nothing(session: Session, people: dict[str, int]) -> None:
+    """The lead need not know the matter: another time is agreed on instead."""
+    case = agreed_case(session)
+    for name in ("Miriam Albrecht", "Jonas Weidner"):
+        ill(session, people[name])
+    acting = directories.load(session, now=NOW).acting(people["Miriam Albrecht"], THURSDAY_TEN, topic_id=case.topic_id)
+    assert acting.alarm and acting.person_id == people["Dr. Katharina Voss"]
+
+    replace(session, case)
+
+    appointment = booked(session, case)
+    assert (appointment.person_id, appointment.change_wished_at) == (people["Miriam Albrecht"], NOW)
+    assert len(entries(session, case, Kind.APPOINTMENT_FROZEN)) == 1
+
+
 def test_what_has_begun_is_replaced_by_nobody(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
     ill(session, people["Miriam Albrecht"])
@@ -136,6 +152,19 @@ def test_a_colleague_gives_it_to_another_and_the_customer_is_told(session: Sessi
 
     assert booked(session, case).person_id == people["Jonas Weidner"]
     assert len(letters(session, case, LetterKind.APPOINTMENT_GIVEN)) == 1
+
+
+def test_whom_they_wanted_is_offered_at_other_times_than_the_one_that_stays(
+    session: Session, people: dict[str, int]
+) -> None:
+    case = agreed_case(session, starts_at=TUESDAY_HALF_PAST_TWO)
+    deliver(session)
+
+    give(session, case, people["Jonas Weidner"])
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_GIVEN)
+    offered = (letter.says or {})["times"]
+    assert len(offered) == 3 and "Dienstag, 24. November, 14:30 Uhr" not in offered
 
 
 def test_it_is_given_to_nobody_who_cannot_keep_it(session: Session, people: dict[str, int]) -> None:

@@ -193,6 +193,13 @@ CALL, VISIT = {"medium": "call", "name": "Miriam Albrecht"}, {"medium": "visit",
         ),
         (Kind.APPOINTMENT_CANCELLED, Actor.SYSTEM, CALL, "Termin abgesagt: D", "Appointment cancelled: D"),
         (
+            Kind.APPOINTMENT_CANCELLED,
+            Actor.SYSTEM,
+            {**CALL, "lapsed": "wished"},
+            "Termin entfallen, bevor eine neue Zeit vereinbart war: D",
+            "Appointment lapsed before a new time was agreed on: D",
+        ),
+        (
             Kind.APPOINTMENT_LATE,
             Actor.SYSTEM,
             CALL,

@@ -349,6 +349,7 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
         },
         LetterKind.APPOINTMENT_GIVEN: {"before_name": "Tarek Yilmaz", "times": times(words)},
         LetterKind.APPOINTMENT_CANCELLED: {
+            "lapsed": None,
             "before": words["agreed_before"],
             "by_customer": True,
             "reason": None,

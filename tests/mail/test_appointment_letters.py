@@ -95,6 +95,7 @@ class TestALetterAboutAnAppointment:
         turns: dict[str, list[Any]] = {
             "by_customer": [False, True],
             "ours": [False, True],
+            "lapsed": [None, "wished", "ours"],
             "times_left": [False, True],
             "times": [times(words), []],
             "reason": [None, words["what"]],
@@ -302,6 +303,19 @@ def test_a_cancelled_appointment_is_no_next_step(step: dict[str, str] | None) ->
     assert "So geht es weiter" not in rendered.text
 
 
+@pytest.mark.parametrize(
+    ("language", "off", "none_yet"), [("de", "abgesagt", "noch steht keine neue"), ("en", "cancel", "no new ")]
+)
+def test_a_hold_that_lapsed_was_called_off_by_nobody(language: str, off: str, none_yet: str) -> None:
+    """No new time was found. We apologise where it was we who could not keep the old one."""
+    for lapsed in ("wished", "ours"):
+        rendered = letter(LetterKind.APPOINTMENT_CANCELLED, language, by_customer=False, lapsed=lapsed)
+
+        assert off not in rendered.subject + rendered.html + said(rendered)
+        assert none_yet in said(rendered).lower()
+        assert bool(SORRY.search(rendered.text)) == (lapsed == "ours")
+
+
 def test_we_apologise_for_what_we_cancel_and_not_for_what_they_cancel() -> None:
     theirs, ours = (letter(LetterKind.APPOINTMENT_CANCELLED, by_customer=flag).text for flag in (True, False))
 
@@ -328,6 +342,14 @@ def test_a_frozen_appointment_is_a_wish_of_theirs_or_an_apology_of_ours(
     assert nobody in said(wish) and nobody in said(apology)
     assert theirs in said(wish) and ours not in said(wish) and not SORRY.search(wish.text)
     assert ours in said(apology) and theirs not in said(apology) and SORRY.search(apology.text)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_frozen_appointment_may_have_no_next_step_for_a_moment(language: str) -> None:
+    for ours, offered in itertools.product([False, True], [times(WORDS[language]), []]):
+        rendered = letter(LetterKind.APPOINTMENT_FROZEN, language, step=None, ours=ours, times=offered)
+
+        assert whole(rendered) and not strong(rendered)
 
 
 @pytest.mark.parametrize(("medium", "still"), [("call", True), ("visit", False)])

@@ -91,7 +91,7 @@ def test_what_is_offered_follows_where_it_stands(
     assert offered(desk.get(at(reference)).text, reference) == {"move", "give", "cancel", "wish"}
     desk.submit(on(reference, "wish"))
     assert offered(desk.get(at(reference)).text, reference) == {"move", "cancel"}
-    desk.submit(on(reference, "move"))
+    desk.submit(on(reference, "move"), move__slot=AT.isoformat())
     tuesday_morning.move_to(AT + timedelta(minutes=1), tick=False)
     assert offered(Desk.of(app, "Miriam Albrecht").get(at(reference)).text, reference) == {"outcome", "give"}
 
@@ -101,7 +101,7 @@ def test_what_is_offered_follows_where_it_stands(
 
 def test_a_proposed_time_is_booked_as_it_stands(app: Flask, desk: Desk, unagreed: str) -> None:
     proposed = slots(desk.get(at(unagreed)).text, on(unagreed))
-    desk.submit(on(unagreed))
+    desk.submit(on(unagreed), book__slot=next(iter(proposed)))
 
     booked = row(app, unagreed)
     assert booked.starts_at == datetime.fromisoformat(next(iter(proposed)))
@@ -201,7 +201,7 @@ def test_booking_from_an_older_page_is_refused_and_keeps_what_was_typed(app: Fla
     Desk.of(app, "Jonas Weidner").get(at(unagreed))
     agree(app, unagreed, AT)
     desk.page = page
-    answer = desk.submit(on(unagreed))
+    answer = desk.submit(on(unagreed), book__slot=next(iter(slots(page.text, on(unagreed)))))
 
     assert answer.status_code == 409
     assert "Das Anliegen hat sich inzwischen geändert." in text(answer.text) or "inzwischen" in text(answer.text)
@@ -224,6 +224,16 @@ def test_a_move_changes_the_one_row_and_says_so(app: Flask, desk: Desk, referenc
     assert "Der Termin ist verschoben." in said(desk)
     assert journal(app, reference)[0].kind == Kind.APPOINTMENT_MOVED
     assert journal(app, reference)[0].text == "Werksprüfung."
+
+
+def test_who_chooses_no_time_moves_nothing(app: Flask, desk: Desk, reference: str, unagreed: str) -> None:
+    """One careless click sends the form as it stands: no time is chosen in it."""
+    for case, step in ((reference, "move"), (unagreed, "")):
+        desk.get(at(case))
+        answer = desk.submit(on(case, step))
+
+        assert answer.status_code == 422 and any("Wählen Sie eine Zeit." in error for error in errors(answer.text))
+    assert row(app, reference).version == 1 and stored(app, unagreed).appointment_id is None
 
 
 def test_its_own_time_is_no_move(app: Flask, desk: Desk, reference: str) -> None:
@@ -310,6 +320,41 @@ def test_a_wish_freezes_with_one_button_and_hides_the_number(
     tuesday_morning.move_to(AT - timedelta(minutes=5), tick=False)
     page = Desk.of(app, "Miriam Albrecht").get(at(reference)).text
     assert at(reference, "call") not in actions(page)
+
+
+def test_on_hold_the_card_says_what_is_true_and_names_nobody(app: Flask, desk: Desk, reference: str) -> None:
+    desk.get(at(reference))
+    desk.submit(on(reference, "wish"), wish__text="Bitte erst Freitag.")
+    pages = [text(desk.get(path).text) for path in (at(reference), "/staff/calls?day=2026-11-25")]
+
+    assert all("Eine andere Zeit wird vereinbart. Die Nummer sieht bis dahin niemand." in page for page in pages)
+    assert not any("Minuten, mit" in page for page in pages)
+    assert "Miriam Albrecht" not in pages[1].split("Im eigenen Kalender")[0]
+
+
+def test_a_second_wish_from_an_older_page_is_kept_and_a_double_click_is_one(
+    app: Flask, desk: Desk, reference: str
+) -> None:
+    page, jonas = desk.get(at(reference)), Desk.of(app, "Jonas Weidner")
+    jonas.get(at(reference))
+    jonas.submit(on(reference, "wish"), wish__text="Bitte erst Freitag.")
+    for _ in range(2):
+        desk.page = page
+        desk.submit(on(reference, "wish"), wish__text="Oder Montag.")
+
+    assert "Der Kontakt steht im Journal." in said(desk)
+    assert [entry.text for entry in journal(app, reference)].count("Oder Montag.") == 1
+    assert row(app, reference).version == 2 and letters(app, reference).count("appointment_frozen") == 1
+
+
+def test_colleagues_see_it_late_from_five_minutes_on(
+    app: Flask, reference: str, tuesday_morning: time_machine.Traveller
+) -> None:
+    for minutes, shown in ((4, False), (5, True)):
+        tuesday_morning.move_to(AT + timedelta(minutes=minutes), tick=False)
+        page = text(Desk.of(app, "Jonas Weidner").get(at(reference)).text)
+
+        assert ("Niemand hat ihn begonnen." in page) == shown
 
 
 # What became of it

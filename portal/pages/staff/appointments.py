@@ -117,7 +117,7 @@ def wish_another_time(reference: str) -> Response:
             version=form.seen_appointment,
             now=work.now,
         )
-        return "unchanged" if before is not None and before.on_hold else _told(work, "frozen")
+        return "contact" if before is not None and before.on_hold else _told(work, "frozen")
 
     return do(reference, "wish", form, step)
 

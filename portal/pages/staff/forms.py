@@ -266,11 +266,9 @@ class TimeForm(CaseForm):
     hour = hour_field(_("Time"), Optional())
 
     def propose(self, times: Mapping[str, str]) -> None:
-        """Offer these times, by their instants, and to type another one; the first is chosen unless one was."""
+        """Offer these times, by their instants, and to type another one. Which it is, a colleague chooses."""
         self.slot.choices = options({**times, OWN: _("Another time")})
-        if self.slot.data is None:
-            self.slot.data = next(iter(times), OWN)
-        elif self.slot.data not in times:
+        if self.slot.data is not None and self.slot.data not in times:
             self.slot.data = OWN
 
     def validate(self, extra_validators: Mapping[str, Any] | None = None) -> bool:

@@ -131,6 +131,8 @@ STAGES = {
     Stage.OUTCOME_MISSING: _("outcome missing"),
     Stage.ON_HOLD: _("on hold: do not call"),
 }
+ON_HOLD = _("Another time is being agreed on. Nobody sees the number until then.")
+"""Of an agreed time that is on hold, whoever could not keep it."""
 STAGE_TAGS = {Stage.NOT_STARTED: " bad", Stage.OUTCOME_MISSING: " bad", Stage.ON_HOLD: " wait", Stage.NOW: " wait"}
 """How a stage stands out, where it does."""
 AGREED_OUTCOMES = {
