@@ -310,12 +310,34 @@ def test_where_nothing_is_free_the_message_is_left(page: Page) -> None:
 def test_a_day_on_which_somebody_else_is_there_names_them_with_each_time(page: Page) -> None:
     page.away(page.miriam, "2026-11-25T00:00+01:00", "2026-11-26T00:00+01:00", page.jonas)
 
-    groups = fieldsets(page.get().text)
+    html = page.get().text
+    groups = fieldsets(html)
 
-    assert all("Jonas" not in label for label in groups["Dienstag, 24. November"])
+    assert "Wir rufen Sie unter der Nummer an, die auf 89 endet" in staff_desk.text(html)
+    assert all(label.endswith(", mit Miriam Albrecht") for label in groups["Dienstag, 24. November"])
     assert all(label.endswith(", mit Jonas Weidner") for label in groups["Mittwoch, 25. November"])
     assert page.take(WEDNESDAY_NINE).status_code == 303
     assert page.booked().person_id == page.jonas
+
+
+def test_an_agreed_time_of_somebody_else_leaves_no_name_to_the_times_in_general(page: Page) -> None:
+    page.book(WEDNESDAY_NINE)
+    page.away(page.miriam, "2026-11-25T00:00+01:00", "2026-11-26T00:00+01:00", page.jonas)
+    said = page.words(**{"from": "2026-11-26"})
+
+    assert "Bisher vereinbart: Jonas Weidner ruft Sie am Mittwoch, 25. November, 9 Uhr, an." in said
+    assert "Wir rufen Sie unter der Nummer an" in said
+    assert "Donnerstag, 26. November, 8 Uhr, mit Miriam Albrecht" in said
+
+
+def test_while_it_is_on_hold_nobody_is_named_who_would_not_call(page: Page) -> None:
+    page.book(WEDNESDAY_NINE)
+    page.freeze()
+    page.away(page.miriam, "2026-11-24T00:00+01:00", "2026-12-24T00:00+01:00", page.jonas)
+    said = page.words()
+
+    assert "Miriam Albrecht ruft Sie" not in said
+    assert "Jonas Weidner ruft Sie unter der Nummer an" in said
 
 
 def test_where_no_time_fits_a_message_goes_to_the_person(page: Page) -> None:
@@ -401,7 +423,9 @@ def test_a_time_taken_in_between_comes_back_with_alternatives_first(page: Page) 
     answer = page.send(data)
 
     assert answer.status_code == 409
-    assert errors(answer.text) == ["9 Uhr ist inzwischen vergeben. Bitte wählen Sie eine andere Zeit."]
+    assert errors(answer.text) == [
+        "Mittwoch, 25. November, 9 Uhr ist inzwischen vergeben. Bitte wählen Sie eine andere Zeit."
+    ]
     groups = fieldsets(answer.text)
     assert next(iter(groups)) == "Die nächstgelegenen freien Zeiten"
     assert slots(answer.text)[:3] == ["2026-11-25T08:00+01:00", "2026-11-25T08:30+01:00", "2026-11-25T09:30+01:00"]
@@ -415,7 +439,7 @@ def test_a_taken_time_is_said_before_the_button_too(page: Page) -> None:
     answer = page.get(slot=WEDNESDAY_NINE)
 
     assert answer.status_code == 409
-    assert errors(answer.text)[0].startswith("9 Uhr ist inzwischen vergeben")
+    assert errors(answer.text)[0].startswith("Mittwoch, 25. November, 9 Uhr ist inzwischen vergeben")
 
 
 def test_the_days_shown_are_kept_when_a_time_is_taken(page: Page) -> None:
@@ -623,6 +647,10 @@ def test_too_close_to_it_the_phone_is_left(page: Page, tuesday: Any) -> None:
     assert slots(choose.text) == []
     assert f"{page.address}/appointment/cancel" not in actions(cancel.text)
     assert "089 99998-214" in staff_desk.text(cancel.text)
+    for html in (answer.text, choose.text, cancel.text, page.send({"version": "1"}, "/appointment/cancel").text):
+        assert staff_desk.text(html).count(sentence) == 1
+        assert "Miriam Albrecht ist für Sie da: 089 99998-214" in staff_desk.text(html)
+        assert "Bitte rufen Sie an:" not in staff_desk.text(html)
 
 
 def test_after_three_moves_the_phone_is_left_but_cancelling_goes_on(page: Page) -> None:
