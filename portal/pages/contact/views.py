@@ -286,6 +286,7 @@ def _form_page(
         times=times.with_topics(session, offers, promises, wanted, now=now),
         called=[offer.topic.name(language) for offer in offers if offer.topic.medium == TopicMedium.CALL],
         sentences=sentences,
+        code=code,
         failed=code != 200,
         languages=True,
         **speaking.house(session, now=now),
