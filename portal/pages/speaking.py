@@ -41,7 +41,10 @@ def init_app(app: Flask) -> None:
 
 def unbroken(text: str) -> Markup:
     """The same with each hour and its word on one line: "9 am", "14 Uhr"."""
-    return Markup(HOUR.sub("\u00a0", str(escape(text))))  # noqa: S704  # escaped already, and a space stays a space
+    whole = escape(text)
+    for found in HOUR.finditer(whole):  # one character for another, so the places of the others stay
+        whole = whole[: found.start()] + "\u00a0" + whole[found.end() :]
+    return whole
 
 
 def language() -> str:
