@@ -1,4 +1,4 @@
-"""Choosing: the customer takes a time, calls it off, or says when they can be reached.
+"""Choosing: the customer takes a time, calls it off, or says when and where they can be reached.
 
 The whole steps of agreeing, with the number to call under, and counted for the case's link. What there is to choose
 from is in ``times_view``.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from portal.cases import agreeing, limiting, reachability
+from portal.cases import agreeing, answering, limiting, reachability
 from portal.cases.errors import NumberMissing
 from portal.cases.models import Case
 from portal.cases.offering import Part
@@ -33,6 +33,8 @@ class Done(StrEnum):
     BOOKED = "appointment-booked"
     MOVED = "appointment-moved"
     STAYS = "appointment-stays"
+    NUMBER_GIVEN = "appointment-number"
+    """The time stays, and is called on another number."""
 
 
 def choose(
@@ -64,7 +66,20 @@ def choose(
         limiting.count_change_of_times(session, case, now=now)
     if was is None:
         return Done.BOOKED
-    return Done.STAYS if booked.starts_at == was[0] else Done.MOVED
+    if booked.starts_at != was[0]:
+        return Done.MOVED
+    return Done.NUMBER_GIVEN if is_news else Done.STAYS
+
+
+def wish(session: Session, case: Case, text: str, *, number: Number | None, now: datetime) -> Case:
+    """No time fits: the customer writes when it would suit them, and where they want to be called.
+
+    Returns the case that holds the message. Raises ChangedTooOften, and what ``answering.customer_message`` raises.
+    """
+    kept_in = answering.customer_message(session, case, text, now=now)
+    if number is not None and reachability.give_phone(session, kept_in, number.e164, number.shown, now=now):
+        limiting.count_change_of_times(session, kept_in, now=now)
+    return kept_in
 
 
 def call_off(session: Session, case: Case, *, version: int, reason: str, now: datetime) -> None:

@@ -46,6 +46,15 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Free:
+    """Free times of a topic before anybody is the owner."""
+
+    times: list[Offered]
+    name: str | None
+    """Who will be there, where it can be nobody else."""
+
+
+@dataclass(frozen=True)
 class Wish:
     """What somebody typed into the form, checked."""
 
@@ -107,13 +116,16 @@ def offered_by(directory: Directory, topic: Topic, *, now: datetime) -> datetime
         return None
 
 
-def times(session: Session, topic: Topic, *, now: datetime, count: int) -> list[Offered]:
+def times(session: Session, topic: Topic, *, now: datetime, count: int) -> Free:
     """The first free times of a topic for somebody we do not know yet; none where it offers none."""
     if not offering.offers(topic):
-        return []
+        return Free([], None)
     directory = directories.load(session, now=now)
     routed = routing.candidates(session, directory, topic, Customer(), now=now)
-    return Finder(session, directory, asked(directory, topic, routed), now=now).first(count)
+    found = Finder(session, directory, asked(directory, topic, routed), now=now).first(count)
+    people = {one.person_id for one in found}
+    is_one = len(routed) == len(people) == 1  # of several colleagues whoever is free then may take the time
+    return Free(found, directory.people[people.pop()].name if is_one else None)
 
 
 def alternatives(session: Session, wish: Wish, *, now: datetime) -> list[Offered]:

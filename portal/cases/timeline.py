@@ -11,7 +11,7 @@ from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.appointments import service as appointments
-from portal.appointments.models import Appointment
+from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import appointment_view, delaying, erasure_wishes, offering, waiting
 from portal.cases import directory as directories
 from portal.cases import steps as stepping
@@ -140,6 +140,8 @@ class Status:
     """What is promised beside what the customer waits for first."""
     appointment: AppointmentView | None
     """The one that is booked, on hold or not."""
+    missed: str | None
+    """The agreed call or visit that we missed, as a sentence, while nobody has been in touch since."""
     first: First | None
     """Which of the two stands at the top; None where the case is not open."""
     person: PersonCard
@@ -196,6 +198,7 @@ def status_of(session: Session, case: Case, *, now: datetime, before: int | None
         promise=views[0] if views else None,
         others=views if first == First.APPOINTMENT else views[1:],
         appointment=agreed,
+        missed=_missed(session, case, voice, now=now) if is_open and booked is None else None,
         first=first,
         person=person_card(directory, directory.acting_person(case, now), voice, now=now),
         lead=_lead(directory, case, voice, now=now),
@@ -228,6 +231,17 @@ def first_of(steps: list[Promise], booked: Appointment | None) -> First | None:
     if not in_order:
         return None
     return First.APPOINTMENT if isinstance(in_order[0], Appointment) else First.PROMISE
+
+
+def _missed(session: Session, case: Case, voice: Voice, *, now: datetime) -> str | None:
+    """What did not take place, without the full stop; None where something came after it."""
+    found = session.scalars(_LAST_MISSED, {"case_id": case.id}).one_or_none()
+    if found is None:
+        return None
+    moment = voice.moment(found.starts_at, now=now)
+    if found.medium == Medium.VISIT:
+        return voice.say("Our visit agreed for %(moment)s did not take place", moment=moment)
+    return voice.say("Our call agreed for %(moment)s did not take place", moment=moment)
 
 
 def _lead(directory: Directory, case: Case, voice: Voice, *, now: datetime) -> PersonCard | None:
@@ -339,6 +353,22 @@ _CORRECTION = aliased(Entry)
 # Colleagues read what was corrected too; a customer reads only what holds: the entry may name somebody else's person.
 _VISIBLE_ENTRIES = _ENTRIES.where(
     Entry.visible, ~select(_CORRECTION.id).where(_CORRECTION.corrects_id == Entry.id).exists()
+)
+
+
+_LATER = aliased(Appointment)
+_LAST_MISSED = select(Appointment).where(
+    Appointment.case_id == bindparam("case_id", type_=Integer),
+    Appointment.state == AppointmentState.MISSED,
+    ~select(_LATER.id).where(_LATER.case_id == Appointment.case_id, _LATER.id > Appointment.id).exists(),
+    ~select(Entry.id)
+    .where(
+        Entry.case_id == Appointment.case_id,
+        Entry.kind.in_((Kind.CALL, Kind.VISIT, Kind.REPLY, Kind.QUESTION)),
+        Entry.actor == Actor.PERSON,
+        Entry.at > Appointment.ended_at,
+    )
+    .exists(),
 )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from portal import config
 from portal.appointments import changing
-from portal.cases import agreeing, offering, scheduling
+from portal.appointments import service as appointments
+from portal.cases import agreed_time, agreeing, offering, scheduling
 from portal.cases import directory as directories
 from portal.cases.errors import MovedTooOften, NothingToPromise, NotOffered, TooLateToChange
 from portal.cases.models import Case, CaseState
@@ -33,9 +34,10 @@ class TimeView:
     slot: str
     """As forms and addresses carry it: ISO 8601 with offset."""
     label: str
-    """In full, with who will be there where that is not the person responsible."""
+    """In full."""
     wanted: bool
     name: str
+    """Who will be there."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Choice:
     refusal: str | None
     """Why there is nothing to choose; not yet in the reader's words."""
     medium: Medium
-    name: str
-    """Who calls or comes, as far as one person does."""
+    name: str | None
+    """Who calls or comes, at the present time and at all of these; None where they are several."""
     minutes: int
     ends_with: str | None
     """The last two digits of the number that is called."""
@@ -115,8 +117,8 @@ class Chooser:
 
     def taken(self, starts_at: datetime) -> str:
         """That somebody else has this time by now."""
-        hour = self._voice.time(starts_at)
-        return self._voice.say("%(hour)s has been taken in the meantime. Please choose another time.", hour=hour)
+        moment = self._voice.moment(starts_at, now=self._now)
+        return self._voice.say("%(moment)s has been taken in the meantime. Please choose another time.", moment=moment)
 
     def choice(self, *, first: date | None = None, only: date | None = None, near: datetime | None = None) -> Choice:
         """The times from a day on, or all of one day; those nearest to an instant before them."""
@@ -132,7 +134,8 @@ class Chooser:
                 first, only = self._ahead(only or first), None
                 days = self._some(finder, first, but=nearest)
                 further = self._further(finder, days)
-        shown = [*nearest, *(time for day in days for time in day.times)]
+        keep = self._keep() if refusal is None else None
+        shown = [*nearest, *(time for day in days for time in day.times), *([keep] if keep else [])]
         return Choice(
             refusal=refusal,
             medium=self._medium,
@@ -141,7 +144,7 @@ class Chooser:
             ends_with=self._ends_with,
             change_hours=f"{config.current().slot_change:g}",
             moves_left=changing.moves_left(self._booked),
-            keep=self._keep() if refusal is None else None,
+            keep=keep,
             nearest=nearest,
             days=days,
             only=only,
@@ -275,8 +278,6 @@ class Chooser:
         voice, name = self._voice, self._directory.people[offered.person_id].name
         say = voice.agreed if zoned else voice.moment
         label = say(offered.starts_at, now=self._now)
-        if offered.person_id != self._case.owner_id:
-            label = voice.say("%(moment)s, with %(name)s", moment=label, name=name)
         slot = voice.local(offered.starts_at).isoformat(timespec="minutes")
         return TimeView(offered.starts_at, slot, label, offered.wanted, name)
 
@@ -285,9 +286,11 @@ class Chooser:
         name, due = self._directory.people[acting.person_id].name, self._voice.moment(due_at, now=self._now)
         return wording.sentence(kind, medium, name, due, self._voice)
 
-    def _common_name(self, shown: Sequence[TimeView]) -> str:
-        names = {time.name for time in shown}
-        return names.pop() if len(names) == 1 else self._directory.people[self._case.owner_id or 0].name
+    def _common_name(self, shown: Sequence[TimeView]) -> str | None:
+        names, booked = {time.name for time in shown}, self._booked
+        if booked is not None and appointments.counts(booked):
+            names.add(agreed_time.keeper(self._directory, self._case, booked).name)
+        return names.pop() if len(names) == 1 else None
 
 
 def _picked(times: Sequence[Offered], most: int) -> list[Offered]:

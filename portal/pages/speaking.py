@@ -4,12 +4,14 @@ The contact form, the link pages and the errors follow `?lang=`, else the browse
 (``speak``). Flask-Babel asks ``language`` as its locale selector; templates get it as `language`.
 """
 
+import re
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from flask import Flask, g, has_request_context, request
 from flask_babel import refresh
+from markupsafe import Markup, escape
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -19,6 +21,8 @@ from portal.cases import timeline
 from portal.languages import LANGUAGES, best_language, catalogue, iso
 from portal.people.models import Company
 
+HOUR = re.compile(r"(?<=\d) (?=(?:am|pm|Uhr)\b)")
+
 
 def init_app(app: Flask) -> None:
     """Give every template its page's language and sentences, and the machine's form of an instant.
@@ -27,11 +31,20 @@ def init_app(app: Flask) -> None:
     """
     app.context_processor(lambda: {"language": language()})
     app.add_template_filter(iso, "iso")
+    app.add_template_filter(unbroken, "unbroken")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # Jinja's i18n extension adds it
         lambda sentence: catalogue(language()).gettext(sentence),
         lambda one, many, count: catalogue(language()).ngettext(one, many, count),
         newstyle=True,
     )
+
+
+def unbroken(text: str) -> Markup:
+    """The same with each hour and its word on one line: "9 am", "14 Uhr"."""
+    whole = escape(text)
+    for found in HOUR.finditer(whole):  # one character for another, so the places of the others stay
+        whole = whole[: found.start()] + "\u00a0" + whole[found.end() :]
+    return whole
 
 
 def language() -> str:

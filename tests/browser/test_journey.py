@@ -168,7 +168,7 @@ def test_a_double_click_on_send_makes_one_case(site: Site, visitor: OpenVisitor,
     customer.go("/contact")
     fill_in(customer.page, name="Zeno Doppelt", email="zeno@doppelt.example")
 
-    customer.page.dblclick("main form button[type=submit]")
+    customer.page.dblclick("main form button.button[type=submit]")
 
     customer.page.wait_for_url("**/thanks/*")
     site.wait_until_quiet()

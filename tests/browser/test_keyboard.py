@@ -201,7 +201,7 @@ def test_who_is_reminded_needs_no_mouse(site: Site, visitor: OpenVisitor) -> Non
     expect(page.locator(".number a")).to_have_text("0171 3920042")
     hands.press(page.locator("[name=contact-contact]").first, "Space")
     hands.type(page.locator("#contact-text"), "Zwischenstand: Das Werk prüft noch.")
-    hands.press(page.locator("main form button[type=submit]"))
+    hands.press(page.locator("main form button.button[type=submit]"))
     expect(page.get_by_role("status")).to_be_focused()
 
     # It takes longer: yesterday is no later date, a day without its time is none at all, the proposed day is one.

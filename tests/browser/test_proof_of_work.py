@@ -96,7 +96,7 @@ def test_who_is_quicker_than_the_sum_waits_for_it(
     }.items():
         page.evaluate("([field, words]) => { document.getElementById(field).value = words }", [field, words])
     assert state_of(page) == "unverified"
-    page.dblclick("main form button[type=submit]")
+    page.dblclick("main form button.button[type=submit]")
     page.wait_for_url("**/thanks/*", timeout=BUSY)
 
     assert entry(site, "Quirin Quick") == (CaseState.OPEN, None)

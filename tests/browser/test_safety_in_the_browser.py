@@ -218,7 +218,7 @@ def test_a_tab_that_is_closed_too_early_makes_one_case(site: Site, visitor: Open
     customer, before = visitor(), site.cases()
     customer.go("/contact")
     fill_in(customer.page, name="Ella Eile", email="ella@eile.example")
-    customer.page.evaluate("document.querySelector('main form button[type=submit]').click()")
+    customer.page.evaluate("document.querySelector('main form button.button[type=submit]').click()")
     customer.page.close()
 
     customer.page = customer.context.new_page()
@@ -267,7 +267,7 @@ def test_a_message_and_an_answer_sent_twice_are_taken_once(
     site.wait_until_quiet()
     customer.go(known.status)
     customer.page.fill("#message", "Nur einmal, bitte.")
-    customer.page.dblclick("main form button[type=submit]")
+    customer.page.dblclick("main form button.button[type=submit]")
     expect(customer.page.get_by_role("status")).to_have_text("Danke, Ihre Nachricht ist angekommen.")
     staff.go(f"/staff/cases/{known.reference}")
     staff.page.click("#note > summary")

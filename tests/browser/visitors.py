@@ -100,8 +100,8 @@ def fill_in(page: Page, *, topic: str = "angebot", **typed: str) -> None:
 
 
 def send(page: Page) -> None:
-    """Press the first button of the page that sends something."""
-    page.click("main form button[type=submit]")
+    """Press the first button of the page that sends something; one that looks like a link only shows more."""
+    page.click("main form button.button[type=submit]")
 
 
 def work_on(page: Page, form: str, **answers: Any) -> None:

@@ -54,12 +54,12 @@ def test_a_topic_whose_team_works_no_hours_has_no_times_and_no_fault(session: Se
     session.query(Hours).delete()
     step(session)
 
-    assert drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=6) == []
+    assert drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=6).times == []
 
 
 def test_the_first_times_are_in_order_and_within_the_horizon(session: Session) -> None:
     offer_calls(session)
-    times = drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=6)
+    times = drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=6).times
 
     starts = [one.starts_at for one in times]
     assert len(starts) == 6

@@ -124,7 +124,7 @@ def test_a_topic_without_times_takes_none(session: Session) -> None:
     row.slot_medium = None
     step(session)
 
-    assert drafting.times(session, row, now=TUESDAY, count=6) == []
+    assert drafting.times(session, row, now=TUESDAY, count=6).times == []
     with refused(session, NotOffered):
         send_form(session, slot=THURSDAY_TEN)
 

@@ -335,6 +335,7 @@ FORMS: Mapping[str, Form] = {
     "status.confirm_erasure": Form(ERASURE_ASKED),
     "status.keep_details": Form(ERASURE_CONFIRMED),
     "status.agree": Form(body={"slot": "2026-11-27T11:00+01:00", "version": ""}),
+    "status.wish": Form(body={"message": "Nur donnerstags."}),
     "status.cancel": Form(AGREED, {"reason": "Passt nicht mehr.", "version": "1"}),
     "status.reachable": Form(body={"parts": "morning"}),
     "staff.reply": Form(body={"text": "Das Angebot folgt.", "then": "keep"}, prefix="reply-"),

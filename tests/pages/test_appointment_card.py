@@ -10,9 +10,9 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from portal import db
+from portal import clock, db
 from portal.appointments import service as appointments
-from portal.cases import agreeing, drafting, finding, on_hold, opening, promising
+from portal.cases import agreeing, contacts, drafting, finding, keeping, on_hold, opening, promising
 from portal.cases.contacts import Contact
 from portal.cases.models import Case
 from portal.links import new_secret
@@ -71,7 +71,7 @@ class Page:
 
     def do(self, rule: Callable[..., Any], **values: Any) -> None:
         with self.app.test_request_context(), db.writing() as session:
-            rule(session, session.get_one(Case, self.case_id), now=NOW, **values)
+            rule(session, session.get_one(Case, self.case_id), now=clock.utc_now(), **values)
 
     def change(self, **values: Any) -> None:
         """Let the booked appointment be otherwise."""
@@ -180,6 +180,26 @@ def test_once_its_time_has_come_the_page_says_the_truth(
     assert page.links == {}
 
 
+def test_while_we_are_late_nothing_says_that_we_call(page: Page, tuesday: Any) -> None:
+    tuesday.move_to(THREE + 15 * MINUTE)
+
+    assert "ruft Sie" not in page.words
+
+
+def test_a_call_that_we_missed_is_said_until_somebody_has_been_in_touch(page: Page, tuesday: Any) -> None:
+    tuesday.move_to(THREE + 60 * MINUTE)
+    nothing: dict[str, Any] = {"text": "", "keeps": (), "step": None, "visible": True}
+    page.do(keeping.say_outcome, by_id=page.owner_id, outcome=keeping.AppointmentOutcome.MISSED, version=1, **nothing)
+    missed = page.words
+    tuesday.move_to(THREE + 90 * MINUTE)
+    page.do(contacts.log_contact, by_id=page.owner_id, contact=Contact.CALL_REACHED, at=clock.utc_now(), **nothing)
+
+    apology = "Unser Anruf am Mittwoch, 25. November, 15 Uhr, fand nicht statt. Wir bitten um Entschuldigung."
+    assert apology in missed
+    assert "Lieber einen festen Termin?" not in missed
+    assert apology not in page.words
+
+
 def test_what_is_promised_beside_it_follows(page: Page) -> None:
     promised = promising.NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-30 12:00"))
     page.do(promising.promise_date, by_id=page.owner_id, step=promised)
@@ -225,3 +245,8 @@ def test_an_english_customer_reads_it_in_english(app: Flask, client: FlaskClient
 
     assert page.heading == "Miriam Albrecht will call you at 3 pm on Wednesday 25 November"
     assert "Miriam Albrecht calls you on the number that ends in 42; we have planned 20 minutes." in page.words
+
+
+def test_an_hour_in_the_history_is_never_torn_apart(page: Page) -> None:
+    assert "15\u00a0Uhr" in page.html[page.html.index("journal") :]
+    assert "15 Uhr" not in page.html[page.html.index("journal") :]

@@ -87,6 +87,16 @@ def slots(group: Element) -> list[str]:
     return [radio.get("value", "") for radio in group.iter("input")]
 
 
+def days(group: Element) -> list[str]:
+    """The headings of its days."""
+    return [
+        "".join(legend.itertext())
+        for day in group.iter("fieldset")
+        if day is not group
+        for legend in day.iter("legend")
+    ]
+
+
 def chosen(html: str) -> list[str]:
     """The checked times of the whole form."""
     radios = [one for one in form_of(html).iter("input") if one.get("name") == "slot"]
@@ -149,8 +159,62 @@ def test_a_call_says_on_which_number_and_a_visit_does_not(client: FlaskClient, c
     assert "unter der Nummer an, die Sie weiter unten angeben" in call
     assert "Zeit für den Besuch" in visit
     assert "Nummer" not in visit
-    assert "Weitere Zeiten finden Sie nach dem Absenden auf Ihrer Statusseite." in call
-    assert "Weitere Zeiten finden Sie nach dem Absenden auf Ihrer Statusseite." in visit
+    assert "Bitte schreiben Sie Straße und Ort des Besuchs in Ihre Nachricht." in visit
+    assert "Straße" not in call
+
+
+def test_times_stand_under_their_day_the_first_free_one_first(client: FlaskClient, company: dict[str, int]) -> None:
+    group = groups(client.get("/contact?lang=de").text)["angebot"]
+
+    assert days(group) == ["Dienstag, 24. November", "Mittwoch, 25. November", "Donnerstag, 26. November"]
+    for day in (part for part in group.iter("fieldset") if part is not group):
+        title = "".join(next(day.iter("legend")).itertext())
+        assert [label.startswith(f"{title}, ") for label in labels(day)] == [True, True]
+
+
+def test_further_days_come_with_everything_typed_and_nothing_is_sent(app: Flask, send: Send) -> None:
+    answer = send(more="12", email="", company="Krüger GmbH", attachments=(BytesIO(b"%PDF-1.4 eins"), "plan.pdf"))
+
+    group, kept = groups(answer.text)["angebot"], values(form_of(answer.text))
+    assert (answer.status_code, errors(answer.text), cases(app)) == (200, [], 0)
+    assert len(days(group)) == 6
+    assert (kept["message"], kept["company"], kept["slot"]) == (TYPED["message"], "Krüger GmbH", TEN)
+    assert "plan.pdf" in answer.text
+    assert len(days(groups(send(kept["csrf_token"], shown="12", email="").text)["angebot"])) == 6
+
+
+@pytest.mark.parametrize("more", ["", "0", "-1", "x", "99999", "30"])
+def test_whatever_is_asked_for_there_is_a_most(send: Send, more: str) -> None:
+    answer = send(more=more)
+
+    assert answer.status_code == 200
+    assert 6 <= len(slots(groups(answer.text)["angebot"])) - 1 <= 31
+
+
+def test_at_most_the_status_page_is_left(send: Send) -> None:
+    group = groups(send(more="30").text)["angebot"]
+
+    assert "Weitere Zeiten finden Sie nach dem Absenden auf Ihrer Statusseite." in "".join(group.itertext())
+    assert list(group.iter("button")) == []
+
+
+def test_the_first_button_sends_so_that_enter_does(client: FlaskClient, company: dict[str, int]) -> None:
+    first = next(form_of(client.get("/contact?lang=de").text).iter("button"))
+
+    assert first.get("name") is None
+
+
+def test_whoever_alone_can_call_is_named(app: Flask, client: FlaskClient, company: dict[str, int]) -> None:
+    several = "".join(groups(client.get("/contact?lang=de").text)["angebot"].itertext())
+    with app.app_context(), db.writing() as session:
+        alone = session.get_one(Person, company["Miriam Albrecht"])
+        others = session.scalars(select(Person).where(Person.team_id == alone.team_id, Person.id != alone.id))
+        for other in others:
+            other.answers = False
+    named = "".join(groups(client.get("/contact?lang=de").text)["angebot"].itertext())
+
+    assert "Wir rufen Sie unter der Nummer an, die Sie weiter unten angeben." in several
+    assert "Miriam Albrecht ruft Sie unter der Nummer an, die Sie weiter unten angeben." in named
 
 
 def test_no_time_is_chosen_for_anybody(client: FlaskClient, company: dict[str, int]) -> None:

@@ -304,29 +304,94 @@ def test_where_nothing_is_free_the_message_is_left(page: Page) -> None:
     assert answer.status_code == 200
     assert slots(answer.text) == []
     assert "In den Tagen, die sich hier ansehen lassen, ist keine Zeit frei." in staff_desk.text(answer.text)
-    assert f"{page.address}/message" in actions(answer.text)
+    assert f"{page.address}/appointment/wish" in actions(answer.text)
 
 
 def test_a_day_on_which_somebody_else_is_there_names_them_with_each_time(page: Page) -> None:
     page.away(page.miriam, "2026-11-25T00:00+01:00", "2026-11-26T00:00+01:00", page.jonas)
 
-    groups = fieldsets(page.get().text)
+    html = page.get().text
+    groups = fieldsets(html)
 
-    assert all("Jonas" not in label for label in groups["Dienstag, 24. November"])
+    assert "Wir rufen Sie unter der Nummer an, die auf 89 endet" in staff_desk.text(html)
+    assert all(label.endswith(", mit Miriam Albrecht") for label in groups["Dienstag, 24. November"])
     assert all(label.endswith(", mit Jonas Weidner") for label in groups["Mittwoch, 25. November"])
     assert page.take(WEDNESDAY_NINE).status_code == 303
     assert page.booked().person_id == page.jonas
 
 
+def test_an_agreed_time_of_somebody_else_leaves_no_name_to_the_times_in_general(page: Page) -> None:
+    page.book(WEDNESDAY_NINE)
+    page.away(page.miriam, "2026-11-25T00:00+01:00", "2026-11-26T00:00+01:00", page.jonas)
+    said = page.words(**{"from": "2026-11-26"})
+
+    assert "Bisher vereinbart: Jonas Weidner ruft Sie am Mittwoch, 25. November, 9 Uhr, an." in said
+    assert "Wir rufen Sie unter der Nummer an" in said
+    assert "Donnerstag, 26. November, 8 Uhr, mit Miriam Albrecht" in said
+
+
+def test_while_it_is_on_hold_nobody_is_named_who_would_not_call(page: Page) -> None:
+    page.book(WEDNESDAY_NINE)
+    page.freeze()
+    page.away(page.miriam, "2026-11-24T00:00+01:00", "2026-12-24T00:00+01:00", page.jonas)
+    said = page.words()
+
+    assert "Miriam Albrecht ruft Sie" not in said
+    assert "Jonas Weidner ruft Sie unter der Nummer an" in said
+
+
 def test_where_no_time_fits_a_message_goes_to_the_person(page: Page) -> None:
     html = page.get().text
 
-    data = dict(values(form_with_action(html, f"{page.address}/message"))) | {"message": "Nur abends."}
-    answer = page.send(data, "/message")
+    data = dict(values(form_with_action(html, f"{page.address}/appointment/wish"))) | {"message": "Nur abends."}
+    first, second = page.send(data, "/appointment/wish"), page.send(data, "/appointment/wish")
 
     assert "089 99998-214" in staff_desk.text(html)
+    assert first.status_code == second.status_code == 303
+    assert first.location == second.location == f"{page.address}?done=message#main"
+    assert [entry.text for entry in page.entries() if entry.kind == Kind.MESSAGE] == ["Nur abends."]
+    assert page.customer().phone_e164 == NUMBER
+
+
+def test_where_no_time_fits_the_number_to_call_is_taken_too_and_stands_in_no_entry(page: Page) -> None:
+    token, case_id = open_case(page.app, "de", None)
+    mute = Page(page.app, page.client, token, case_id, page.miriam, page.jonas, page.voss)
+    form = form_with_action(mute.get().text, f"{mute.address}/appointment/wish")
+
+    answer = mute.send({**values(form), "message": "Nur abends.", "phone": OTHER_NUMBER_SHOWN}, "/appointment/wish")
+
     assert answer.status_code == 303
-    assert page.entries()[-1].text == "Nur abends."
+    assert (mute.customer().phone_e164, mute.customer().phone_shown) == (OTHER_NUMBER, OTHER_NUMBER_SHOWN)
+    assert [entry.text for entry in mute.entries()[-2:] if entry.kind == Kind.PHONE_GIVEN] == [""]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ({"message": " ", "phone": "089 99998-214"}, "Schreiben Sie uns, wann es Ihnen passt."),
+        ({"message": "Nur abends.", "phone": "12"}, "Geben Sie eine Telefonnummer mit Vorwahl ein"),
+    ],
+)
+def test_a_wish_that_lacks_something_stays_on_the_page_with_what_was_typed(
+    page: Page, typed: dict[str, str], sentence: str
+) -> None:
+    before = page.dump()
+    form = form_with_action(page.get(**{"from": "2026-12-03"}).text, f"{page.address}/appointment/wish")
+
+    answer = page.send({**values(form), **typed}, "/appointment/wish")
+
+    again = values(form_with_action(answer.text, f"{page.address}/appointment/wish"))
+    assert answer.status_code == 422
+    assert heading(answer.text) == "Zeit wählen"
+    assert [one.startswith(sentence) for one in errors(answer.text)] == [True]
+    assert (again["message"], again["phone"], again["from"]) == (typed["message"].strip(), typed["phone"], "2026-12-03")
+    assert page.dump() == before
+
+
+def test_a_visit_asks_for_no_number_where_no_time_fits(page: Page) -> None:
+    offer(page.app, Medium.VISIT)
+
+    assert "phone" not in values(form_with_action(page.get().text, f"{page.address}/appointment/wish"))
 
 
 def test_to_go_on_without_a_choice_is_said(page: Page) -> None:
@@ -401,12 +466,54 @@ def test_a_time_taken_in_between_comes_back_with_alternatives_first(page: Page) 
     answer = page.send(data)
 
     assert answer.status_code == 409
-    assert errors(answer.text) == ["9 Uhr ist inzwischen vergeben. Bitte wählen Sie eine andere Zeit."]
+    assert errors(answer.text) == [
+        "Mittwoch, 25. November, 9 Uhr ist inzwischen vergeben. Bitte wählen Sie eine andere Zeit."
+    ]
     groups = fieldsets(answer.text)
     assert next(iter(groups)) == "Die nächstgelegenen freien Zeiten"
     assert slots(answer.text)[:3] == ["2026-11-25T08:00+01:00", "2026-11-25T08:30+01:00", "2026-11-25T09:30+01:00"]
     assert len(slots(answer.text)) == len(set(slots(answer.text))) == 12
     assert page.dump() == before
+
+
+def test_a_number_typed_before_a_time_was_lost_is_there_on_the_next_page(page: Page) -> None:
+    data = page.check(WEDNESDAY_NINE) | {"phone": OTHER_NUMBER_SHOWN}
+    page.book(WEDNESDAY_NINE, case_id=page.other_case())
+
+    taken = page.send(data)
+    along = dict(values(form_with_action(taken.text, f"{page.address}/appointment#main")))
+    later = page.client.post(f"{page.address}/appointment?from=2026-12-03", data=along)
+    choose = dict(values(form_with_action(later.text, f"{page.address}/appointment")))
+    nothing = page.send(choose)
+    check = page.send(choose | {"slot": "2026-12-03T10:00+01:00"})
+    done = page.send(dict(values(form_with_action(check.text, f"{page.address}/appointment"))))
+
+    assert [answer.status_code for answer in (taken, later, nothing, check, done)] == [409, 200, 422, 200, 303]
+    assert next(iter(fieldsets(later.text))) == "Donnerstag, 3. Dezember"
+    assert errors(nothing.text) == ["Wählen Sie eine Zeit."]
+    assert heading(check.text) == "Diesen Termin vereinbaren?"
+    assert "99998" not in "".join(
+        a.get("href", "") for a in document(taken.text).iter("a") if "tel:" not in a.get("href", "")
+    )
+    assert page.customer().phone_shown == OTHER_NUMBER_SHOWN
+
+
+def test_without_a_number_typed_nothing_is_taken_along(page: Page) -> None:
+    page.book(WEDNESDAY_NINE, case_id=page.other_case())
+    html = page.get(slot=WEDNESDAY_NINE).text
+
+    assert f"{page.address}/appointment#main" not in actions(html)
+    assert link(html, "Weitere Tage") is not None
+
+
+def test_what_changed_meanwhile_asks_nobody_to_check_their_details(page: Page) -> None:
+    data = page.check(WEDNESDAY_NINE)
+    mistyped = page.send(data | {"phone": "12"})
+    page.book(WEDNESDAY_NINE, case_id=page.other_case())
+    taken = page.send(data)
+
+    assert "Bitte prüfen Sie Ihre Angaben" in staff_desk.text(mistyped.text)
+    assert "Bitte prüfen Sie Ihre Angaben" not in staff_desk.text(taken.text)
 
 
 def test_a_taken_time_is_said_before_the_button_too(page: Page) -> None:
@@ -415,7 +522,7 @@ def test_a_taken_time_is_said_before_the_button_too(page: Page) -> None:
     answer = page.get(slot=WEDNESDAY_NINE)
 
     assert answer.status_code == 409
-    assert errors(answer.text)[0].startswith("9 Uhr ist inzwischen vergeben")
+    assert errors(answer.text)[0].startswith("Mittwoch, 25. November, 9 Uhr ist inzwischen vergeben")
 
 
 def test_the_days_shown_are_kept_when_a_time_is_taken(page: Page) -> None:
@@ -506,6 +613,15 @@ def test_another_number_is_noted_without_the_number(page: Page) -> None:
     assert entry.facts == {}
     assert entry.text == ""
     assert "14" in page.words()
+
+
+def test_another_number_for_the_time_that_stays_is_said(page: Page) -> None:
+    page.book(WEDNESDAY_NINE)
+
+    answer = page.take(WEDNESDAY_NINE, phone=OTHER_NUMBER_SHOWN)
+
+    said = staff_desk.text(page.client.get(answer.location).text)
+    assert "Der Termin bleibt, wie er ist. Wir rufen Sie unter der Nummer an, die auf 14 endet." in said
 
 
 @pytest.mark.parametrize("phone", ["\x00", "+49 900 1 234567", "x" * 41, "089 1\r\nBcc: x@y.example"])
@@ -623,6 +739,10 @@ def test_too_close_to_it_the_phone_is_left(page: Page, tuesday: Any) -> None:
     assert slots(choose.text) == []
     assert f"{page.address}/appointment/cancel" not in actions(cancel.text)
     assert "089 99998-214" in staff_desk.text(cancel.text)
+    for html in (answer.text, choose.text, cancel.text, page.send({"version": "1"}, "/appointment/cancel").text):
+        assert staff_desk.text(html).count(sentence) == 1
+        assert "Miriam Albrecht ist für Sie da: 089 99998-214" in staff_desk.text(html)
+        assert "Bitte rufen Sie an:" not in staff_desk.text(html)
 
 
 def test_after_three_moves_the_phone_is_left_but_cancelling_goes_on(page: Page) -> None:

@@ -3,20 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from portal.cases import drafting, offering
-from portal.cases.drafting import Offer
+from portal.cases.drafting import Free, Offer
 from portal.cases.offering import Offered
 from portal.languages import Voice
+from portal.pages.contact import typed
 from portal.promises.models import Medium
 
 TILES = 6
 """More topics than these are a list to unfold."""
-SHOWN = 6
-"""So many times are shown with a topic; all others on the status page."""
+SHOWN, MOST = 6, 30
+"""So many times are shown with a topic at first, and at most; all others on the status page."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,36 @@ class Time:
 
 
 @dataclass(frozen=True)
+class Day:
+    """The times of one day."""
+
+    title: str
+    times: tuple[Time, ...]
+
+
+@dataclass(frozen=True)
 class Times:
     """What one topic offers."""
 
     topic: str
-    name: str
+    title: str
+    """Of the topic, as its tile reads."""
     position: int
     """Of the topic on the form."""
     tile: int | None
     """The same where topics are tiles; None where they are a list."""
     is_visit: bool
-    shown: tuple[Time, ...]
+    name: str | None
+    """Who calls or comes, where it can be nobody else."""
+    days: tuple[Day, ...]
+    unfixed: Time
+    """No time at all: the topic's promise."""
+    begins_unfixed: bool
+    """Whether that stands before the days; below them where one of them is looked for."""
     goes_on: bool
     """Whether there are more than these."""
+    more: int | None
+    """How many would be shown next; None where the page shows no more."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,14 @@ class Wanted:
     topic: str | None = None
     slot: datetime | None = None
     nearest: Sequence[Offered] = ()
+    count: int = SHOWN
+    """How many times are shown with each topic."""
+
+
+def count(posted: Mapping[str, str]) -> int:
+    """How many times a form showed with each topic, or is to show now."""
+    wanted = typed.number(posted.get("more")) or typed.number(posted.get("shown")) or SHOWN
+    return min(max(wanted, SHOWN), MOST)
 
 
 def with_topics(
@@ -79,8 +106,8 @@ def _times(
     topic, voice = offers[position].topic, offers[position].voice
     is_chosen = topic.slug == wanted.topic
     nearest = wanted.nearest if is_chosen else ()
-    free = nearest or drafting.times(session, topic, now=now, count=SHOWN)
-    starts = {one.starts_at for one in free}
+    free = Free(list(nearest), None) if nearest else drafting.times(session, topic, now=now, count=wanted.count)
+    starts = {one.starts_at for one in free.times}
     kept = wanted.slot if is_chosen else None
     if kept is not None:
         starts.add(kept)  # chosen from elsewhere, or by nobody else since: whether it holds is seen when it is sent
@@ -90,15 +117,22 @@ def _times(
         "", gettext("No fixed time: %(promise)s", promise=promises[topic.slug]), is_chosen and kept is None, ""
     )
     is_visit = topic.slot_medium == Medium.VISIT
-    fixed = tuple(_labelled(sorted(starts), voice, kept, is_visit=is_visit, now=now))
+    goes_on = bool(nearest) or len(free.times) >= wanted.count
+    fixed = _labelled(sorted(starts), voice, kept, is_visit=is_visit, now=now)
+    by_day = groupby(zip(sorted(starts), fixed, strict=True), key=lambda one: voice.local(one[0]).date())
+    days = tuple(Day(voice.day(day, now=now), tuple(time for _, time in times)) for day, times in by_day)
     return Times(
         topic=topic.slug,
-        name=topic.name(voice.language),
+        title=topic.name(voice.language),
         position=position,
         tile=position if len(offers) <= TILES else None,
         is_visit=is_visit,
-        shown=(*fixed, unfixed) if nearest else (unfixed, *fixed),
-        goes_on=bool(nearest) or len(free) >= SHOWN,
+        name=free.name,
+        days=days,
+        unfixed=unfixed,
+        begins_unfixed=not nearest,
+        goes_on=goes_on,
+        more=wanted.count + SHOWN if goes_on and wanted.count < MOST else None,
     )
 
 

@@ -78,6 +78,8 @@ def send() -> ResponseReturnValue:
     """Take the form: a case or, in doubt, an entry; then on to the thank-you page."""
     now, posted, network = clock.utc_now(), first_values(request.form), limits.network_of(request.remote_addr)
     form, ticket = ContactForm(posted), read_ticket(config.links(), posted.get("csrf_token", ""), now=now)
+    if "more" in posted:
+        return _more_days(form, ticket or new_ticket(now), now=now)
     complete, known = form.validate(), ticket is not None
     ticket = ticket or new_ticket(now)
     chosen = uploads.choose(form.attachments, "contact", ticket.key)
@@ -241,6 +243,12 @@ def _come_back(
         return _form_page(session, form, ticket, sentences, nearest=nearest, now=now, code=code)
 
 
+def _more_days(form: ContactForm, ticket: Ticket, *, now: datetime) -> Response:
+    """The form as it is, with further days: nothing is sent by it, and nothing is amiss that is still empty."""
+    chosen = uploads.choose(form.attachments, "contact", ticket.key)
+    return _come_back(form, ticket, chosen, now=now, code=422 if form.errors else 200)
+
+
 def _look_up(session: Session, form: ContactForm, *, now: datetime) -> tuple[Topic | None, str | None]:
     """The topic chosen and the number in E.164 form; what rows refuse becomes errors of the form."""
     if form.topic.errors:
@@ -273,7 +281,8 @@ def _form_page(
         )
         for offer in offers
     }
-    wanted = Wanted(form.topic.data, form.starts_at, nearest)
+    count = times.count(request.form)
+    wanted = Wanted(form.topic.data, form.starts_at, nearest, count)
     page = render_template(
         "contact/form.html",
         form=form,
@@ -284,8 +293,10 @@ def _form_page(
         promises=promises,
         data={slug: {"data-promise": f"{promise}."} for slug, promise in promises.items()},
         times=times.with_topics(session, offers, promises, wanted, now=now),
+        shown=count,
         called=[offer.topic.name(language) for offer in offers if offer.topic.medium == TopicMedium.CALL],
         sentences=sentences,
+        code=code,
         failed=code != 200,
         languages=True,
         **speaking.house(session, now=now),

@@ -54,20 +54,30 @@ class ChooseForm(Form):
     slot = RadioField(_("Free times"), choices=[], validate_choice=False)
 
 
-class NumberForm(Form):
-    """The number to call under, where the customer is called."""
-
-    phone = StringField(
+def phone_field() -> StringField:
+    """The number to call under; the same that is known already needs none."""
+    return StringField(
         _("On which number should we call you?"),
         [one_line, at_most(PHONE)],
         filters=[lambda value: typed.line(value or "")],
     )
 
 
+class NumberForm(Form):
+    """The number to call under, where the customer is called."""
+
+    phone = phone_field()
+
+
 class WishForm(Form):
     """What to write where no time fits; it goes to the person like any other message."""
 
-    message = TextAreaField(_("When would it suit you?"), [DataRequired()])
+    message = TextAreaField(
+        _("When would it suit you?"),
+        [DataRequired(_("Write to us when it would suit you.")), at_most(MESSAGE)],
+        filters=[lambda value: typed.text(value or "")],
+    )
+    phone = phone_field()
 
 
 class CancelForm(Form):

@@ -14,6 +14,7 @@ from wtforms import Form
 
 from portal import clock, db
 from portal.cases import finding, submissions, timeline
+from portal.cases.choosing import Done
 from portal.cases.errors import KeyReused, Refused
 from portal.cases.models import Case
 from portal.cases.timeline import Status
@@ -190,8 +191,9 @@ def page(
             "keep_key": new_secret(),  # a second form beside the first: who has sent one may send the other
             "form": form or (ReopenForm() if "reopen" in status.can else MessageForm()),
             "sentences": [gettext(sentence) for sentence in sentences],
-            "done": _done(request.args.get("done")),
+            "done": _done(request.args.get("done"), status),
             "earlier": before is not None,
+            "code": code,
             "failed": code != 200,
             "company": speaking.company(session, now=now),
             "voice": status.voice,
@@ -216,8 +218,14 @@ def lost(session: Session, found: finding.Found | None, *, now: datetime) -> Res
     return make_response(render_template("link/expired.html", **values), 410)
 
 
-def _done(word: str | None) -> str | None:
+def _done(word: str | None, status: Status) -> str | None:
     """What just happened, as a sentence; only for words of ours."""
+    if word == Done.NUMBER_GIVEN and status.appointment is not None and status.appointment.ends_with:
+        sentence = gettext(
+            "The appointment stays as it is. We call you on the number that ends in %(digits)s.",
+            digits=status.appointment.ends_with,
+        )
+        return str(sentence)
     return {
         "message": gettext("Thank you, your message has arrived."),
         "continued": gettext("Thank you. Your message is a new request; the confirmation comes by e-mail."),

@@ -1,7 +1,8 @@
 """Times: the customer chooses one, looks at it once more and agrees; moves it; calls it off; takes it along as a file.
 
 Choose and check are addresses to read, so Back works and nothing has happened; only the button of the second page does
-something. Until then what was agreed stays firm.
+something. Until then what was agreed stays firm. A number typed before a time was lost goes along by POST: no address
+and no log holds it.
 """
 
 from collections.abc import Collection, Mapping
@@ -77,8 +78,14 @@ def agree(token: str) -> ResponseReturnValue:
     posted = first_values(request.form)
     where, form = Where.of(posted), NumberForm(posted)
     starts_at, version = typed.instant(posted.get("slot")), typed.number(posted.get("version"))
+    if "show" in posted:
+        return _times(token, Where.of(request.args), number=form)
+    if "check" in posted and not posted.get("slot"):
+        return _nothing_chosen(token, where, number=form)
+    if "check" in posted and starts_at is not None:
+        return _check(token, where, starts_at, form=form)
     if starts_at is None:
-        return _times(token, where, [NO_TIME], code=422)
+        return _times(token, where, [NO_TIME], number=form, code=422)
     if not form.validate():
         return _check(token, where, starts_at, form=form, code=422)
     phone = form.phone.data or ""
@@ -89,6 +96,29 @@ def agree(token: str) -> ResponseReturnValue:
 
     told = starts_at.isoformat(), str(version), phone
     return do(token, take, "appointment", *told, refused_by=partial(_refused, token, where, starts_at, form))
+
+
+@bp.post("/appointment/wish")
+def wish(token: str) -> ResponseReturnValue:
+    """No time fits: the customer writes when it would suit them, and on which number."""
+    posted = first_values(request.form)
+    where, form = Where.of(posted), WishForm(posted)
+    if not form.validate():
+        return _times(token, where, wish=form, code=422)
+    text, phone = form.message.data or "", form.phone.data or ""
+
+    def write(session: Session, case: Case, now: datetime) -> str:
+        number = _number(phone, directories.load(session, now=now).country) if phone else None
+        kept_in = choosing.wish(session, case, text, number=number, now=now)
+        return "message" if kept_in is case else "continued"
+
+    def refused(why: Refused) -> Response:
+        if isinstance(why, WrongNumber):
+            form.phone.errors = [*form.phone.errors, lazy_gettext(why.sentence)]
+            return _times(token, where, wish=form, code=422)
+        return _told(why, _times(token, where, [why.sentence], wish=form, code=_code(why)))
+
+    return do(token, write, "message", text, phone, refused_by=refused)
 
 
 @bp.get("/appointment/cancel")
@@ -163,9 +193,11 @@ def _times(
     why: Refused | None = None,
     said: ReachableForm | None = None,
     form: ChooseForm | None = None,
+    wish: WishForm | None = None,
+    number: NumberForm | None = None,
     code: int = 200,
 ) -> Response:
-    """The page of times; where one did not hold, those nearest to it first."""
+    """The page of times; where one did not hold, those nearest to it first. ``number`` was typed on the way here."""
     near = why.starts_at if isinstance(why, NotOffered) else None
 
     def show(session: Session, case: Case, now: datetime) -> Mapping[str, Any] | None:
@@ -176,7 +208,8 @@ def _times(
         shown = {
             "choice": choice,
             "where": where,
-            "wish": WishForm(),
+            "wish": wish or WishForm(),
+            "phone": number.phone.data if number else "",
             "reachable": said or ReachableForm(data={"parts": [part.value for part in choice.reachable]}),
         }
         return {**shown, "sentences": [chooser.taken(why.starts_at)]} if isinstance(why, SlotTaken) else shown
@@ -184,10 +217,10 @@ def _times(
     return page(token, "status/times.html", form=form or ChooseForm(), sentences=sentences, code=code, show=show)
 
 
-def _nothing_chosen(token: str, where: Where) -> Response:
+def _nothing_chosen(token: str, where: Where, *, number: NumberForm | None = None) -> Response:
     form = ChooseForm()
     form.slot.errors = [lazy_gettext(NOTHING_CHOSEN)]
-    return _times(token, where, form=form, code=422)
+    return _times(token, where, form=form, number=number, code=422)
 
 
 def _check(
@@ -209,7 +242,7 @@ def _check(
     try:
         return page(token, "status/check_time.html", form=shown, sentences=sentences, code=code, show=show)
     except Refused as refused:
-        return _not_this_one(token, where, refused)
+        return _not_this_one(token, where, refused, shown)
 
 
 def _refused(token: str, where: Where, starts_at: datetime, form: NumberForm, why: Refused) -> Response:
@@ -219,11 +252,11 @@ def _refused(token: str, where: Where, starts_at: datetime, form: NumberForm, wh
         return _check(token, where, starts_at, form=form, code=422)
     if isinstance(why, TooMany):
         return _told(why, _check(token, where, starts_at, [why.sentence], form=form, code=429))
-    return _not_this_one(token, where, why)
+    return _not_this_one(token, where, why, form)
 
 
-def _not_this_one(token: str, where: Where, why: Refused) -> Response:
-    return _times(token, where, [why.sentence], why=why, code=_code(why))
+def _not_this_one(token: str, where: Where, why: Refused, number: NumberForm) -> Response:
+    return _times(token, where, [why.sentence], why=why, number=number, code=_code(why))
 
 
 def _cancel(token: str, form: Form, sentences: Collection[str] = (), *, code: int = 200) -> Response:
