@@ -21,6 +21,7 @@ from portal.cases.models import Case, Step
 from portal.cases.offering import Offered
 from portal.journal import service as journal
 from portal.journal.models import Actor, Channel, Direction, Kind
+from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.people.models import Person
 from portal.promises.models import Medium
@@ -90,6 +91,16 @@ def tell_customer(
         old_due_at=old_due_at,
         says=says,
     )
+
+
+def take_back(session: Session, case: Case, appointment: Appointment, *, now: datetime) -> bool:
+    """No letter leaves that states the appointment as it was.
+
+    Returns whether an answer to what somebody did was among them: what takes its place waits for no sending hours.
+    """
+    waiting = outbox.waiting_for_customer(session, case.id, appointment.id)
+    outbox.take_back_appointment(session, case.id, appointment.id, now=now)
+    return any(not writing.asked_by_nobody(says)[0] for says in waiting)
 
 
 def tell_late(session: Session, directory: Directory, case: Case, appointment: Appointment, *, now: datetime) -> None:

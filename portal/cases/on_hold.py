@@ -57,7 +57,7 @@ def put(
 ) -> None:
     """The whole step of it. ``ours``: it is we who cannot keep the time. Raises NothingToPromise."""
     appointments.hold(booked, now=now)
-    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    unasked = not inviting.take_back(session, case, booked, now=now) and ours
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_FROZEN, by_id=by_id, now=now)
     _be_in_touch(session, directory, case, ours=ours, now=now)
     settle(session, case, now=now)
@@ -74,8 +74,8 @@ def put(
             "ours": ours,
             "times": agreeing.first_times(session, directory, case, but=booked.starts_at, now=now),
         },
-        unasked=ours,
-        old_due_at=booked.starts_at if ours else None,
+        unasked=unasked,
+        old_due_at=booked.starts_at if unasked else None,
         now=now,
     )
     readers, ahead = [booked.person_id], stepping.ahead(session, case.id, now=now)

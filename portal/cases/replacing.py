@@ -21,7 +21,6 @@ from portal.cases.models import Case
 from portal.cases.offering import Finder
 from portal.cases.settling import hold_booked, settle
 from portal.journal.models import Kind
-from portal.mail import outbox
 from portal.mail.letters import LetterKind
 from portal.promises.business_time import ONE_DAY, Span
 
@@ -125,11 +124,12 @@ def _give(
     before_id, before_name = booked.person_id, directory.people[booked.person_id].name
     with inviting.guarded(session, booked.starts_at):
         appointments.give(booked, person_id, now=now)
-    outbox.take_back_appointment(session, case.id, booked.id, now=now)
+    owed = inviting.take_back(session, case, booked, now=now)
     also = {"before_name": before_name}
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_GIVEN, by_id=by_id, now=now, also=also)
     settle(session, case, now=now)
-    _tell_customer(session, directory, case, booked, before_id, before_name, by_id=by_id, now=now)
+    unasked = by_id is None and not owed
+    _tell_customer(session, directory, case, booked, before_id, before_name, unasked=unasked, now=now)
     name = directory.people[person_id].name
     inviting.tell_colleagues(
         session, directory, case, booked, "given", [person_id], other=before_name, by_id=by_id, now=now
@@ -145,7 +145,7 @@ def _tell_customer(
     before_id: int,
     before_name: str,
     *,
-    by_id: int | None,
+    unasked: bool,
     now: datetime,
 ) -> None:
     """Who keeps it now, and the first times of whom they wanted; once its time has come, who is about to call."""
@@ -162,7 +162,7 @@ def _tell_customer(
         booked,
         LetterKind.APPOINTMENT_GIVEN,
         says={"before_name": before_name, "times": offering.labels(times, directory.voice_of(case), now=now)},
-        unasked=by_id is None,
-        old_due_at=booked.starts_at if by_id is None else None,
+        unasked=unasked,
+        old_due_at=booked.starts_at if unasked else None,
         now=now,
     )

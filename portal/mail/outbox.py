@@ -4,12 +4,13 @@ Delivery is three short transactions (DESIGN.md section 5, rule 7): claim, send 
 What is promised: written at most once per key, delivered to the relay at least once, always with the same Message-ID.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import chain
 from random import uniform
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Update, and_, bindparam, case, not_, null, or_, select, update
 from sqlalchemy.orm import Session, aliased
@@ -98,6 +99,18 @@ def take_back_appointment(session: Session, case_id: int, appointment_id: int, *
     changed = {"now": now, "of_case_id": case_id, "of_appointment_id": appointment_id, "of_automatic": True}
     for statement in _TAKE_BACK_APPOINTMENT:
         session.connection().execute(statement, changed)
+
+
+def waiting_for_customer(session: Session, case_id: int, appointment_id: int) -> list[Mapping[str, Any] | None]:
+    """What each automatic letter says that states the appointment to the customer and has not left."""
+    query = select(Letter.says).where(
+        Letter.case_id == case_id,
+        Letter.appointment_id == appointment_id,
+        Letter.audience == Audience.CUSTOMER,
+        Letter.automatic,
+        Letter.state.in_(_WAITING),
+    )
+    return list(session.scalars(query))
 
 
 def change_link(session: Session, case_id: int, *, now: datetime) -> None:

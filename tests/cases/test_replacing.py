@@ -66,6 +66,19 @@ def test_the_time_stays_and_the_deputy_keeps_it(session: Session, people: dict[s
     assert len(entries(session, case, Kind.APPOINTMENT_GIVEN)) == 1
 
 
+def test_an_answer_whose_place_this_takes_waits_for_no_sending_hours(session: Session, people: dict[str, int]) -> None:
+    """The customer moved it in the evening; before that letter has left, whoever keeps it is entered as away."""
+    case, evening = agreed_case(session), berlin("2026-11-24 21:00")
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=evening)
+    step(session)
+
+    ill(session, people["Miriam Albrecht"])
+    replace(session, case, at=evening)
+
+    (letter,) = letters(session, case, LetterKind.APPOINTMENT_GIVEN)
+    assert letter.due_at == evening
+
+
 def test_whoever_is_there_keeps_theirs(session: Session, people: dict[str, int]) -> None:
     case = agreed_case(session)
     ill(session, people["Miriam Albrecht"], since=FRIDAY_TEN)
