@@ -236,6 +236,12 @@ class NotYet(Refused):
     sentence = marked("An agreed call can be started from 30 minutes before its time.")
 
 
+class StillStands(Refused):
+    """The agreed time is still to come: nobody has missed it, and nobody was to be met."""
+
+    sentence = marked("It is not its time yet: the appointment stands.")
+
+
 class WasMoved(Refused):
     """What was agreed for about now has been moved or called off: nobody calls at the old time."""
 

@@ -15,7 +15,7 @@ from portal.cases import agreeing, contacts, inviting, promising, reaching, sche
 from portal.cases import steps as stepping
 from portal.cases.contacts import Contact
 from portal.cases.directory import Directory
-from portal.cases.errors import NoNextStep, NotYet, OnHold, StaleAppointment
+from portal.cases.errors import HasCome, NoNextStep, NotYet, OnHold, Refused, StaleAppointment, StillStands
 from portal.cases.models import Case
 from portal.cases.promising import NewPromise
 from portal.cases.settling import settle
@@ -37,6 +37,8 @@ class AppointmentOutcome(StrEnum):
     NOT_REACHED = "not_reached"
     MISSED = "missed"
     """By us."""
+    NOT_BEGUN = "not_begun"
+    """It was begun by mistake: nobody has called or come yet, and the time stands."""
 
 
 HELD = frozenset({AppointmentOutcome.ANSWERED, AppointmentOutcome.INTERIM})
@@ -52,6 +54,24 @@ _KINDS = {
     AppointmentState.NOT_REACHED: Kind.APPOINTMENT_NOT_REACHED,
     AppointmentState.MISSED: Kind.APPOINTMENT_MISSED,
 }
+
+
+def sayable(medium: Medium, *, begun: bool, started: bool, over: bool) -> frozenset[AppointmentOutcome]:
+    """What can have become of an agreed call or visit: ``begun`` once its time has come, ``over`` once its end has.
+
+    Before its time there is none to miss, and nobody to be met: an early call that reaches nobody is an attempt, and a
+    talk needs that somebody has ``started``. What was started by mistake is taken back while it is not over.
+    """
+    found = set(AppointmentOutcome)
+    if not (begun or started):
+        found -= HELD
+    if not begun:
+        found -= {AppointmentOutcome.MISSED}
+    if not begun and medium != Medium.CALL:
+        found -= {AppointmentOutcome.NOT_REACHED}
+    if over or not started:
+        found -= {AppointmentOutcome.NOT_BEGUN}
+    return frozenset(found)
 
 
 def say_outcome(
@@ -76,17 +96,23 @@ def say_outcome(
     in the words of whoever spoke. ``closes``: the caller closes the case in the same transaction, and tells.
 
     A talk before its time was the agreed one. A call before its time that reached nobody is an attempt: the time
-    stands. Raises NotOpen, NoAppointment, StaleAppointment, OnHold, NotYet, WrongMedium, NoNextStep, NoRoom,
-    DateOutOfReach, NothingToPromise, AuthorAbsent, AuthorDoesNotAnswer.
+    stands. So it does where nobody has begun after all. Raises NotOpen, NoAppointment, StaleAppointment, OnHold,
+    NotYet, StillStands, HasCome, WrongMedium, NoNextStep, NoRoom, DateOutOfReach, NothingToPromise, AuthorAbsent,
+    AuthorDoesNotAnswer.
     """
     directory, booked = agreeing.to_change(session, case, now=now)
     if booked.version != version:
         raise StaleAppointment
     if appointments.is_on_hold(booked):
         raise OnHold
-    if outcome in HELD and now < booked.starts_at and booked.started_at is None:
-        raise NotYet
-    if outcome not in HELD and now < booked.starts_at:
+    refusal = _refusal(booked, outcome, now=now)
+    if refusal is not None:
+        raise refusal
+    if outcome == AppointmentOutcome.NOT_BEGUN:
+        entry_id = _take_back(session, directory, case, booked, by_id=by_id, text=text, now=now)
+        _keep(session, case, booked, outcome, entry_id, keeps, by_id=by_id, now=now)
+        return
+    if outcome == AppointmentOutcome.NOT_REACHED and now < booked.starts_at:
         entry_id = _note_attempt(session, directory, case, booked, by_id=by_id, text=text, visible=visible, now=now)
         _keep(session, case, booked, outcome, entry_id, keeps, by_id=by_id, now=now)
         return
@@ -108,15 +134,54 @@ def say_outcome(
         _tell(session, directory, case, booked, outcome, entry_id, promise, now=now)
 
 
-def miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
+def miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> Promise:
     """Nobody began the agreed call: it did not take place, and the customer reads an apology and when we call instead.
 
-    Raises NothingToPromise.
+    That is what is returned. Raises NothingToPromise.
     """
     _end(session, directory, case, booked, AppointmentState.MISSED, by_id=None, now=now)
-    promise = _call_again(session, directory, case, now=now)
+    promise = _call_again(session, directory, case, scheduling.soon(directory, case, now=now), now=now)
     settle(session, case, now=now)
     _apologise(session, directory, case, booked, promise, now=now)
+    return promise
+
+
+def _refusal(booked: Appointment, outcome: AppointmentOutcome, *, now: datetime) -> type[Refused] | None:
+    """Why this cannot have become of it, if it cannot."""
+    over, started = now >= booked.ends_at, booked.started_at is not None
+    if outcome in sayable(booked.medium, begun=now >= booked.starts_at, started=started, over=over):
+        return None
+    if over:
+        return HasCome
+    return NotYet if outcome in HELD else StillStands
+
+
+def _take_back(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    *,
+    by_id: int,
+    text: str,
+    now: datetime,
+) -> int:
+    """It was begun by mistake: it is to be begun once more, and is late if nobody does. Only colleagues read of it."""
+    booked.started_at = booked.started_by_id = None
+    entry_id = inviting.note(
+        session,
+        directory,
+        case,
+        booked,
+        Kind.APPOINTMENT_STARTED,
+        by_id=by_id,
+        visible=False,
+        text=text,
+        also={"taken_back": "yes"},
+        now=now,
+    )
+    settle(session, case, now=now)
+    return entry_id
 
 
 def _note_attempt(
@@ -147,6 +212,8 @@ def _note_attempt(
         step=booked,
         says={
             "called": directory.voice_of(case).moment(now, now=now),
+            "visit": False,
+            "late": False,
             "mailbox": False,
             "given": False,
             "stands": True,
@@ -279,7 +346,8 @@ def _what_comes(
     if step is not None:
         return promising.take_on(session, directory, case, step, by_id=by_id, now=now)
     if outcome not in HELD:
-        return _call_again(session, directory, case, now=now)
+        when = scheduling.soon if outcome == AppointmentOutcome.MISSED else scheduling.next_update
+        return _call_again(session, directory, case, when(directory, case, now=now), now=now)
     owed = [one for one in promises.open_of(session, case.id) if one.waiting is None]
     if promises.ahead(owed, now=now) is not None:
         return None
@@ -289,10 +357,10 @@ def _what_comes(
     return _by_itself(session, directory, case, PromiseKind.REPLY, schedule, now=now)
 
 
-def _call_again(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
-    """The call that did not take place is promised anew; an answer by mail where there is no number."""
+def _call_again(session: Session, directory: Directory, case: Case, schedule: Schedule, *, now: datetime) -> Promise:
+    """What did not take place is promised anew, as a call; an answer by mail where there is no number."""
     kind = PromiseKind.REPLY if case.customer.phone_e164 is None else PromiseKind.CALL
-    return _by_itself(session, directory, case, kind, scheduling.next_update(directory, case, now=now), now=now)
+    return _by_itself(session, directory, case, kind, schedule, now=now)
 
 
 def _by_itself(
@@ -328,9 +396,9 @@ def _tell(
         _apologise(session, directory, case, booked, promise, now=now)
     elif reaching.out_of_reach_since(session, case) is not None:
         return  # they heard it, or will: a letter would die as the last one did, and leave one more call
-    elif outcome == AppointmentOutcome.NOT_REACHED and booked.medium == Medium.CALL:
+    elif outcome == AppointmentOutcome.NOT_REACHED:
         assert promise is not None
-        _tell_attempt(session, directory, case, entry_id, promise, now=now)
+        _tell_attempt(session, directory, case, booked, entry_id, promise, now=now)
     else:
         _tell_step(session, directory, case, promise, now=now)
 
@@ -345,10 +413,22 @@ def _tell_step(session: Session, directory: Directory, case: Case, promise: Prom
 
 
 def _tell_attempt(
-    session: Session, directory: Directory, case: Case, entry_id: int, promise: Promise, *, now: datetime
+    session: Session,
+    directory: Directory,
+    case: Case,
+    booked: Appointment,
+    entry_id: int,
+    promise: Promise,
+    *,
+    now: datetime,
 ) -> None:
-    """When we called, the direct line, and times to choose: always, because this call was agreed."""
-    given = promise.given_at == now
+    """When we called or came, the direct line, and times to choose: always, because this was agreed.
+
+    Of a visit, whose outcome may be said long after, the agreed time. We are sorry where we were late: whoever is out
+    on a visit may have begun it with no button pressed.
+    """
+    voice, given, visit = directory.voice_of(case), promise.given_at == now, booked.medium == Medium.VISIT
+    late = booked.late_told_at is not None and (booked.started_at is not None or not visit)
     unmoved = {} if given else {"moved": False, "before": None}
     writing.tell_promise(
         session,
@@ -358,7 +438,9 @@ def _tell_attempt(
         key=f"{LetterKind.CALL_ATTEMPTED}:{entry_id}",
         kind=LetterKind.CALL_ATTEMPTED,
         also={
-            "called": directory.voice_of(case).moment(now, now=now),
+            "called": voice.agreed(booked.starts_at, now=now) if visit else voice.moment(now, now=now),
+            "visit": visit,
+            "late": late,
             "mailbox": False,
             "given": given,
             "stands": False,

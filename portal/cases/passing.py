@@ -13,8 +13,9 @@ from portal.appointments import service as appointments
 from portal.appointments.models import Appointment
 from portal.cases import agreed_time, inviting, keeping, promising, scheduling
 from portal.cases import directory as directories
+from portal.cases import steps as stepping
 from portal.cases.directory import Directory
-from portal.cases.models import Case
+from portal.cases.models import Case, Step
 from portal.cases.promising import NewPromise
 from portal.cases.settling import hold_booked, settle
 from portal.journal.models import Kind
@@ -94,15 +95,16 @@ def ask_again(session: Session, case: Case, *, now: datetime) -> None:
     deputy_id = _deputy(directory, case, agreed_time.keeper(directory, case, booked).id, now)
     if deputy_id is not None:
         inviting.note(session, directory, case, booked, Kind.OUTCOME_ASKED, by_id=None, visible=False, now=now)
-        _tell_once(session, directory, case, booked, "outcome", [deputy_id], now=now)
+        step = stepping.to_name(session, case.id, now=now)
+        _tell_once(session, directory, case, booked, "outcome", [deputy_id], step=step, now=now)
 
 
 def _miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
     keeper_id = agreed_time.keeper(directory, case, booked).id
-    keeping.miss(session, directory, case, booked, now=now)
+    promise = keeping.miss(session, directory, case, booked, now=now)
     lead_id = _lead(directory, case, now)
     readers = [keeper_id] if lead_id is None else [keeper_id, lead_id]
-    _tell_once(session, directory, case, booked, "missed", readers, now=now)
+    _tell_once(session, directory, case, booked, "missed", readers, step=promise, now=now)
 
 
 def _ask(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
@@ -110,9 +112,10 @@ def _ask(session: Session, directory: Directory, case: Case, booked: Appointment
     promise = _be_in_touch(session, directory, case, now=now)
     settle(session, case, now=now)
     if not outbox.is_told(session, promise.id):
-        promising.tell_step(session, directory, case, promise, now=now)
+        passed = directory.voice_of(case).agreed(booked.starts_at, now=now)
+        promising.tell_step(session, directory, case, promise, also={"passed": passed}, now=now)
     keeper_id = agreed_time.keeper(directory, case, booked).id
-    _tell_once(session, directory, case, booked, "outcome", [keeper_id], now=now)
+    _tell_once(session, directory, case, booked, "outcome", [keeper_id], step=promise, now=now)
 
 
 def _be_in_touch(session: Session, directory: Directory, case: Case, *, now: datetime) -> Promise:
@@ -142,8 +145,9 @@ def _tell_once(
     *,
     now: datetime,
     other: str | None = None,
+    step: Step | None = None,
 ) -> None:
-    """Write those of these colleagues who have not been told."""
+    """Write those of these colleagues who have not been told; ``step`` is what the customer waits for by now."""
     inviting.tell_colleagues(
         session,
         directory,
@@ -152,6 +156,7 @@ def _tell_once(
         what,
         [one for one in reader_ids if not outbox.is_written(session, inviting.colleague_key(booked, what, one))],
         other=other,
+        step=step,
         now=now,
     )
 

@@ -5,9 +5,10 @@ Each is told: where a letter that stated the old truth is taken back, one that s
 letters.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -163,10 +164,21 @@ def end_waiting(session: Session, directory: Directory, case: Case, *, now: date
         withdraw(session, directory, case, waiting, now=now)
 
 
-def tell_step(session: Session, directory: Directory, case: Case, promise: Promise, *, now: datetime) -> None:
-    """Write the customer what comes next and until when; it comes from whoever acts, whoever noted it."""
+def tell_step(
+    session: Session,
+    directory: Directory,
+    case: Case,
+    promise: Promise,
+    *,
+    now: datetime,
+    also: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the customer what comes next and until when; it comes from whoever acts, whoever noted it.
+
+    ``also`` says more than the step.
+    """
     key = f"promise_given:{promise.id}:{case.version}"
-    writing.tell_promise(session, directory, case, promise, key=key, now=now)
+    writing.tell_promise(session, directory, case, promise, key=key, also=also, now=now)
 
 
 def promise_facts(directory: Directory, promise: Promise) -> dict[str, str]:

@@ -98,7 +98,8 @@ class _Told:
         for entry in self._entries:
             if entry.kind == Kind.APPOINTMENT_STARTED:
                 if now is not None:
-                    now.started_at = min(now.started_at, entry.at)
+                    taken_back = "taken_back" in entry.facts
+                    now.started_at = NEVER if taken_back else min(now.started_at, entry.at)
                 continue
             if entry.kind in _ENDS:
                 _end(now, entry.at)

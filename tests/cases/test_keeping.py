@@ -8,7 +8,17 @@ from sqlalchemy.orm import Session
 
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import agreeing, answering, closing, keeping, passing, promising, steps
-from portal.cases.errors import AuthorAbsent, NoAppointment, NoNextStep, OnHold, StaleAppointment, WrongMedium
+from portal.cases.errors import (
+    AuthorAbsent,
+    HasCome,
+    NoAppointment,
+    NoNextStep,
+    OnHold,
+    Refused,
+    StaleAppointment,
+    StillStands,
+    WrongMedium,
+)
 from portal.cases.keeping import AppointmentOutcome
 from portal.cases.models import Case, CaseState, Outcome
 from portal.cases.promising import NewPromise
@@ -157,9 +167,18 @@ def test_what_reached_nobody_keeps_nothing(session: Session, outcome: Appointmen
     case = agreed_case(session)
     reply = promise_of(session, case, PromiseKind.REPLY)
 
-    for at in (THURSDAY_TEN - 10 * MINUTE, ENDED):
+    with refused(session, WrongMedium):
+        say(session, case, outcome, keeps=[reply.id])
+
+
+def test_neither_an_early_attempt_nor_a_beginning_taken_back_keeps_anything(session: Session) -> None:
+    case, early = agreed_case(session), THURSDAY_TEN - 10 * MINUTE
+    reply = promise_of(session, case, PromiseKind.REPLY)
+    begin(session, case, at=early)
+
+    for outcome in (AppointmentOutcome.NOT_REACHED, AppointmentOutcome.NOT_BEGUN):
         with refused(session, WrongMedium):
-            say(session, case, outcome, keeps=[reply.id], at=at)
+            say(session, case, outcome, keeps=[reply.id], at=early)
 
 
 def test_a_talk_ends_the_waiting_for_the_customer(session: Session) -> None:
@@ -218,7 +237,9 @@ def test_missed_by_us_is_an_apology_and_a_new_call(session: Session) -> None:
 
     assert appointment.state == AppointmentState.MISSED
     (letter,) = letters(session, case, LetterKind.APPOINTMENT_MISSED)
-    assert letter.promise_id == case.promise_id == promise_of(session, case, PromiseKind.CALL).id
+    call = promise_of(session, case, PromiseKind.CALL)
+    assert letter.promise_id == case.promise_id == call.id
+    assert call.due_at == ENDED + 2 * HOUR
     (missed,), (note,) = entries(session, case, Kind.APPOINTMENT_MISSED), entries(session, case, Kind.NOTE)
     assert (missed.visible, missed.text, note.visible, note.text) == (True, "", False, "Leitung tot")
 
@@ -236,6 +257,80 @@ def test_an_early_call_that_reaches_nobody_leaves_the_time_and_is_told(session: 
     assert letter.appointment_id == appointment.id and "26. November, 10 Uhr" in read(letter).text
     done(session, case, passing.alarm, at=THURSDAY_TEN + 5 * MINUTE)
     assert appointment.alarmed_at is not None
+
+
+@pytest.mark.parametrize(
+    ("medium", "outcome"),
+    [
+        (Medium.CALL, AppointmentOutcome.MISSED),
+        (Medium.VISIT, AppointmentOutcome.MISSED),
+        (Medium.VISIT, AppointmentOutcome.NOT_REACHED),
+    ],
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_before_its_time_nothing_is_missed_and_nobody_is_to_be_met(
+    session: Session, medium: Medium, outcome: AppointmentOutcome, started: bool
+) -> None:
+    case, early = call_case(session, medium=medium), THURSDAY_TEN - 20 * MINUTE
+    if started:
+        begin(session, case, at=early)
+    before = len(letters(session, case))
+
+    with refused(session, StillStands):
+        say(session, case, outcome, at=early)
+
+    assert booked(session, case).state == AppointmentState.BOOKED
+    assert len(letters(session, case)) == before
+
+
+@pytest.mark.parametrize("medium", [Medium.CALL, Medium.VISIT])
+def test_what_was_begun_by_mistake_is_late_again_and_only_colleagues_read_of_it(
+    session: Session, medium: Medium
+) -> None:
+    case = call_case(session, medium=medium)
+    begin(session, case, at=THURSDAY_TEN - 10 * MINUTE)
+    to_customer = len(letters(session, case, audience=Audience.CUSTOMER))
+
+    appointment = say(session, case, AppointmentOutcome.NOT_BEGUN, at=THURSDAY_TEN - 9 * MINUTE, text="Verwählt.")
+
+    assert (appointment.started_at, appointment.started_by_id) == (None, None)
+    assert (appointment.state, case.appointment_id) == (AppointmentState.BOOKED, appointment.id)
+    _, entry = entries(session, case, Kind.APPOINTMENT_STARTED)
+    assert (entry.visible, entry.text, entry.facts["taken_back"]) == (False, "Verwählt.", "yes")
+    assert len(letters(session, case, audience=Audience.CUSTOMER)) == to_customer
+    done(session, case, passing.alarm, at=THURSDAY_TEN + 5 * MINUTE)
+    done(session, case, passing.tell_late, at=THURSDAY_TEN + 15 * MINUTE)
+    assert appointment.alarmed_at is not None
+    assert len(letters(session, case, LetterKind.APPOINTMENT_LATE)) == 1
+
+
+def test_what_was_taken_back_can_be_begun_again(session: Session) -> None:
+    case = call_case(session)
+    begin(session, case)
+    say(session, case, AppointmentOutcome.NOT_BEGUN, at=THURSDAY_TEN + MINUTE)
+
+    begin(session, case, at=THURSDAY_TEN + 2 * MINUTE)
+
+    assert booked(session, case).started_at == THURSDAY_TEN + 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("started", "at", "refusal"),
+    [
+        (True, ENDED, HasCome),
+        (False, THURSDAY_TEN + MINUTE, StillStands),
+        (False, THURSDAY_TEN - MINUTE, StillStands),
+    ],
+)
+def test_only_what_is_begun_and_not_over_is_taken_back(
+    session: Session, started: bool, at: datetime, refusal: type[Refused]
+) -> None:
+    case = call_case(session)
+    if started:
+        begin(session, case)
+
+    with refused(session, refusal):
+        say(session, case, AppointmentOutcome.NOT_BEGUN, at=at)
 
 
 def test_an_early_talk_ends_it(session: Session) -> None:
@@ -267,7 +362,7 @@ def test_a_visit_is_logged_as_one(session: Session) -> None:
     assert len(entries(session, case, Kind.VISIT)) == 1
 
 
-def test_a_visit_that_met_nobody_is_no_contact(session: Session) -> None:
+def test_a_visit_that_met_nobody_is_no_contact_and_is_told_as_one(session: Session) -> None:
     case = call_case(session, medium=Medium.VISIT)
 
     say(session, case, AppointmentOutcome.NOT_REACHED)
@@ -275,8 +370,38 @@ def test_a_visit_that_met_nobody_is_no_contact(session: Session) -> None:
     assert entries(session, case, Kind.VISIT, Kind.CALL) == []
     (met,) = entries(session, case, Kind.APPOINTMENT_NOT_REACHED)
     assert (met.visible, met.text) == (True, "Besprochen.")
-    (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
+    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED)
     assert letter.promise_id == case.promise_id
+    text = read(letter).text
+    assert "Donnerstag, 26. November, 10 Uhr (MEZ), bei Ihnen" in " ".join(text.split())
+    assert "angerufen" not in text and "Bitte entschuldigen" not in text
+    assert "Freitag, 27. November, 8 Uhr" in text and "ist direkt für Sie da: 089" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("medium", "begun", "sorry"),
+    [
+        (Medium.CALL, True, "dass wir später angerufen haben"),
+        (Medium.CALL, False, "dass wir später angerufen haben"),
+        (Medium.VISIT, True, "dass wir später kamen"),
+        (Medium.VISIT, False, None),
+    ],
+)
+def test_who_was_told_that_we_are_late_reads_an_apology_for_it(
+    session: Session, medium: Medium, begun: bool, sorry: str | None
+) -> None:
+    """Not of a visit that nobody began by the button: then nobody knows that it was late."""
+    case = call_case(session, medium=medium)
+    done(session, case, passing.tell_late, at=THURSDAY_TEN + 15 * MINUTE)
+    if begun:
+        begin(session, case, at=THURSDAY_TEN + 17 * MINUTE)
+
+    say(session, case, AppointmentOutcome.NOT_REACHED, at=THURSDAY_TEN + 18 * MINUTE)
+
+    (letter,) = letters(session, case, LetterKind.CALL_ATTEMPTED)
+    text = " ".join(read(letter).text.split())
+    assert ("Bitte entschuldigen" in text) == (sorry is not None)
+    assert sorry is None or sorry in text
 
 
 def test_a_recap_goes_out_in_the_words_of_who_spoke(session: Session) -> None:
@@ -362,8 +487,14 @@ def test_of_a_time_that_has_moved_or_is_on_hold_no_outcome_is_said(session: Sess
         say(session, case, AppointmentOutcome.ANSWERED, step=RESULT)
 
 
-@pytest.mark.parametrize("outcome", list(AppointmentOutcome))
-@pytest.mark.parametrize("at", [THURSDAY_TEN - MINUTE, ENDED, DUE + HOUR])
+@pytest.mark.parametrize(
+    ("outcome", "at"),
+    [
+        *((one, THURSDAY_TEN - MINUTE) for one in AppointmentOutcome if one != AppointmentOutcome.MISSED),
+        *((one, ENDED) for one in AppointmentOutcome if one != AppointmentOutcome.NOT_BEGUN),
+        *((one, DUE + HOUR) for one in AppointmentOutcome if one != AppointmentOutcome.NOT_BEGUN),
+    ],
+)
 def test_every_outcome_leaves_a_step_that_lies_ahead_and_was_told(
     session: Session, outcome: AppointmentOutcome, at: datetime
 ) -> None:

@@ -123,8 +123,10 @@ def test_a_call_that_nobody_began_is_missed_with_an_apology_and_times(session: S
     assert (letter.promise_id, letter.due_at) == (call.id, DUE)
     assert "Donnerstag, 26. November, 10 Uhr" in read(letter).text
     assert len(entries(session, case, Kind.APPOINTMENT_MISSED)) == 1
-    told = [one.person_id for one in letters(session, case, STAFF) if ":missed:" in one.key]
-    assert told == [people["Miriam Albrecht"], people["Dr. Katharina Voss"]]
+    assert call.due_at == DUE + 2 * HOUR
+    told = [one for one in letters(session, case, STAFF) if ":missed:" in one.key]
+    assert [one.person_id for one in told] == [people["Miriam Albrecht"], people["Dr. Katharina Voss"]]
+    assert all("zugesagt bis Donnerstag, 26. November, 13 Uhr" in read(one).text for one in told)
 
 
 def test_the_times_to_choose_are_in_the_apology(session: Session) -> None:
@@ -161,9 +163,12 @@ def test_a_call_that_was_begun_is_asked_for_without_an_apology(session: Session,
     (letter,) = letters(session, case, LetterKind.PROMISE_GIVEN)
     assert letter.promise_id == follow_up.id
     assert letters(session, case, LetterKind.APPOINTMENT_MISSED, LetterKind.APPOINTMENT_LATE) == []
-    assert [one.person_id for one in letters(session, case, STAFF) if ":outcome:" in one.key] == [
-        people["Miriam Albrecht"]
-    ]
+    text = " ".join(read(letter).text.split())
+    assert "zu Ihrem Termin am Donnerstag, 26. November, 10 Uhr (MEZ), ist bei uns noch kein Ergebnis" in text
+    assert "geht weiter: Der nächste Schritt" not in text
+    (asked,) = [one for one in letters(session, case, STAFF) if ":outcome:" in one.key]
+    assert asked.person_id == people["Miriam Albrecht"]
+    assert "zugesagt bis Donnerstag, 26. November, 13 Uhr" in read(asked).text
     assert [entry.visible for entry in entries(session, case, Kind.OUTCOME_ASKED)] == [False]
 
 
@@ -222,8 +227,9 @@ def test_an_hour_later_the_deputy_is_asked_once(session: Session, people: dict[s
     for minutes in (60, 61):
         done(session, case, passing.ask_again, at=DUE + minutes * MINUTE)
 
-    asked = [one.person_id for one in letters(session, case, STAFF) if ":outcome:" in one.key]
-    assert asked == [people["Miriam Albrecht"], people["Jonas Weidner"]]
+    asked = [one for one in letters(session, case, STAFF) if ":outcome:" in one.key]
+    assert [one.person_id for one in asked] == [people["Miriam Albrecht"], people["Jonas Weidner"]]
+    assert all("zugesagt bis" in read(one).text for one in asked)
     assert booked(session, case).asked_again_at == DUE + HOUR
     assert case.version == version
 

@@ -291,7 +291,13 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
     own: dict[LetterKind, dict[str, Any]] = {
         LetterKind.CONFIRMATION: {"received": words["received"], "not_me_url": f"{STATUS_URL}/not-me"},
         LetterKind.MESSAGE_RECEIVED: {"received": words["received"]},
-        LetterKind.PROMISE_GIVEN: {"what": words["what"], "moved": False, "before": None, "reason": None},
+        LetterKind.PROMISE_GIVEN: {
+            "what": words["what"],
+            "moved": False,
+            "before": None,
+            "reason": None,
+            "passed": None,
+        },
         LetterKind.REPLY: {"text": words["reply"]},
         LetterKind.QUESTION: {"text": words["question"]},
         LetterKind.CLOSED: {
@@ -339,6 +345,8 @@ def _own_customer_values(kind: LetterKind, words: dict[str, str], name: str) -> 
             "before": None,
             "reason": None,
             "stands": False,
+            "visit": False,
+            "late": False,
         },
         LetterKind.APPOINTMENT_CONFIRMED: {"by_customer": True, "stays": False},
         LetterKind.APPOINTMENT_MOVED: {

@@ -411,6 +411,39 @@ def test_a_confirmation_of_an_agreed_time_expects_no_other() -> None:
     assert "Ändert sich dieses Datum" not in letter(LetterKind.CONFIRMATION, **at("de")).text
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize(("visit", "late", "moved"), list(itertools.product([False, True], repeat=3)))
+def test_an_attempt_is_whole_of_a_call_and_of_a_visit(language: str, visit: bool, late: bool, moved: bool) -> None:
+    words = WORDS[language]
+    before = words["before"] if moved else None
+    changes = {"visit": visit, "late": late, "moved": moved, "before": before, "times": times(words)}
+    rendered = letter(LetterKind.CALL_ATTEMPTED, language, given=True, **changes)
+
+    assert whole(rendered), rendered.text
+    assert len(SORRY.findall(rendered.text)) == (late or moved)
+    assert not visit or not re.search(r"angerufen|called|calling", said(rendered))
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_direct_line_is_not_said_twice_running(language: str) -> None:
+    near = at(language, change_until=None, times_url=None)
+    direct = {"de": r"ist direkt für Sie da: 089", "en": r"is there for you: 089|call Miriam Albrecht directly: 089"}
+
+    assert (
+        len(re.findall(direct[language], said(letter(LetterKind.CALL_ATTEMPTED, language, stands=True, **near)))) == 1
+    )
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_date_after_an_appointment_without_a_result_names_the_appointment(language: str) -> None:
+    words = WORDS[language]
+    rendered = letter(LetterKind.PROMISE_GIVEN, language, passed=words["agreed_before"], what="")
+
+    assert whole(rendered), rendered.text
+    assert words["agreed_before"] in said(rendered)
+    assert words["sentence"].format(name=NAME).removesuffix(".") in said(rendered)
+
+
 @pytest.mark.parametrize(("language", "stands"), [("de", "Ihr Termin bleibt:"), ("en", "Your appointment stands:")])
 def test_a_call_before_an_agreed_time_leaves_it_as_it_is(language: str, stands: str) -> None:
     kind, promised = LetterKind.CALL_ATTEMPTED, agreed(WORDS[language], NAME)

@@ -1,5 +1,6 @@
 """Appointments on the case page: what is offered when, what each form does, and what it says when a step is refused."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -360,9 +361,9 @@ def test_colleagues_see_it_late_from_five_minutes_on(
 # What became of it
 
 
-def begun(app: Flask, reference: str, travel: time_machine.Traveller) -> Desk:
-    """Miriam Albrecht has started the call two minutes after its time."""
-    travel.move_to(BEGUN, tick=False)
+def begun(app: Flask, reference: str, travel: time_machine.Traveller, *, then: datetime = BEGUN) -> Desk:
+    """Miriam Albrecht has started the call, two minutes after its time unless ``then`` says when."""
+    travel.move_to(then, tick=False)
     desk = Desk.of(app, "Miriam Albrecht")
     desk.get(at(reference))
     desk.submit(at(reference, "call"))
@@ -464,6 +465,61 @@ def test_a_recap_goes_to_the_customer_in_these_words(
 
     assert "Die Zusammenfassung ist unterwegs." in said(desk)
     assert "recap" in letters(app, reference)
+
+
+def offered_outcomes(page: str) -> set[str]:
+    return set(re.findall(r'name="outcome-outcome"[^>]*value="(\w+)"', page))
+
+
+def test_before_its_time_a_begun_call_offers_no_miss_and_the_way_back(
+    app: Flask, reference: str, tuesday_morning: time_machine.Traveller
+) -> None:
+    desk = begun(app, reference, tuesday_morning, then=AT - timedelta(minutes=9))
+    assert desk.page is not None
+    assert offered_outcomes(desk.page.text) == {"answered", "interim", "not_reached", "not_begun"}
+
+    sent = letters(app, reference)
+    answer = desk.submit(on(reference, "outcome"), outcome__outcome="not_begun", outcome__then="keep")
+
+    assert answer.status_code == 303
+    assert row(app, reference).started_at is None
+    assert "Der Beginn ist zurückgenommen. Der Termin gilt weiter." in said(desk)
+    assert "Beginn zurückgenommen von Miriam Albrecht" in text(desk.get(at(reference)).text)
+    assert letters(app, reference) == sent
+
+
+def test_once_it_is_over_nothing_is_taken_back(
+    app: Flask, reference: str, tuesday_morning: time_machine.Traveller
+) -> None:
+    desk = begun(app, reference, tuesday_morning)
+    assert desk.page is not None
+    assert offered_outcomes(desk.page.text) == {"answered", "interim", "not_reached", "missed", "not_begun"}
+
+    tuesday_morning.move_to(AT + timedelta(hours=1), tick=False)
+
+    assert "not_begun" not in offered_outcomes(Desk.of(app, "Miriam Albrecht").get(at(reference)).text)
+
+
+def test_what_cannot_have_become_of_it_yet_is_refused_at_its_field(
+    app: Flask, reference: str, tuesday_morning: time_machine.Traveller
+) -> None:
+    desk = begun(app, reference, tuesday_morning, then=AT - timedelta(minutes=9))
+    answer = desk.submit(on(reference, "outcome"), outcome__outcome="missed", outcome__then="keep")
+
+    assert answer.status_code == 422
+    assert "Die vereinbarte Zeit ist noch nicht da: Der Termin gilt weiter." in " ".join(errors(answer.text))
+    assert row(app, reference).state == AppointmentState.BOOKED
+
+
+def test_where_the_time_stands_nothing_else_is_promised(
+    app: Flask, reference: str, tuesday_morning: time_machine.Traveller
+) -> None:
+    desk = begun(app, reference, tuesday_morning)
+    step = {"outcome__then": "new", "outcome__day": "2026-11-27", "outcome__hour": "11:00"}
+    answer = desk.submit(on(reference, "outcome"), outcome__outcome="not_begun", **step)
+
+    assert answer.status_code == 422
+    assert row(app, reference).started_at is not None
 
 
 # All of them

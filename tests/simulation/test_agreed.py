@@ -164,6 +164,20 @@ def test_the_journal_says_which_time_stood_when_and_with_whom() -> None:
     assert told.changes == [Change(at(2), at(10)), Change(at(3), at(15)), Change(at(5), at(15))]
 
 
+def test_a_beginning_that_was_taken_back_is_none() -> None:
+    row: Any = SimpleNamespace(id=7, starts_at=at(10), ends_at=at(10.5), ended_at=None)
+    facts = {"starts_at": at(10).isoformat(), "name": "A"}
+    told = _Told([row], [
+        SimpleNamespace(kind=Kind.APPOINTMENT_BOOKED, at=at(1), facts=facts),
+        SimpleNamespace(kind=Kind.APPOINTMENT_STARTED, at=at(9.9), facts=facts),
+        SimpleNamespace(kind=Kind.APPOINTMENT_STARTED, at=at(9.95), facts={**facts, "taken_back": "yes"}),
+    ])  # fmt: skip
+
+    (one,) = list(told)
+
+    assert one.started_at == NEVER
+
+
 def test_times_are_read_from_a_page() -> None:
     ten, eleven = "2026-11-26T10:00+01:00", "2026-11-27T11:00+01:00"
     html = (

@@ -66,7 +66,8 @@ def agreed_forms(
             _propose(session, file, form, now=now)
         if isinstance(form, GiveForm):
             _people(session, file, form, now=now)
-        if isinstance(form, OutcomeForm):
+        if isinstance(form, OutcomeForm) and file.appointment is not None:
+            form.ask_about(file.appointment)
             form.stand_by(file.promises[0].sentence if file.promises else "")
             form.keeps.choices = options({promise.id: promise.sentence for promise in file.promises})
     return forms

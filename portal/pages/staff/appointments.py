@@ -129,11 +129,12 @@ def say_outcome(reference: str) -> Response:
 
     def step(work: Work) -> str:
         closes, recap = form.then.data == "close", bool(form.recap.data)
+        outcome = keeping.AppointmentOutcome(form.outcome.data)
         keeping.say_outcome(
             work.session,
             work.case,
             by_id=work.by_id,
-            outcome=keeping.AppointmentOutcome(form.outcome.data),
+            outcome=outcome,
             text=form.text.data or "",
             keeps=form.kept(),
             step=form.step(work.tz),
@@ -148,7 +149,7 @@ def say_outcome(reference: str) -> Response:
             closing.close(work.session, work.case, by_id=by_id, outcome=Outcome.DONE, text=text, now=work.now)
             return "close"
         if proposing.stand_of(work.session, work.case) is not None:
-            return "attempt"
+            return "not_begun" if outcome == keeping.AppointmentOutcome.NOT_BEGUN else "attempt"
         return "recap" if recap and work.case.customer.email else "outcome"
 
     return do(reference, "outcome", form, step)

@@ -36,6 +36,7 @@ from portal.cases.errors import (
     SlotTaken,
     StaleAppointment,
     StaleCase,
+    StillStands,
     WasMoved,
     WrongMedium,
 )
@@ -96,6 +97,7 @@ FIELD = {
     NotLater: "day",
     NotOffered: "slot",
     SlotTaken: "slot",
+    StillStands: "outcome",
     NothingPlanned: "text",
     WrongMedium: "keeps",
     NumberMissing: "medium",

@@ -8,9 +8,10 @@ from flask_babel import lazy_gettext as _
 from wtforms import BooleanField, Form, HiddenField, RadioField, SelectField, SelectMultipleField
 from wtforms.validators import InputRequired, Optional
 
+from portal.cases.appointment_view import AppointmentView
 from portal.cases.contacts import Contact
 from portal.cases.errors import NotOffered
-from portal.cases.keeping import HELD, AppointmentOutcome
+from portal.cases.keeping import HELD, AppointmentOutcome, sayable
 from portal.cases.promising import NewPromise
 from portal.languages import marked
 from portal.links import new_secret
@@ -34,6 +35,7 @@ from portal.pages.staff.fields import (
     text_field,
     what_field,
 )
+from portal.promises.models import Medium
 
 CALLS = (Contact.CALL_REACHED, Contact.CALL_NOT_REACHED, Contact.CALL_MAILBOX)
 """What can have become of a call we made."""
@@ -376,6 +378,13 @@ class OutcomeForm(SteppingForm, AppointmentForm):
     visible = BooleanField(_("Show this text on the status page"))
     recap = BooleanField(_("Send the customer a summary: this text as a letter"))
 
+    def ask_about(self, agreed: AppointmentView) -> None:
+        """Offer what can have become of it by now."""
+        visits = agreed.medium == Medium.VISIT
+        known = words.AGREED_OUTCOMES | ({AppointmentOutcome.NOT_BEGUN: words.NO_VISIT_YET} if visits else {})
+        by_now = sayable(agreed.medium, begun=agreed.begun, started=agreed.started, over=agreed.over)
+        self.outcome.choices = options({one: label for one, label in known.items() if one in by_now})
+
     def stand_by(self, sentence: str) -> None:
         """Say what stands or comes by itself if no promise is given; and that it may be the end."""
         stands = _("It stays at this: %(sentence)s.", sentence=sentence)
@@ -389,7 +398,7 @@ class OutcomeForm(SteppingForm, AppointmentForm):
         )
 
     def validate(self, extra_validators: Mapping[str, Any] | None = None) -> bool:
-        """Also: a talk needs its words, and only one with an answer closes the request."""
+        """Also: a talk needs its words, only one with an answer closes, and nothing replaces a time that stands."""
         super().validate(extra_validators)
         talked = self.outcome.data in HELD
         if not self.text.data and (talked or self.recap.data):
@@ -398,6 +407,8 @@ class OutcomeForm(SteppingForm, AppointmentForm):
             self.complain("recap", _("A summary is of a talk that took place."))
         if self.then.data == "close" and self.outcome.data != AppointmentOutcome.ANSWERED:
             self.complain("then", _("Only a talk with an answer closes the request."))
+        if self.then.data == "new" and self.outcome.data == AppointmentOutcome.NOT_BEGUN:
+            self.complain("then", _("The appointment stands: promise nothing else in its place."))
         return not self.errors
 
 

@@ -59,6 +59,7 @@ DONE = {
     "outcome": _("What became of the appointment is in the journal."),
     "recap": _("What became of the appointment is in the journal. The summary is on its way."),
     "attempt": _("The attempt is in the journal. The agreed time stands."),
+    "not_begun": _("The beginning is taken back. The agreed time stands."),
     "discarded": _("The entry is discarded. It can be released until it is erased."),
 }
 """What a page may say after a POST; any other word says nothing."""
@@ -140,7 +141,10 @@ AGREED_OUTCOMES = {
     AppointmentOutcome.INTERIM: _("It took place, we said how it stands"),
     AppointmentOutcome.NOT_REACHED: _("Nobody was reached"),
     AppointmentOutcome.MISSED: _("We missed it"),
+    AppointmentOutcome.NOT_BEGUN: _("Nobody has called yet: the appointment stands"),
 }
+NO_VISIT_YET = _("Nobody has been there yet: the appointment stands")
+"""The same of a visit."""
 PARTS = {Part.MORNING: _("in the morning"), Part.MIDDAY: _("at midday"), Part.AFTERNOON: _("in the afternoon")}
 """When the customer can be reached."""
 CONTACTS = {
