@@ -3,7 +3,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-WORKERS ?= 2
+# Much of a test is waiting for servers: three processes keep two cores busy.
+WORKERS ?= 3
 
 .PHONY: install run test nightly audit lint messages lock
 
