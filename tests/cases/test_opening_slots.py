@@ -267,7 +267,7 @@ def test_a_known_customer_who_chose_a_time_the_form_had_shown_hears_that_it_is_t
     first, chosen = open_case(session), berlin("2026-11-26 08:00")
     session.execute(update(Hours).where(Hours.person_id == first.owner_id).values(from_minute=720, until_minute=1020))
     step(session)
-    shown = drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=60)
+    shown = drafting.times(session, topic(session, "angebot"), now=TUESDAY, count=60).times
     assert chosen in [one.starts_at for one in shown]
 
     with refused(session, SlotTaken):
