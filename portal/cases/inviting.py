@@ -130,12 +130,11 @@ def tell_colleagues(
 ) -> None:
     """Write colleagues what changed in their day. No letter holds the customer's number.
 
-    Not whoever did it, and nobody during an absence: when they are back, the list of calls says it. A day off by the
-    pattern of the week is none: the letter waits for them.
+    Not whoever did it, and nobody who is away: when they are back, the list of calls says it.
     ``step`` is what comes next where that is not the appointment.
     """
     for reader_id in dict.fromkeys(reader_ids):
-        if reader_id == by_id or offering.is_absent(directory, reader_id, now):
+        if reader_id == by_id or not directory.is_present(reader_id, now):
             continue
         voice = writing.staff_voice(directory, case, reader_id)
         writing.to_staff(

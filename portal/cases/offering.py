@@ -252,12 +252,6 @@ def away(directory: Directory, person_id: int) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def is_absent(directory: Directory, person_id: int, at: datetime) -> bool:
-    """Whether an absence holds at the team's next business minute, or the person has left by then."""
-    minute = directory.business_minute(directory.teams[directory.people[person_id].team_id], at)
-    return any(start <= minute < end for start, end in away(directory, person_id))
-
-
 def keeper_is_away(directory: Directory, appointment: Appointment) -> bool:
     """Whether whoever keeps an appointment is not there for all of it."""
     person_id, starts_at = appointment.person_id, appointment.starts_at

@@ -2,14 +2,11 @@
 
 from datetime import timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.cases import agreeing, replacing
-from portal.cases import directory as directories
 from portal.mail.letters import LetterKind
-from portal.people.models import Hours
-from tests.support.agreed import FRIDAY_TEN, agreed_case, booked
+from tests.support.agreed import agreed_case, booked
 from tests.support.cast import TUESDAY, away, berlin, letters, step
 
 NOW = TUESDAY + timedelta(minutes=5)
@@ -42,19 +39,3 @@ def test_whoever_will_be_away_hears_of_it_while_they_are_there(session: Session,
     step(session)
 
     assert letters(session, case, LetterKind.STAFF_APPOINTMENT)[-1].to_address == "m.albrecht@beispielwerke.example"
-
-
-def test_whose_day_off_it_is_hears_of_it_all_the_same(session: Session, people: dict[str, int]) -> None:
-    """No absence was entered; a letter waits until they work again, and the list of calls names no change."""
-    case = agreed_case(session)
-    tuesday = select(Hours).where(Hours.person_id == people["Miriam Albrecht"], Hours.weekday == NOW.weekday())
-    for row in session.scalars(tuesday):
-        session.delete(row)
-    step(session)
-    assert not directories.load(session, now=NOW).is_present(people["Miriam Albrecht"], NOW)
-
-    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=1, by_id=None, now=NOW)
-    step(session)
-
-    told = letters(session, case, LetterKind.STAFF_APPOINTMENT)[-1]
-    assert (told.to_address, told.key.split(":")[3]) == ("m.albrecht@beispielwerke.example", "moved")
