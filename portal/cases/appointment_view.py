@@ -106,7 +106,7 @@ def _sentence(
         return voice.say("The appointment at %(moment)s is on hold: nobody calls you at that time", moment=moment)
     if late:
         if visits:
-            return voice.say("We have not come to the visit agreed for %(moment)s", moment=moment)
+            return voice.say("We have no sign yet that the visit agreed for %(moment)s has begun", moment=moment)
         return voice.say("We have not called you as agreed for %(moment)s", moment=moment)
     if is_over(appointment, now=now):
         return voice.say("The appointment with %(name)s was at %(moment)s", name=name, moment=moment)

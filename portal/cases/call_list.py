@@ -218,7 +218,7 @@ class _Reader:
 
         However early that was: no time is agreed on longer before it than the horizon.
         """
-        since = self._now - timedelta(days=config.current().slot_horizon)
+        since = self._now - timedelta(days=config.current().slot_horizon + 1)  # which counts whole days
         changed = (
             select(Appointment.case_id)
             .where(Appointment.changed_at >= since)

@@ -61,7 +61,7 @@ def put(
     inviting.note(session, directory, case, booked, Kind.APPOINTMENT_FROZEN, by_id=by_id, now=now)
     _be_in_touch(session, directory, case, ours=ours, now=now)
     settle(session, case, now=now)
-    follow_up = _follow_up(session, case, now=now)
+    follow_up = step_to_agree(session, case.id, now=now)
     inviting.tell_customer(
         session,
         directory,
@@ -103,7 +103,7 @@ def end(session: Session, case: Case, *, now: datetime) -> None:
         case,
         booked,
         LetterKind.APPOINTMENT_CANCELLED,
-        step=_follow_up(session, case, now=now),
+        step=step_to_agree(session, case.id, now=now),
         says={
             "before": directory.voice_of(case).agreed(booked.starts_at, now=now),
             "by_customer": False,
@@ -127,11 +127,11 @@ def _be_in_touch(session: Session, directory: Directory, case: Case, *, ours: bo
     agreeing.be_in_touch(session, directory, case, due_by(directory, case, now=now), now=now)
 
 
-def _follow_up(session: Session, case: Case, *, now: datetime) -> Step | None:
+def step_to_agree(session: Session, case_id: int, *, now: datetime) -> Step | None:
     """The date by which the new time is agreed on; where it has just passed, what else comes next."""
-    follow_up = promises.of_kind(promises.open_of(session, case.id), PromiseKind.FOLLOW_UP)
+    follow_up = promises.of_kind(promises.open_of(session, case_id), PromiseKind.FOLLOW_UP)
     is_ahead = follow_up is not None and stepping.is_ahead(follow_up, now=now)
-    return follow_up if is_ahead else stepping.to_name(session, case.id, now=now)
+    return follow_up if is_ahead else stepping.to_name(session, case_id, now=now)
 
 
 def _is_ours(session: Session, case: Case) -> bool:

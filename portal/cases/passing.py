@@ -100,11 +100,12 @@ def ask_again(session: Session, case: Case, *, now: datetime) -> None:
 
 
 def _miss(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:
-    keeper_id = agreed_time.keeper(directory, case, booked).id
+    keeper = agreed_time.keeper(directory, case, booked)
     promise = keeping.miss(session, directory, case, booked, now=now)
     lead_id = _lead(directory, case, now)
-    readers = [keeper_id] if lead_id is None else [keeper_id, lead_id]
-    _tell_once(session, directory, case, booked, "missed", readers, step=promise, now=now)
+    _tell_once(session, directory, case, booked, "missed", [keeper.id], step=promise, now=now)
+    if lead_id is not None:
+        _tell_once(session, directory, case, booked, "missed", [lead_id], other=keeper.name, step=promise, now=now)
 
 
 def _ask(session: Session, directory: Directory, case: Case, booked: Appointment, *, now: datetime) -> None:

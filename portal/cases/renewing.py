@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from portal.appointments import service as appointments
 from portal.appointments.models import Appointment, AppointmentState
 from portal.cases import directory as directories
-from portal.cases import erasure_wishes, reaching, signing, status_link, writing
+from portal.cases import erasure_wishes, on_hold, reaching, signing, status_link, writing
 from portal.cases import steps as stepping
 from portal.cases.directory import Directory
 from portal.cases.models import Case, CaseState, Step
@@ -65,7 +65,7 @@ def _renew(session: Session, letter: Letter, *, now: datetime) -> None:
         outbox.postpone(letter, now + UNTIL_A_STEP + (outbox.SOON if takes_long else timedelta()))
         return
     directory = directories.load(session, now=now)
-    is_true = _is_true(directory, case, letter, kind, step, now=now)
+    is_true = _is_true(session, directory, case, letter, kind, step, now=now)
     written = _write(session, directory, case, letter, step, now=now) if is_true else None
     if written is None:
         outbox.drop_untrue(letter, now=now)
@@ -109,10 +109,11 @@ def _appointment(session: Session, letter: Letter) -> Appointment | None:
     return None if letter.appointment_id is None else session.get_one(Appointment, letter.appointment_id)
 
 
-def _called_off(session: Session, letter: Letter) -> Appointment | None:
-    """The appointment that this letter takes out of the customer's calendar; its own, for it is in no other."""
+def _told_of(session: Session, letter: Letter) -> Appointment | None:
+    """The appointment that is on hold, or that this letter takes out of the customer's calendar; its own alone."""
     told = _appointment(session, letter) if letter.kind != LetterKind.CONFIRMATION else None
-    return told if told is not None and told.state == AppointmentState.CANCELLED else None
+    is_told = letter.kind == LetterKind.APPOINTMENT_FROZEN
+    return told if told is not None and (is_told or told.state == AppointmentState.CANCELLED) else None
 
 
 def _is_as_told(letter: Letter, appointment: Appointment, *, now: datetime) -> bool:
@@ -124,6 +125,8 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
     """The step the letter names now; None where it names none, or where what it says of its own has passed."""
     if letter.case_id is None or (letter.promise_id is None and letter.appointment_id is None):
         return None
+    if kind == LetterKind.APPOINTMENT_FROZEN:
+        return on_hold.step_to_agree(session, letter.case_id, now=now)
     if kind in TELLS_AN_APPOINTMENT:
         told = _appointment(session, letter)
         return told if told is not None and _is_as_told(letter, told, now=now) else None
@@ -142,7 +145,14 @@ def _step(session: Session, letter: Letter, kind: LetterKind, *, now: datetime) 
 
 
 def _is_true(
-    directory: Directory, case: Case, letter: Letter, kind: LetterKind, step: Step | None, *, now: datetime
+    session: Session,
+    directory: Directory,
+    case: Case,
+    letter: Letter,
+    kind: LetterKind,
+    step: Step | None,
+    *,
+    now: datetime,
 ) -> bool:
     if kind == LetterKind.ERASURE:
         return erasure_wishes.is_true(case, letter.says or {}, now=now)
@@ -151,6 +161,9 @@ def _is_true(
     if kind == LetterKind.LINK:
         has_a_link = case.state in (CaseState.OPEN, CaseState.CLOSED)
         return has_a_link and status_link.link_works(case, directory.voice_of(case), now=now)
+    if kind == LetterKind.APPOINTMENT_FROZEN:
+        told = _appointment(session, letter)
+        return case.state == CaseState.OPEN and told is not None and appointments.is_on_hold(told)
     if not letter.automatic:
         return True
     return case.state == CaseState.OPEN and step is not None
@@ -180,7 +193,7 @@ def _write(
         unasked=unasked or kind == LetterKind.CLOSED,  # nothing follows from it that could not wait for the morning
         old_due_at=old_due_at,
         says=says,
-        appointment=_called_off(session, letter) if kind in RESTATED else _appointment(session, letter),
+        appointment=_told_of(session, letter) if kind in RESTATED else _appointment(session, letter),
     )
 
 

@@ -364,9 +364,9 @@ _LAST_MISSED = select(Appointment).where(
     ~select(Entry.id)
     .where(
         Entry.case_id == Appointment.case_id,
-        Entry.kind.in_((Kind.CALL, Kind.VISIT, Kind.REPLY, Kind.QUESTION)),
+        Entry.kind.in_((Kind.CALL, Kind.VISIT, Kind.REPLY, Kind.QUESTION, Kind.LETTER, Kind.CLOSED)),
         Entry.actor == Actor.PERSON,
-        Entry.at > Appointment.ended_at,
+        Entry.noted_at > Appointment.ended_at,  # the call itself may have been before we noticed that one was missed
     )
     .exists(),
 )

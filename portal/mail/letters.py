@@ -88,7 +88,11 @@ NAMES_WHAT_IS_AHEAD = frozenset({LetterKind.CONFIRMATION, LetterKind.MESSAGE_REC
 """Kinds that somebody waits for whatever became of the promise in them: they name the next step, whichever it is."""
 NOTICES = frozenset({LetterKind.DELAY_NOTICE, LetterKind.LEAD_TAKES_OVER})
 """Kinds that list every promise that moved."""
-RESTATED = NAMES_WHAT_IS_AHEAD | NOTICES | {LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED}
+RESTATED = (
+    NAMES_WHAT_IS_AHEAD
+    | NOTICES
+    | {LetterKind.ERASURE, LetterKind.APPOINTMENT_CANCELLED, LetterKind.APPOINTMENT_FROZEN}
+)
 """Kinds that say more than one promise: where that has ended before they left, they are written anew with the next."""
 TELLS_AN_APPOINTMENT = frozenset(
     {
@@ -99,7 +103,7 @@ TELLS_AN_APPOINTMENT = frozenset(
     }
 )
 """Kinds that are true only while the appointment stands as they tell it."""
-WITH_THE_LINK_OF_NOW = RESTATED | TELLS_AN_APPOINTMENT | {LetterKind.APPOINTMENT_FROZEN, LetterKind.APPOINTMENT_MISSED}
+WITH_THE_LINK_OF_NOW = RESTATED | TELLS_AN_APPOINTMENT | {LetterKind.APPOINTMENT_MISSED}
 """Kinds that are written anew where the link in them has died: nothing else tells what they tell."""
 TELLS_A_COLLEAGUE = frozenset({LetterKind.STAFF_NEW_CASE, LetterKind.STAFF_MESSAGE, LetterKind.STAFF_REOPENED})
 """Kinds that tell a colleague of something that happened, and of the next step besides: where an appointment in them

@@ -21,7 +21,7 @@ from portal.cases import timeline
 from portal.languages import LANGUAGES, best_language, catalogue, iso
 from portal.people.models import Company
 
-HOUR = re.compile(r"(?<=\d) (?=(?:am|pm|Uhr)\b)")
+HOUR = re.compile(r"(?<=\d) (?=(?:am|pm|noon|Uhr)\b)")
 
 
 def init_app(app: Flask) -> None:

@@ -161,7 +161,7 @@ def test_moved_as_often_as_is_offered_it_can_still_be_called_off(
     [
         (-1, "Deniz Yılmaz besucht Sie am Donnerstag, 26. November, 14 Uhr"),
         (1, "Deniz Yılmaz ist jetzt bei Ihnen"),
-        (15, "Wir waren zum vereinbarten Besuch am Donnerstag, 26. November, 14 Uhr, noch nicht da"),
+        (15, "Wir haben noch keine Meldung, dass der Besuch am Donnerstag, 26. November, 14 Uhr, begonnen hat"),
     ],
 )
 def test_a_visit_has_its_own_words(session: Session, people: dict[str, int], minutes: int, sentence: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.appointments.models import AppointmentState
-from portal.cases import agreeing, on_hold, promising, replacing, settling
+from portal.cases import agreeing, on_hold, promising, renewing, replacing, settling
+from portal.cases import directory as directories
 from portal.cases.contacts import Contact
 from portal.cases.errors import HasCome, NoAppointment, StaleAppointment
 from portal.cases.models import Case
@@ -74,6 +75,33 @@ def test_the_letter_names_the_date_by_which_the_new_time_is_agreed_on(session: S
     assert reply.due_at < follow_up.due_at and letter.promise_id == follow_up.id
     assert "Miriam Albrecht meldet sich bis Donnerstag, 26. November, 8:30 Uhr wieder bei Ihnen" in read(letter).text
     assert "antwortet bis" not in read(letter).everything and "8:30 Uhr" in read(letter).subject
+
+
+def test_a_letter_that_waits_is_written_anew_while_the_hold_stands_and_dropped_once_it_does_not(
+    session: Session, people: dict[str, int]
+) -> None:
+    """In the evening; a colleague gives the date anew before the letter may leave: nothing else tells of the hold."""
+    case, evening = agreed_case(session), berlin("2026-11-24 21:00")
+    deliver(session)
+    directory, agreed = directories.load(session, now=evening), booked(session, case)
+    on_hold.put(session, directory, case, agreed, by_id=None, ours=True, now=evening)
+    step(session)
+    (waiting,) = letters(session, case, LetterKind.APPOINTMENT_FROZEN)
+
+    follow_up = NewPromise(PromiseKind.FOLLOW_UP, Medium.MAIL, berlin("2026-11-25 16:00"))
+    promising.promise_date(session, case, by_id=people["Miriam Albrecht"], step=follow_up, now=evening + HOUR)
+    step(session)
+    renewing.renew(session, waiting.id, now=evening + HOUR)
+    step(session)
+    session.refresh(waiting)
+    assert waiting.state == LetterState.QUEUED and "bis Mittwoch, 25. November, 16 Uhr" in read(waiting).text
+
+    agreeing.move(session, case, starts_at=FRIDAY_TEN, version=2, by_id=None, now=evening + HOUR)
+    step(session)
+    renewing.renew(session, waiting.id, now=evening + HOUR)
+    step(session)
+    session.refresh(waiting)
+    assert waiting.state == LetterState.WITHDRAWN
 
 
 def test_in_the_moment_in_which_the_date_has_passed_the_letter_names_none(session: Session) -> None:

@@ -53,8 +53,10 @@ DONE = {
     "given_untold": _("Somebody else keeps the appointment. Please tell the customer yourself."),
     "cancelled": _("The appointment is cancelled. The customer has been told."),
     "cancelled_untold": _("The appointment is cancelled. Please tell the customer yourself."),
-    "frozen": _("The appointment is on hold. Nobody calls at the old time; the customer has been told."),
-    "frozen_untold": _("The appointment is on hold. Nobody calls at the old time; please tell the customer yourself."),
+    "frozen": _("The appointment is on hold: nothing takes place at the old time. The customer has been told."),
+    "frozen_untold": _(
+        "The appointment is on hold: nothing takes place at the old time. Please tell the customer yourself."
+    ),
     "unchanged": _("Nothing has changed: it was so already."),
     "outcome": _("What became of the appointment is in the journal."),
     "recap": _("What became of the appointment is in the journal. The summary is on its way."),
@@ -130,7 +132,7 @@ STAGES = {
     Stage.NOT_STARTED: _("not started"),
     Stage.BEGUN: _("begun"),
     Stage.OUTCOME_MISSING: _("outcome missing"),
-    Stage.ON_HOLD: _("on hold: do not call"),
+    Stage.ON_HOLD: _("on hold"),
 }
 ON_HOLD = _("Another time is being agreed on. Nobody sees the number until then.")
 """Of an agreed time that is on hold, whoever could not keep it."""
