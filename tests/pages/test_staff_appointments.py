@@ -314,7 +314,7 @@ def test_a_wish_freezes_with_one_button_and_hides_the_number(
     desk.submit(on(reference, "wish"), wish__contact="letter_in", wish__text="Bitte erst Freitag.")
     page = said(desk)
 
-    assert "Der Termin ist angehalten." in page and "Bitte erst Freitag." in page
+    assert "Der Termin ist angehalten: Zur alten Zeit findet nichts statt." in page and "Bitte erst Freitag." in page
     assert row(app, reference).change_wished_at is not None
     assert open_promises(app, reference)
     assert "appointment_frozen" in letters(app, reference)
