@@ -100,6 +100,7 @@ def p95(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=20)[-1]
 
 
+@pytest.mark.nightly_on("sqlite")
 def test_a_hundred_and_more_slow_connections_keep_nobody_waiting(
     web: Web, record_property: Callable[[str, object], None]
 ) -> None:

@@ -311,6 +311,7 @@ def test_a_planted_fault_is_seen(
     assert judged == alike(told)
 
 
+@pytest.mark.nightly
 def test_an_office_in_which_nobody_answers_leaves_nobody_in_the_dark(monkeypatch: Patch, tmp_path: Path) -> None:
     """The ladder alone, without anybody who helps it: the same life as above, with nothing planted."""
     nobody_answers(monkeypatch)

@@ -63,6 +63,7 @@ def test_the_same_seed_gives_the_same_figures_whoever_looks_on(short_run: ShortR
     assert _lived(again) == _lived(short_run.outcome)
 
 
+@pytest.mark.nightly
 def test_another_seed_gives_another_life(short_run: ShortRun) -> None:
     other = live(Wanted(days=1, seed=2, cases=12, faults=False))
 
