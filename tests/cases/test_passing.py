@@ -127,6 +127,7 @@ def test_a_call_that_nobody_began_is_missed_with_an_apology_and_times(session: S
     told = [one for one in letters(session, case, STAFF) if ":missed:" in one.key]
     assert [one.person_id for one in told] == [people["Miriam Albrecht"], people["Dr. Katharina Voss"]]
     assert all("zugesagt bis Donnerstag, 26. November, 13 Uhr" in read(one).text for one in told)
+    assert ["er lag bei Miriam Albrecht" in " ".join(read(one).text.split()) for one in told] == [False, True]
 
 
 def test_the_times_to_choose_are_in_the_apology(session: Session) -> None:

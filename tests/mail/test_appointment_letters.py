@@ -316,6 +316,18 @@ def test_a_hold_that_lapsed_was_called_off_by_nobody(language: str, off: str, no
         assert bool(SORRY.search(rendered.text)) == (lapsed == "ours")
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize(
+    ("kind", "lacks"), [(LetterKind.APPOINTMENT_CANCELLED, "lapsed"), (LetterKind.STAFF_APPOINTMENT, "medium")]
+)
+def test_a_letter_that_the_version_before_put_into_the_outbox_can_be_written_anew(
+    kind: LetterKind, lacks: str, language: str
+) -> None:
+    values = {name: value for name, value in sample_values(kind, language).items() if name != lacks}
+
+    assert render(kind, language, values).text
+
+
 def test_we_apologise_for_what_we_cancel_and_not_for_what_they_cancel() -> None:
     theirs, ours = (letter(LetterKind.APPOINTMENT_CANCELLED, by_customer=flag).text for flag in (True, False))
 

@@ -200,6 +200,17 @@ def test_a_call_that_we_missed_is_said_until_somebody_has_been_in_touch(page: Pa
     assert apology not in page.words
 
 
+def test_a_talk_before_we_noticed_the_miss_and_noted_after_it_ends_the_apology(page: Page, tuesday: Any) -> None:
+    nothing: dict[str, Any] = {"text": "", "keeps": (), "step": None, "visible": True}
+    tuesday.move_to(THREE + 60 * MINUTE)
+    page.do(keeping.say_outcome, by_id=page.owner_id, outcome=keeping.AppointmentOutcome.MISSED, version=1, **nothing)
+    talked = THREE + 20 * MINUTE
+    tuesday.move_to(THREE + 90 * MINUTE)
+    page.do(contacts.log_contact, by_id=page.owner_id, contact=Contact.CALL_REACHED, at=talked, **nothing)
+
+    assert "fand nicht statt" not in page.words
+
+
 def test_what_is_promised_beside_it_follows(page: Page) -> None:
     promised = promising.NewPromise(PromiseKind.RESULT, Medium.MAIL, berlin("2026-11-30 12:00"))
     page.do(promising.promise_date, by_id=page.owner_id, step=promised)
